@@ -1,0 +1,1 @@
+"""Pets: a REST service for dogs and cats."""

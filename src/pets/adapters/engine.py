@@ -1,0 +1,78 @@
+"""How this service talks to PostgreSQL and SQLite."""
+
+from typing import Any, Final
+
+from advanced_alchemy.config import AlembicAsyncConfig, EngineConfig, SQLAlchemyAsyncConfig
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import ArgumentError, DisconnectionError
+
+from pets.adapters.tables import VERSION_TABLE, metadata
+
+_DRIVERS: Final = {
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+}
+
+
+def parse_url(text: str) -> URL:
+    """Return the URL with the driver of this service in it.
+
+    Raises `ValueError` for a URL that can never work, in words that hold no password.
+    """
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise ValueError("this is not a URL like postgresql://user:password@host:5432/database") from None
+    if url.drivername not in _DRIVERS:
+        raise ValueError(f"unknown scheme {url.drivername!r}: use postgresql://, sqlite+aiosqlite:/// or memory://")
+    url = url.set(drivername=_DRIVERS[url.drivername])
+    if url.port is not None and not 1 <= url.port <= 65535:
+        raise ValueError(f"port {url.port} is not from 1 to 65535")
+    if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
+        raise ValueError("SQLite needs a file, as in sqlite+aiosqlite:///pets.db; for none there is memory://")
+    if "sslmode" in url.query:  # libpq's name, in the URLs that hosting services hand out
+        url = url.update_query_dict({"ssl": url.query["sslmode"]}).difference_update_query(["sslmode"])
+    return url
+
+
+def create_config(url: URL) -> SQLAlchemyAsyncConfig:
+    """Return the configuration of an engine for a URL from `parse_url`, and of its migrations."""
+    postgresql = url.get_backend_name() == "postgresql"
+    config = SQLAlchemyAsyncConfig(
+        connection_string=url.render_as_string(hide_password=False),
+        metadata=metadata,
+        engine_config=EngineConfig(
+            # Every call is one statement: with autocommit it is one round trip, without BEGIN and COMMIT of its own.
+            isolation_level="AUTOCOMMIT",
+            pool_size=10,
+            max_overflow=0,
+            pool_timeout=5,
+            connect_args={"timeout": 5, "command_timeout": 30} if postgresql else {"timeout": 5},
+        ),
+        alembic_config=AlembicAsyncConfig(
+            script_location="pets.adapters:migrations", version_table_name=VERSION_TABLE, render_as_batch=False
+        ),
+    )
+    engine = config.get_engine().sync_engine
+    if postgresql:
+        event.listen(engine, "checkout", _refuse_closed)
+    else:
+        event.listen(engine, "connect", _make_durable)
+    return config
+
+
+def _refuse_closed(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter of an asyncpg connection
+    """Have the pool replace connections that the server closed, so that its restart costs no request an error."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+def _make_durable(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter of an aiosqlite connection
+    """Let readers and a writer work side by side, and a commit survive the loss of power."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.close()

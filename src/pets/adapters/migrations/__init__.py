@@ -1,0 +1,28 @@
+"""The schema's history, applied by Alembic."""
+
+from advanced_alchemy.alembic.commands import AlembicCommands
+from alembic.util import CommandError
+from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError
+
+from pets.adapters.engine import create_config
+from pets.domain.errors import StoreUnavailable
+
+
+def upgrade(url: URL) -> None:
+    """Bring the database to the newest schema; any number of processes may do so at once.
+
+    Not to be called from a running event loop. Raises `StoreUnavailable`, in one line that holds no password.
+    """
+    try:
+        AlembicCommands(create_config(url)).upgrade()
+    except (
+        DBAPIError,
+        CommandError,
+        OSError,
+        TypeError,
+    ) as error:  # TypeError: an option that the driver does not know
+        cause = error.driver_exception if isinstance(error, DBAPIError) else error
+        reason = next(iter(str(cause).splitlines()), type(cause).__name__)
+        where = url.set(query={}).render_as_string()  # which hides the password
+        raise StoreUnavailable(f"cannot use {where}: {reason}") from error

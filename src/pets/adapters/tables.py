@@ -1,0 +1,33 @@
+"""The schema as this version needs it. The migrations lead there; a test holds the two together."""
+
+from typing import Final
+
+from advanced_alchemy.types import DateTimeUTC
+from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, Integer, MetaData, SmallInteger, Table, Text
+
+from pets.domain.pet import CONTROL, MAX_AGE, MAX_NAME_LENGTH, MIN_AGE, WHITE_SPACE, PetType
+
+REVISION: Final = "0001"
+"""The newest migration: the one that `metadata` describes."""
+
+VERSION_TABLE: Final = "alembic_version"
+
+metadata = MetaData()
+
+_control = CONTROL.replace(r"\u0000", r"\u0001")  # PostgreSQL's text cannot hold NUL, nor its regular expressions
+_name_pattern = rf"^[^{WHITE_SPACE}{_control}]([^{_control}]{{0,{MAX_NAME_LENGTH - 2}}}[^{WHITE_SPACE}{_control}])?$"
+
+pets = Table(
+    "pets",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("age", SmallInteger, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("created_at", DateTimeUTC, nullable=False),
+    CheckConstraint(f"name ~ '{_name_pattern}'", "pets_name_check").ddl_if(dialect="postgresql"),
+    CheckConstraint(f"length(name) BETWEEN 1 AND {MAX_NAME_LENGTH}", "pets_name_check").ddl_if(dialect="sqlite"),
+    CheckConstraint(f"age BETWEEN {MIN_AGE} AND {MAX_AGE}", "pets_age_check"),
+    CheckConstraint(f"type IN ({', '.join(repr(str(kind)) for kind in PetType)})", "pets_type_check"),
+    sqlite_autoincrement=True,  # else SQLite gives the id of the newest pet again after that one is removed
+)

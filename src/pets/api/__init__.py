@@ -1,0 +1,1 @@
+"""The HTTP side: knows the port, never an adapter."""

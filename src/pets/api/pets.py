@@ -1,0 +1,75 @@
+"""The pets."""
+
+from typing import Annotated, Final
+
+from litestar import Controller, Response, delete, get, post
+from litestar.datastructures import ResponseHeader
+from litestar.di import NamedDependency
+from litestar.exceptions import ClientException
+from litestar.openapi.spec import OpenAPIType
+from litestar.params import JSONBody, QueryParameter, SkipValidation
+
+from pets.api.problems import documented
+from pets.api.schemas import Pet, PetCreate, PetPage, PetsDelete, PetsDeleted
+from pets.api.strict_json import StrictJSON
+from pets.domain.repository import PetRepository
+
+DEFAULT_LIMIT: Final = 20
+MAX_LIMIT: Final = 1000
+
+Repository = NamedDependency[SkipValidation[PetRepository]]
+
+# Read as text, since Litestar takes "1e2" and "5.0" for integers; documented as what it is.
+Limit = Annotated[
+    str,
+    QueryParameter(
+        description=f"How many pets to return at most. Above {MAX_LIMIT} it means {MAX_LIMIT}.",
+        schema_extra={"type": OpenAPIType.INTEGER, "minimum": 0, "default": DEFAULT_LIMIT},
+    ),
+]
+
+
+def _parse_limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ClientException("The query parameter `limit` must be an integer, 0 or more.")
+    significant = text.lstrip("0")[:5] or "0"  # five digits are past the maximum; of thousands int() refuses to read
+    return min(int(significant), MAX_LIMIT)
+
+
+class PetController(Controller):
+    path = "/pets"
+    tags = ["pets"]
+
+    @post(
+        operation_id="createPet",
+        summary="Create a pet",
+        dto=StrictJSON[PetCreate],
+        return_dto=None,
+        response_description="The pet.",
+        response_headers=[ResponseHeader(name="Location", description="The path of the pet.", documentation_only=True)],
+        responses=documented(400, 413, 415, 500, 503),
+    )
+    async def create_pet(self, data: JSONBody[PetCreate], repository: Repository) -> Response[Pet]:
+        (pet,) = await repository.add([data.to_domain()])
+        return Response(Pet.from_domain(pet), headers={"Location": f"/pets/{pet.id}"})
+
+    @get(
+        operation_id="listPets",
+        summary="List pets",
+        response_description="The first pets by ascending id, and how many there are in all.",
+        responses=documented(400, 500, 503),
+    )
+    async def list_pets(self, repository: Repository, limit: Limit = str(DEFAULT_LIMIT)) -> PetPage:
+        return PetPage.from_domain(await repository.page(_parse_limit(limit)))
+
+    @delete(
+        operation_id="deletePets",
+        summary="Delete pets",
+        status_code=200,
+        dto=StrictJSON[PetsDelete],
+        return_dto=None,
+        response_description="How many pets were deleted, and which ids were not found.",
+        responses=documented(400, 413, 415, 500, 503),
+    )
+    async def delete_pets(self, data: JSONBody[PetsDelete], repository: Repository) -> PetsDeleted:
+        return PetsDeleted.from_removed(data.ids, await repository.remove(set(data.ids)))

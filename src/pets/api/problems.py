@@ -1,0 +1,129 @@
+"""Every error as a problem document (RFC 9457), made in this one place."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+from litestar import Request, Response
+from litestar.exceptions import ClientException, HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.types import ExceptionHandlersMap
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from pets.domain.errors import InvalidPet, StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+MAX_BODY_BYTES: Final = 1024 * 1024
+RETRY_AFTER_SECONDS: Final = 5
+
+
+class Fault(Struct, frozen=True):
+    """One thing that is wrong with a body."""
+
+    pointer: Annotated[str, Meta(description="where: a JSON pointer (RFC 6901) as a fragment", examples=["#/age"])]
+    detail: Annotated[str, Meta(examples=["must be an integer from 0 to 100, in whole years"])]
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """What went wrong (RFC 9457)."""
+
+    type: Annotated[str, Meta(examples=["about:blank"])] = "about:blank"
+    title: Annotated[str, Meta(description="the phrase of the status", examples=["Bad Request"])]
+    status: Annotated[int, Meta(ge=400, le=599, examples=[400])]
+    detail: Annotated[str, Meta(description="what is wrong here", examples=["The body is not a valid PetCreate."])]
+    instance: Annotated[str, Meta(description="the path that was asked for", examples=["/pets/"])]
+    errors: Annotated[list[Fault] | UnsetType, Meta(description="all faults of a body that is valid JSON")] = UNSET
+
+
+_DESCRIPTIONS: Final = {
+    400: "The request is malformed or invalid.",
+    413: "The body is over 1 MiB.",
+    415: "The body is not `application/json`.",
+    500: "The service met an error of its own.",
+    503: f"The store cannot be reached. `Retry-After` says in how many seconds to try again ({RETRY_AFTER_SECONDS}).",
+}
+
+
+def documented(*statuses: int) -> dict[int, ResponseSpec]:
+    """Return what an operation says of these statuses in OpenAPI."""
+    return {
+        status: ResponseSpec(Problem, description=_DESCRIPTIONS[status], media_type=MEDIA_TYPE, generate_examples=False)
+        for status in statuses
+    }
+
+
+class InvalidBody(ClientException):
+    """A body that is JSON but not what the operation takes."""
+
+    def __init__(self, detail: str, faults: list[Fault]) -> None:
+        super().__init__(detail)
+        self.faults = faults
+
+
+def problem(status: int, detail: str, instance: str, errors: list[Fault] | UnsetType = UNSET) -> Problem:
+    return Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, instance=instance, errors=errors)
+
+
+AnyRequest = Request[Any, Any, Any]  # Any: this service has no users, no authentication and no state in requests
+
+
+def _path(request: AnyRequest) -> str:
+    """Return the path as it was sent; Litestar's own has lost its trailing slash."""
+    return quote(request.scope["raw_path"].partition(b"?")[0], safe="/%:@!$&'()*+,;=~")
+
+
+def _invalid_body(request: AnyRequest, error: InvalidBody) -> Response[Problem]:
+    return _respond(problem(400, error.detail, _path(request), error.faults))
+
+
+def _no_body(request: AnyRequest, _: ValidationException) -> Response[Problem]:
+    # Bodies are checked by StrictJSON, which Litestar passes over when there is none; nothing else is left to it.
+    return _respond(problem(400, "The request has no body; it takes a JSON object.", _path(request)))
+
+
+def _invalid_pet(request: AnyRequest, error: InvalidPet) -> Response[Problem]:
+    return _respond(problem(400, f"{error}.", _path(request)))
+
+
+def _http_error(request: AnyRequest, error: HTTPException) -> Response[Problem]:
+    match error.status_code:
+        case 404:
+            detail = "There is nothing at this path."
+        case 405:
+            detail = f"{request.method} is not one of the methods of this path; the header Allow names them."
+        case 413:
+            detail = "The body is over 1 MiB."
+        case status if status >= 500:
+            detail = "The service met an error of its own."
+        case _:
+            detail = error.detail
+    return _respond(problem(error.status_code, detail, _path(request)), error.headers)
+
+
+def _store_unavailable(request: AnyRequest, error: StoreUnavailable) -> Response[Problem]:
+    logger.error("%s %s: %s", request.method, _path(request), error, exc_info=error.__cause__)
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return _respond(problem(503, "The store cannot be reached now; try again later.", _path(request)), headers)
+
+
+def _bug(request: AnyRequest, error: Exception) -> Response[Problem]:
+    logger.error("%s %s failed", request.method, _path(request), exc_info=error)
+    return _respond(problem(500, "The service met an error of its own.", _path(request)))
+
+
+def _respond(document: Problem, headers: Mapping[str, str] | None = None) -> Response[Problem]:
+    return Response(document, status_code=document.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+EXCEPTION_HANDLERS: Final[ExceptionHandlersMap] = {
+    InvalidBody: _invalid_body,
+    ValidationException: _no_body,
+    HTTPException: _http_error,
+    InvalidPet: _invalid_pet,
+    StoreUnavailable: _store_unavailable,
+    Exception: _bug,
+}

@@ -1,0 +1,93 @@
+"""What clients send and get, member by member in this order."""
+
+from typing import Annotated, Final, Self
+
+from msgspec import Meta, Struct
+
+from pets.domain import pet as domain
+from pets.domain.pet import (
+    AGE_RULE,
+    MAX_AGE,
+    MAX_ID,
+    MAX_NAME_LENGTH,
+    MIN_AGE,
+    NAME_PATTERN,
+    NAME_RULE,
+    TYPE_RULE,
+    PetType,
+)
+from pets.domain.repository import PetPage as DomainPetPage
+
+MAX_IDS: Final = 10_000
+NOT_FOUND: Final = "Pet with the matching ID was not found."
+
+
+class PetCreate(Struct, frozen=True, forbid_unknown_fields=True):
+    """A pet to be created."""
+
+    # Of a member that is refused, the client is told that it must be what its description says.
+    name: Annotated[str, Meta(pattern=NAME_PATTERN, description=NAME_RULE, examples=["boy"])]
+    age: Annotated[int, Meta(ge=MIN_AGE, le=MAX_AGE, description=f"{AGE_RULE}, in whole years", examples=[7])]
+    type: Annotated[PetType, Meta(description=TYPE_RULE, examples=["dog"])]
+
+    def to_domain(self) -> domain.NewPet:
+        return domain.NewPet(name=self.name, age=self.age, type=self.type)
+
+
+class Pet(Struct, frozen=True):
+    """A pet."""
+
+    id: Annotated[int, Meta(ge=1, le=MAX_ID, description="never given to another pet", examples=[1])]
+    name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH, examples=["boy"])]
+    age: Annotated[int, Meta(ge=MIN_AGE, le=MAX_AGE, description="in whole years", examples=[7])]
+    type: Annotated[PetType, Meta(examples=["dog"])]
+    created_at: Annotated[
+        str,
+        Meta(
+            pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$",
+            description="in UTC, without an offset",
+            examples=["2021-05-18T19:10:17"],
+        ),
+    ]
+
+    @classmethod
+    def from_domain(cls, pet: domain.Pet) -> Self:
+        return cls(pet.id, pet.name, pet.age, pet.type, pet.created_at.isoformat()[:19])
+
+
+class PetPage(Struct, frozen=True):
+    """Some pets, and how many there are."""
+
+    count: Annotated[int, Meta(ge=0, description="how many pets there are in all, whatever the limit", examples=[2])]
+    items: Annotated[list[Pet], Meta(description="by ascending id")]
+
+    @classmethod
+    def from_domain(cls, page: DomainPetPage) -> Self:
+        return cls(page.count, [Pet.from_domain(pet) for pet in page.items])
+
+
+class PetsDelete(Struct, frozen=True, forbid_unknown_fields=True):
+    """Pets to be deleted."""
+
+    ids: Annotated[
+        list[Annotated[int, Meta(description="an integer")]],
+        Meta(max_length=MAX_IDS, description=f"an array of at most {MAX_IDS:,} integers", examples=[[1, 2, 3]]),
+    ]
+
+
+class DeleteError(Struct, frozen=True):
+    """Why a pet was not deleted."""
+
+    id: Annotated[int, Meta(description="as it was asked for", examples=[1])]
+    error: Annotated[str, Meta(examples=[NOT_FOUND])] = NOT_FOUND
+
+
+class PetsDeleted(Struct, frozen=True):
+    """What became of a request to delete pets."""
+
+    deleted: Annotated[int, Meta(ge=0, description="how many pets this request deleted", examples=[2])]
+    errors: Annotated[list[DeleteError], Meta(description="the pets it did not delete, in the order of the request")]
+
+    @classmethod
+    def from_removed(cls, asked: list[int], removed: set[int]) -> Self:
+        return cls(len(removed), [DeleteError(id_) for id_ in dict.fromkeys(asked) if id_ not in removed])

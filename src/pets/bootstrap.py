@@ -1,0 +1,111 @@
+"""The composition root: settings → repository → application. The only module that knows everyone."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.types import LifespanHook
+
+from pets.adapters.engine import create_config, parse_url
+from pets.adapters.memory import InMemoryPetRepository
+from pets.adapters.migrations import upgrade
+from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
+from pets.api.docs import DocsController, openapi_config, swagger_ui
+from pets.api.health import HealthController
+from pets.api.pets import PetController
+from pets.api.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
+from pets.domain.repository import PetRepository
+
+MEMORY: Final = "memory://"
+DATABASE_URL: Final = "sqlite+aiosqlite:///pets.db"
+HOST: Final = "127.0.0.1"
+PORT: Final = 3000
+WORKERS: Final = 1
+
+
+class SettingsError(Exception):
+    """A setting that cannot work. The message is one line that names it, and holds no password."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set.
+
+    `database_url` chooses the store: `sqlite+aiosqlite:///FILE`, `postgresql://…` or `memory://`. `host` and `port`
+    are what to listen on; port 0 takes a free one. `workers` is the number of processes, 1 or more.
+
+    Raises `SettingsError` for values that can never work.
+    """
+
+    database_url: str = DATABASE_URL
+    host: str = HOST
+    port: int = PORT
+    workers: int = WORKERS
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise SettingsError(f"PETS_PORT: {self.port} is not from 0 to 65535")
+        if self.workers < 1:
+            raise SettingsError(f"PETS_WORKERS: {self.workers} is not 1 or more")
+        if self.database_url == MEMORY and self.workers > 1:
+            raise SettingsError("PETS_DATABASE_URL: processes cannot share memory://, so PETS_WORKERS must be 1")
+        if self.database_url != MEMORY:
+            try:
+                parse_url(self.database_url)
+            except ValueError as error:
+                raise SettingsError(f"PETS_DATABASE_URL: {error}") from None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Return what the variables `PETS_DATABASE_URL`, `PETS_HOST`, `PETS_PORT` and `PETS_WORKERS` say."""
+
+        def integer(variable: str, default: int) -> int:
+            text = environment.get(variable) or str(default)
+            try:
+                return int(text)
+            except ValueError:
+                raise SettingsError(f"{variable}: {text!r} is not an integer") from None
+
+        return cls(
+            database_url=environment.get("PETS_DATABASE_URL") or DATABASE_URL,
+            host=environment.get("PETS_HOST") or HOST,
+            port=integer("PETS_PORT", PORT),
+            workers=integer("PETS_WORKERS", WORKERS),
+        )
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the store to the schema that this version needs.
+
+    Not to be called from a running event loop. Raises `StoreUnavailable` if the store cannot be reached or migrated.
+    """
+    if settings.database_url != MEMORY:
+        upgrade(parse_url(settings.database_url))
+
+
+def create_app(settings: Settings | None = None, repository: PetRepository | None = None) -> Litestar:
+    """Return the application, over the store that the settings name unless a repository is given.
+
+    Without settings they come from the environment.
+    """
+    on_shutdown: list[LifespanHook] = []
+    if repository is None:
+        settings = settings or Settings.from_environment()
+        if settings.database_url == MEMORY:
+            repository = InMemoryPetRepository()
+        else:
+            engine = create_config(parse_url(settings.database_url)).get_engine()
+            repository = SQLAlchemyPetRepository(engine)
+            on_shutdown.append(engine.dispose)
+    return Litestar(
+        route_handlers=[PetController, HealthController, DocsController, swagger_ui()],
+        dependencies={"repository": Provide(lambda: repository, sync_to_thread=False)},
+        exception_handlers=EXCEPTION_HANDLERS,
+        request_max_body_size=MAX_BODY_BYTES,
+        openapi_config=openapi_config(),
+        on_shutdown=on_shutdown,
+        logging_config=None,
+    )

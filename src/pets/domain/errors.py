@@ -1,0 +1,9 @@
+"""What can go wrong, in the domain's words."""
+
+
+class InvalidPet(ValueError):
+    """A value that no pet can have. The message says which, and what would be valid."""
+
+
+class StoreUnavailable(Exception):
+    """The store cannot be reached, does not answer in time, or is not migrated. Trying again later may help."""

@@ -1,0 +1,203 @@
+"""Requests that must be refused, each with its exact status."""
+
+import json
+from dataclasses import dataclass, field
+
+JSON = {"content-type": "application/json"}
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class BadRequest:
+    name: str
+    status: int
+    method: str
+    path: str
+    content: bytes = b""
+    headers: dict[str, str] = field(default_factory=lambda: JSON)
+    pointers: list[str] | None = None
+    """Where the problem document must find faults, if it must say."""
+
+
+def _member(name: str, value: object) -> bytes:
+    return json.dumps({"name": "boy", "age": 7, "type": "dog"} | {name: value}).encode()
+
+
+BODIES_THAT_ARE_NOT_JSON = {
+    "empty": b"",
+    "white space": b" \n",
+    "half a document": b'{"name": "boy", ',
+    "a trailing comma": b'{"ids": [1], "name": "boy", "age": 7, "type": "dog",}',
+    "two documents": b'{"ids": []}{"ids": []}',
+    "a comment": b'{"ids": [] /* all */}',
+    "single quotes": b"{'ids': []}",
+    "bare words": b"ids",
+    "NaN": b'{"ids": [NaN], "age": NaN}',
+    "a leading zero": b'{"ids": [01], "age": 01}',
+    "a plus sign": b'{"ids": [+1], "age": +1}',
+    "hexadecimal": b'{"ids": [0x1], "age": 0x1}',
+    "a form": b"name=boy&age=7&type=dog&ids=1",
+    "XML": b"<pet/>",
+    "a byte order mark": b'\xef\xbb\xbf{"ids": []}',
+    "UTF-16": '{"ids": []}'.encode("utf-16"),
+    "Latin-1": '{"name": "Ñandú", "age": 7, "type": "dog"}'.encode("latin-1"),
+    "bad UTF-8": b'{"name": "\xff\xfe", "ids": ["\xff"]}',
+    "an overlong encoding": b'{"name": "\xc0\xaf", "ids": ["\xc0\xaf"]}',
+    "a surrogate in UTF-8": b'{"name": "\xed\xa0\x80", "ids": ["\xed\xa0\x80"]}',
+    "half a surrogate pair": rb'{"name": "\ud800", "ids": ["\ud800"]}',
+    "a bad escape": rb'{"name": "\x41", "ids": ["\x41"]}',
+    "a raw control character": b'{"name": "a\x01", "ids": ["\x01"]}',
+    "a raw NUL": b"\x00",
+    "arrays nested too deep": b"[" * 100_000,
+    "objects nested too deep": b'{"a":' * 100_000,
+    "an unknown member nested too deep": b'{"name": ' + b"[" * 100_000,
+    "a gigantic exponent": b'{"age": 1e999999999, "ids": [1e999999999]}',
+}
+
+BODIES_THAT_ARE_NO_OBJECT = {
+    "null": b"null",
+    "true": b"true",
+    "a number": b"1",
+    "a string": b'"ids"',
+    "an array": b'[{"ids": [1]}]',
+}
+
+BAD_PETS = {
+    "no members": (b"{}", ["#/name", "#/age", "#/type"]),
+    "no name": (b'{"age": 7, "type": "dog"}', ["#/name"]),
+    "no age": (b'{"name": "boy", "type": "dog"}', ["#/age"]),
+    "no type": (b'{"name": "boy", "age": 7}', ["#/type"]),
+    "a member too many": (_member("id", 1), ["#/id"]),
+    "a misspelt member": (b'{"nmae": "boy", "age": 7, "type": "dog"}', ["#/name", "#/nmae"]),
+    "a member that needs escaping": (_member("a/b~c d", 1), ["#/a~1b~0c%20d"]),
+    "name null": (_member("name", None), ["#/name"]),
+    "name a number": (_member("name", 7), ["#/name"]),
+    "name an array": (_member("name", ["boy"]), ["#/name"]),
+    "name an object": (_member("name", {}), ["#/name"]),
+    "name empty": (_member("name", ""), ["#/name"]),
+    "name blank": (_member("name", " \t\u00a0\u3000\n"), ["#/name"]),
+    "name too long": (_member("name", "x" * 101), ["#/name"]),
+    "name much too long": (_member("name", "x" * 1_000_000), ["#/name"]),
+    "name all white space, very long": (_member("name", " " * 1_000_000), ["#/name"]),
+    "name with white space inside, very long": (_member("name", "x" + " " * 900_000 + "x"), ["#/name"]),
+    "name with NUL": (_member("name", "a\x00b"), ["#/name"]),
+    "name with a newline inside": (_member("name", "a\nb"), ["#/name"]),
+    "name with DEL": (_member("name", "a\x7f"), ["#/name"]),
+    "name with a C1 control": (_member("name", "a\x9bb"), ["#/name"]),
+    "name with a separator control at its end": (_member("name", "a\x1f"), ["#/name"]),
+    "age null": (_member("age", None), ["#/age"]),
+    "age a string": (_member("age", "7"), ["#/age"]),
+    "age true": (_member("age", True), ["#/age"]),  # noqa: FBT003
+    "age fractional": (_member("age", 7.5), ["#/age"]),
+    "age a whole float": (_member("age", 7.0), ["#/age"]),
+    "age negative": (_member("age", -1), ["#/age"]),
+    "age too high": (_member("age", 101), ["#/age"]),
+    "age over 64 bits": (_member("age", 2**64), ["#/age"]),
+    "age over 4300 digits": (b'{"name": "boy", "type": "dog", "age": 1' + b"0" * 5000 + b"}", None),
+    "age an array": (_member("age", [7]), ["#/age"]),
+    "type null": (_member("type", None), ["#/type"]),
+    "type unknown": (_member("type", "bird"), ["#/type"]),
+    "type in capitals": (_member("type", "Dog"), ["#/type"]),
+    "type with a blank": (_member("type", "dog "), ["#/type"]),
+    "type a number": (_member("type", 1), ["#/type"]),
+    "everything wrong": (b'{"name": "", "age": "7", "type": "bird", "x": 1}', ["#/name", "#/age", "#/type", "#/x"]),
+}
+
+BAD_IDS = {
+    "no ids": (b"{}", ["#/ids"]),
+    "ids null": (b'{"ids": null}', ["#/ids"]),
+    "ids a number": (b'{"ids": 1}', ["#/ids"]),
+    "ids a string": (b'{"ids": "1"}', ["#/ids"]),
+    "ids an object": (b'{"ids": {"1": 1}}', ["#/ids"]),
+    "an id a string": (b'{"ids": [1, "2"]}', ["#/ids/1"]),
+    "an id null": (b'{"ids": [1, null]}', ["#/ids/1"]),
+    "an id true": (b'{"ids": [1, true]}', ["#/ids/1"]),
+    "an id fractional": (b'{"ids": [1, 1.5]}', ["#/ids/1"]),
+    "an id a whole float": (b'{"ids": [1, 1.0]}', ["#/ids/1"]),
+    "an id with an exponent": (b'{"ids": [1, 1e0]}', ["#/ids/1"]),
+    "an id an array": (b'{"ids": [1, [1]]}', ["#/ids/1"]),
+    "an id of over 4300 digits": (b'{"ids": [1, 1' + b"0" * 5000 + b"]}", None),
+    "several ids wrong": (b'{"ids": ["1", 1, null, 2, {}]}', ["#/ids/0", "#/ids/2", "#/ids/4"]),
+    "too many ids": (json.dumps({"ids": list(range(10_001))}).encode(), ["#/ids"]),
+    "very many wrong ids": (b'{"ids": [' + b"0.5," * 9_999 + b"0.5]}", [f"#/ids/{index}" for index in range(100)]),
+    "a member too many": (b'{"ids": [1], "all": true}', ["#/all"]),
+    "a misspelt member": (b'{"id": [1]}', ["#/ids", "#/id"]),
+}
+
+BAD_LIMITS = {
+    "negative": "-1",
+    "minus zero": "-0",
+    "with a plus sign": "%2B5",
+    "empty": "",
+    "blank": "%20",
+    "with a blank": "%205",
+    "fractional": "5.5",
+    "a whole float": "5.0",
+    "with an exponent": "1e2",
+    "hexadecimal": "0x5",
+    "with an underscore": "1_0",
+    "with a comma": "1,000",
+    "in Arabic digits": "%D9%A3",
+    "a superscript": "%C2%B2",
+    "words": "all",
+    "null": "null",
+    "infinite": "inf",
+    "with NUL": "5%00",
+    "bad UTF-8": "%FF",
+    "very negative": "-" + "9" * 5000,
+    "an injection": "1;DROP%20TABLE%20pets",
+}
+
+OTHER_MEDIA_TYPES = {
+    "no media type": {},
+    "text": {"content-type": "text/plain"},
+    "a form": {"content-type": "application/x-www-form-urlencoded"},
+    "multipart": {"content-type": "multipart/form-data; boundary=x"},
+    "MessagePack": {"content-type": "application/x-msgpack"},
+    "a relative of JSON": {"content-type": "application/jsonx"},
+    "a merge patch": {"content-type": "application/merge-patch+json"},
+    "nonsense": {"content-type": ";;;,"},
+}
+
+PATHS_OF_NOTHING = [
+    "/nothing",
+    "/pets/1/2/3",
+    "/pet/",
+    "/PETS/",
+    "/pets/..%2f..%2fetc%2fpasswd",
+    "/%FF%FE",
+    "/%00",
+    "/" + "x" * 10_000,
+    "/health",
+    "/health/dead",
+    "/schema/nothing",
+    "/schema/nothing.json",
+    "/docs/nothing",
+    "/docs/swagger-ui/nothing.js",
+    "/docs/swagger-ui/..%2f__init__.py",
+]
+
+
+def bad_requests() -> list[BadRequest]:  # noqa: C901  # one loop a table
+    found: list[BadRequest] = []
+    for method, valid in (("POST", _member("name", "boy")), ("DELETE", b'{"ids": [1]}')):
+        for name, content in BODIES_THAT_ARE_NOT_JSON.items():
+            found += [BadRequest(f"{method} with {name}", 400, method, "/pets/", content)]
+        for name, content in BODIES_THAT_ARE_NO_OBJECT.items():
+            found += [BadRequest(f"{method} with {name}", 400, method, "/pets/", content, pointers=["#"])]
+        for name, headers in OTHER_MEDIA_TYPES.items():
+            found += [BadRequest(f"{method} as {name}", 415, method, "/pets/", valid, headers)]
+        found += [BadRequest(f"{method} over 1 MiB", 413, method, "/pets/", valid + b" " * MIB)]
+    for name, (content, pointers) in BAD_PETS.items():
+        found += [BadRequest(f"POST with {name}", 400, "POST", "/pets/", content, pointers=pointers)]
+    for name, (content, pointers) in BAD_IDS.items():
+        found += [BadRequest(f"DELETE with {name}", 400, "DELETE", "/pets/", content, pointers=pointers)]
+    for name, limit in BAD_LIMITS.items():
+        found += [BadRequest(f"GET with a limit {name}", 400, "GET", f"/pets/?limit={limit}")]
+    for method in ("PUT", "PATCH", "TRACE", "FROBNICATE"):
+        found += [BadRequest(f"{method} on the pets", 405, method, "/pets/")]
+    for path in ("/health/live", "/docs", "/schema", "/"):
+        found += [BadRequest(f"DELETE on {path}", 405, "DELETE", path)]
+    for path in PATHS_OF_NOTHING:
+        found += [BadRequest(f"GET of {path[:40]}", 404, "GET", path)]
+    return found

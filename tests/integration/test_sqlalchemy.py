@@ -1,0 +1,21 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from pets.adapters.engine import create_config, parse_url
+from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
+from pets.adapters.tables import pets
+from tests.port_contract import PetRepositoryContract
+
+
+@pytest.fixture
+async def repository(database_url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
+    engine = create_config(parse_url(database_url)).get_engine()
+    async with engine.connect() as connection:
+        await connection.execute(pets.delete())
+    yield SQLAlchemyPetRepository(engine)
+    await engine.dispose()
+
+
+class TestSQLAlchemyPetRepository(PetRepositoryContract):
+    pass

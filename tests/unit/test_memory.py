@@ -1,0 +1,13 @@
+import pytest
+
+from pets.adapters.memory import InMemoryPetRepository
+from tests.port_contract import PetRepositoryContract
+
+
+@pytest.fixture
+def repository() -> InMemoryPetRepository:
+    return InMemoryPetRepository()
+
+
+class TestInMemoryPetRepository(PetRepositoryContract):
+    pass

@@ -1,0 +1,104 @@
+import unicodedata
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from pets.domain.errors import InvalidPet
+from pets.domain.pet import MAX_ID, NewPet, Pet, PetType
+
+WHITE_SPACE = "".join(
+    c for c in map(chr, range(0x110000)) if c.isspace() and not "\x1c" <= c <= "\x1f"
+)  # Python counts these four as white space, Unicode does not
+
+white_space = st.text(WHITE_SPACE)
+plain = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=100)
+
+
+def new_pet(**values: Any) -> NewPet:  # Any: wrong types are part of the tests
+    members: dict[str, Any] = {"name": "boy", "age": 7, "type": PetType.DOG}
+    return NewPet(**members | values)
+
+
+@given(before=white_space, name=plain, after=white_space)
+def test_a_name_is_kept_without_the_white_space_around_it(before: str, name: str, after: str) -> None:
+    assume(name.strip(WHITE_SPACE))
+    assert new_pet(name=before + name + after).name == name.strip(WHITE_SPACE)
+
+
+@given(name=st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=101))
+def test_a_name_of_over_100_characters_is_refused(name: str) -> None:
+    assume(len(name.strip(WHITE_SPACE)) > 100)
+    with pytest.raises(InvalidPet, match="name must be"):
+        new_pet(name=name)
+
+
+@given(name=white_space)
+def test_a_name_of_white_space_alone_is_refused(name: str) -> None:
+    with pytest.raises(InvalidPet, match="name must be"):
+        new_pet(name=name)
+
+
+@given(before=plain, control=st.characters(categories=["Cc"]), after=plain)
+def test_a_control_character_within_a_name_is_refused(before: str, control: str, after: str) -> None:
+    assume(before.strip(WHITE_SPACE))
+    assume(after.strip(WHITE_SPACE))
+    assert unicodedata.category(control) == "Cc"
+    with pytest.raises(InvalidPet, match="name must be"):
+        new_pet(name=before + control + after)
+
+
+@given(age=st.integers(0, 100))
+def test_an_age_from_0_to_100_is_kept(age: int) -> None:
+    assert new_pet(age=age).age == age
+
+
+@given(age=st.integers(max_value=-1) | st.integers(min_value=101))
+def test_another_age_is_refused(age: int) -> None:
+    with pytest.raises(InvalidPet, match="age must be"):
+        new_pet(age=age)
+
+
+@given(
+    member=st.sampled_from(["name", "age", "type"]),
+    value=st.none() | st.booleans() | st.floats() | st.binary() | st.lists(st.integers()),
+)
+def test_a_value_of_another_type_is_refused(member: str, value: object) -> None:
+    with pytest.raises(InvalidPet, match=f"{member} must be"):
+        new_pet(**{member: value})
+
+
+def test_a_type_is_not_its_name() -> None:
+    with pytest.raises(InvalidPet, match='type must be "dog" or "cat"'):
+        new_pet(type="dog")
+
+
+@pytest.mark.parametrize(
+    "created_at",
+    [
+        datetime(2021, 5, 18, 19, 10, 17),  # noqa: DTZ001  # without a zone is the point
+        datetime(2021, 5, 18, 19, 10, 17, 1, tzinfo=UTC),
+        datetime(2021, 5, 18, 19, 10, 17, tzinfo=timezone(timedelta(hours=2))),
+    ],
+)
+def test_a_time_that_is_not_in_utc_and_whole_seconds_is_refused(created_at: datetime) -> None:
+    with pytest.raises(InvalidPet, match="created_at must be"):
+        new_pet(created_at=created_at)
+
+
+def test_a_new_pet_is_created_now() -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    assert before <= new_pet().created_at <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("id_", [0, -1, MAX_ID + 1, True, "1", None])
+def test_an_id_from_1_to_the_greatest_is_required(id_: Any) -> None:  # Any: wrong types are part of the test
+    with pytest.raises(InvalidPet, match="id must be"):
+        new_pet().with_id(id_)
+
+
+def test_a_pet_obeys_the_rules_of_a_new_pet() -> None:
+    with pytest.raises(InvalidPet, match="age must be"):
+        Pet(id=1, name="boy", age=101, type=PetType.DOG)

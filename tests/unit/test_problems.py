@@ -1,0 +1,69 @@
+"""What clients see when something inside fails."""
+
+import logging
+from collections.abc import Collection, Sequence
+
+import msgspec
+import pytest
+from litestar.testing import TestClient
+
+from pets.bootstrap import create_app
+from pets.domain.errors import InvalidPet, StoreUnavailable
+from pets.domain.pet import NewPet, Pet
+from pets.domain.repository import PetPage, PetRepository
+from tests.factories import PetCreateFactory
+
+
+class FailingRepository:
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:  # noqa: ARG002
+        raise self.error
+
+    async def page(self, limit: int) -> PetPage:  # noqa: ARG002
+        raise self.error
+
+    async def remove(self, ids: Collection[int]) -> set[int]:  # noqa: ARG002
+        raise self.error
+
+    async def check(self) -> None:
+        raise self.error
+
+
+REQUESTS = [
+    ("GET", "/pets/", None),
+    ("POST", "/pets/", msgspec.to_builtins(PetCreateFactory.build())),
+    ("DELETE", "/pets/", {"ids": [1]}),
+]
+
+
+def answer(repository: PetRepository, method: str, path: str, body: object) -> tuple[int, dict[str, str], str]:
+    with TestClient(create_app(repository=repository)) as client:
+        response = client.request(method, path, json=body)
+        return response.status_code, dict(response.headers), response.text
+
+
+@pytest.mark.parametrize(("method", "path", "body"), [*REQUESTS, ("GET", "/health/ready", None)])
+def test_a_store_that_cannot_be_reached_is_a_503_that_says_when_to_retry(method: str, path: str, body: object) -> None:
+    status, headers, text = answer(FailingRepository(StoreUnavailable("secret")), method, path, body)
+    assert (status, headers["content-type"]) == (503, "application/problem+json")
+    assert headers["retry-after"] == "5"
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize(("method", "path", "body"), REQUESTS)
+def test_a_bug_is_a_500_that_tells_nothing_and_leaves_a_traceback_in_the_log(
+    method: str, path: str, body: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        status, headers, text = answer(FailingRepository(RuntimeError("secret")), method, path, body)
+    assert (status, headers["content-type"]) == (500, "application/problem+json")
+    assert "secret" not in text
+    assert "RuntimeError: secret" in caplog.text
+
+
+def test_a_rule_that_only_the_domain_knows_is_still_a_400() -> None:
+    status, _, text = answer(FailingRepository(InvalidPet("name must be nicer")), *REQUESTS[1])
+    assert status == 400
+    assert "name must be nicer" in text
