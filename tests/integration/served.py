@@ -1,0 +1,63 @@
+"""`pets serve` as a real process."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+COMMAND = [sys.executable, "-m", "pets"]
+
+
+@dataclass
+class Served:
+    process: subprocess.Popen[str]
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def wait_for_line(self, part: str) -> str:
+        """Return the next line of the process's log that has this part."""
+        assert self.process.stderr
+        for line in self.process.stderr:
+            if part in line:
+                return line
+        raise AssertionError(f"the process ended without saying {part!r}")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send the signal and return the process's status."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout=30)
+
+
+@contextmanager
+def served(database_url: str, *, workers: int = 1) -> Iterator[Served]:
+    environment = {"PATH": os.environ["PATH"], "PETS_DATABASE_URL": database_url, "PETS_PORT": "0"}
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--workers", str(workers)], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        try:
+            service = Served(process, 0)
+            if workers > 1:  # then the address is known before the workers start
+                service.port = _port(service.wait_for_line("running on"))
+                for _ in range(workers):
+                    service.wait_for_line("startup complete")
+            else:
+                service.port = _port(service.wait_for_line("running on"))
+            yield service
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.communicate()
+
+
+def _port(line: str) -> int:
+    found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+    assert found
+    return int(found[1])

@@ -1,0 +1,199 @@
+"""`pets serve` as users run it."""
+
+import json
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from sqlalchemy import make_url
+
+from pets.adapters.tables import VERSION_TABLE
+from tests.integration.conftest import execute
+from tests.integration.served import Served, served
+
+BOY = {"name": "boy", "age": 7, "type": "dog"}
+NOT_FOUND = "Pet with the matching ID was not found."
+
+
+@pytest.fixture(scope="module")
+def running(database_url: str) -> Iterator[Served]:
+    with served(database_url) as service:
+        yield service
+
+
+@pytest.fixture
+def service(running: Served) -> Served:
+    return empty(running)
+
+
+@pytest.fixture(scope="module")
+def running_on_postgresql(postgresql_url: str) -> Iterator[Served]:
+    with served(postgresql_url) as service:
+        yield service
+
+
+@pytest.fixture
+def postgresql_service(running_on_postgresql: Served) -> Served:
+    return empty(running_on_postgresql)
+
+
+def empty(service: Served) -> Served:
+    while ids := [pet["id"] for pet in pets(service)["items"]]:
+        httpx.request("DELETE", f"{service.url}/pets/", json={"ids": ids})
+    return service
+
+
+def pets(service: Served) -> dict[str, Any]:
+    page: dict[str, Any] = httpx.get(f"{service.url}/pets/?limit=1000").raise_for_status().json()
+    return page
+
+
+def add(service: Served) -> dict[str, Any]:
+    response = httpx.post(f"{service.url}/pets/", json=BOY)
+    assert response.status_code == 201
+    pet: dict[str, Any] = response.json()
+    return pet
+
+
+def send(service: Served, request: bytes) -> bytes:
+    """Send bytes that no HTTP library would, and return all that comes back."""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_answers_the_three_calls_of_the_task(service: Served) -> None:
+    first, second = add(service), add(service)
+    assert list(first) == ["id", "name", "age", "type", "created_at"]
+    assert pets(service) == {"count": 2, "items": [first, second]}
+    answer = httpx.request("DELETE", f"{service.url}/pets/", json={"ids": [first["id"], 10**9]})
+    assert answer.json() == {"deleted": 1, "errors": [{"id": 10**9, "error": NOT_FOUND}]}
+    assert pets(service) == {"count": 1, "items": [second]}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stops_with_status_0_when_told_to(database_url: str, number: int) -> None:
+    with served(database_url) as service:
+        add(service)
+        assert service.stop(number) == 0
+
+
+def test_finishes_requests_in_flight_before_it_stops(postgresql_url: str) -> None:
+    body = json.dumps(BOY).encode()
+    head = b"POST /pets/ HTTP/1.1\r\nhost: pets\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    with (
+        served(postgresql_url) as service,
+        socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection,
+    ):
+        connection.sendall(head % len(body) + body[:5])
+        assert httpx.get(f"{service.url}/health/live").status_code == 200  # so the head has been read by now
+        service.process.terminate()
+        service.wait_for_line("Waiting for connections to close")
+        connection.sendall(body[5:])
+        assert connection.recv(65536).startswith(b"HTTP/1.1 201 Created")
+        assert service.process.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_keeps_every_pet_that_it_acknowledged(database_url: str, number: int) -> None:
+    with served(database_url) as service:
+        empty(service)
+        acknowledged = [add(service) for _ in range(20)]
+        service.stop(number)
+    with served(database_url) as service:
+        assert pets(service) == {"count": 20, "items": acknowledged}
+
+
+def test_forgets_the_pets_in_memory() -> None:
+    for _ in range(2):
+        with served("memory://") as service:
+            assert add(service)["id"] == 1
+            assert service.stop() == 0
+
+
+def test_serves_from_several_processes(database_url: str) -> None:
+    with served(database_url, workers=2) as service:
+        empty(service)
+        added = [add(service) for _ in range(20)]
+        assert pets(service) == {"count": 20, "items": added}
+        assert service.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"GET /pets/ HTTP/9.9\r\nhost: pets\r\n\r\n",
+        b"FROBNICATE /pets/ HTTP/1.1\r\nhost: pets\r\n\r\n",
+        b"get /pets/ HTTP/1.1\r\nhost: pets\r\n\r\n",
+        b"GET /p\xff\xfets/ HTTP/1.1\r\nhost: pets\r\n\r\n",
+        b"GET /pets/ HTTP/1.1\r\nho st: pets\r\n\r\n",
+        b"POST /pets/ HTTP/1.1\r\nhost: pets\r\ncontent-length: -5\r\n\r\n",
+        b"POST /pets/ HTTP/1.1\r\nhost: pets\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx",
+        b"POST /pets/ HTTP/1.1\r\nhost: pets\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /pets/ HTTP/1.1\r\nhost: pets\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ],
+)
+def test_answers_what_is_not_http_with_a_problem_document(postgresql_service: Served, request_: bytes) -> None:
+    head, _, body = send(postgresql_service, request_).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"content-type: application/problem+json" in head
+    assert json.loads(body)["status"] == 400
+    assert pets(postgresql_service)["count"] == 0
+
+
+def test_refuses_a_body_that_only_turns_out_too_large(postgresql_service: Served) -> None:
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    head = b"POST /pets/ HTTP/1.1\r\nhost: pets\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", postgresql_service.port), timeout=10) as connection:
+        connection.sendall(head + chunk * 17)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_restart_of_postgresql_costs_no_request_an_error(
+    postgresql_service: Served, postgresql_url: str, postgresql_server: str
+) -> None:
+    add(postgresql_service)
+    for _ in range(3):
+        execute(postgresql_server, TERMINATE.format(make_url(postgresql_url).database))
+        assert pets(postgresql_service)["count"] == 1
+
+
+def test_says_503_while_postgresql_cannot_be_reached_and_recovers(
+    postgresql_service: Served, postgresql_url: str, postgresql_server: str
+) -> None:
+    pet = add(postgresql_service)
+    database = make_url(postgresql_url).database
+    execute(postgresql_server, f"ALTER DATABASE {database} ALLOW_CONNECTIONS false", TERMINATE.format(database))
+    try:
+        for path in ("/pets/", "/health/ready"):
+            response = httpx.get(postgresql_service.url + path)
+            assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+            assert response.headers["content-type"] == "application/problem+json"
+        assert httpx.get(f"{postgresql_service.url}/health/live").status_code == 200
+    finally:
+        execute(postgresql_server, f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+    assert httpx.get(f"{postgresql_service.url}/health/ready").status_code == 200
+    assert pets(postgresql_service) == {"count": 1, "items": [pet]}
+
+
+TERMINATE = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{}'"
+
+
+@pytest.mark.anyio
+async def test_is_not_ready_when_postgresql_does_not_answer_within_a_second(
+    postgresql_service: Served, postgresql_url: str
+) -> None:
+    connection = await asyncpg.connect(postgresql_url)
+    async with connection.transaction():
+        await connection.execute(f"LOCK TABLE {VERSION_TABLE}")
+        async with httpx.AsyncClient(base_url=postgresql_service.url, timeout=10) as client:
+            locked = await client.get("/health/ready")
+    await connection.close()
+    assert locked.status_code == 503
+    assert 1 <= locked.elapsed.total_seconds() < 3

@@ -1,0 +1,76 @@
+import json
+
+import pytest
+
+from pets.bootstrap import Settings, SettingsError
+from pets.cli import main
+
+
+def test_openapi_prints_the_document(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["openapi"]) == 0
+    assert json.loads(capsys.readouterr().out)["info"]["title"] == "Pets"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["frobnicate"], ["serve", "--port", "http"], ["serve", "--frobnicate"], ["migrate", "--port", "1"]],
+)
+def test_wrong_use_exits_2_with_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_help_tells_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert all(command in out for command in ("serve", "migrate", "openapi", "PETS_DATABASE_URL"))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PETS_DATABASE_URL", "hunter2"),
+        ("PETS_DATABASE_URL", "mysql://pets:hunter2@localhost/pets"),
+        ("PETS_DATABASE_URL", "postgresql+psycopg://pets:hunter2@localhost/pets"),
+        ("PETS_DATABASE_URL", "postgresql://pets:hunter2@localhost:http/pets"),
+        ("PETS_DATABASE_URL", "postgresql://pets:hunter2@localhost:70000/pets"),
+        ("PETS_DATABASE_URL", "sqlite://"),
+        ("PETS_DATABASE_URL", "sqlite+aiosqlite:///:memory:"),
+        ("PETS_DATABASE_URL", "memory:"),
+        ("PETS_PORT", "http"),
+        ("PETS_PORT", "-1"),
+        ("PETS_PORT", "65536"),
+        ("PETS_WORKERS", "many"),
+        ("PETS_WORKERS", "0"),
+    ],
+)
+def test_a_setting_that_cannot_work_exits_2_with_one_line_that_names_it_and_no_password(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert main(["serve"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert variable in line
+    assert "hunter2" not in line
+
+
+def test_memory_is_not_shared_by_several_processes() -> None:
+    with pytest.raises(SettingsError, match="memory://"):
+        Settings(database_url="memory://", workers=2)
+
+
+def test_the_environment_sets_everything() -> None:
+    environment = {
+        "PETS_DATABASE_URL": "memory://",
+        "PETS_HOST": "::1",
+        "PETS_PORT": "80",
+        "PETS_WORKERS": "1",
+    }
+    assert Settings.from_environment(environment) == Settings(database_url="memory://", host="::1", port=80, workers=1)
+
+
+def test_without_an_environment_pets_are_in_a_file_and_served_on_port_3000() -> None:
+    settings = Settings.from_environment({})
+    assert (settings.database_url, settings.host, settings.port) == ("sqlite+aiosqlite:///pets.db", "127.0.0.1", 3000)
