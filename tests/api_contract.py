@@ -161,6 +161,11 @@ class EveryPath:
     def test_names_its_methods_when_another_is_tried(self, client: Client) -> None:
         assert set(client.put("/pets/").headers["allow"].split(", ")) == {"DELETE", "GET", "OPTIONS", "POST"}
 
+    def test_names_its_methods_when_asked(self, client: Client) -> None:
+        response = client.options("/pets/")
+        assert (response.status_code, response.content) == (204, b"")
+        assert response.headers["allow"] == "DELETE, GET, OPTIONS, POST"
+
 
 class BadRequests:
     @pytest.fixture(params=bad_requests(), ids=lambda bad: bad.name)

@@ -35,13 +35,14 @@ class Served:
         return self.process.wait(timeout=30)
 
 
+def start(*arguments: str, database_url: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"PETS_DATABASE_URL": database_url}
+    return subprocess.Popen([*COMMAND, *arguments], env=environment, stderr=subprocess.PIPE, text=True)
+
+
 @contextmanager
 def served(database_url: str, *, workers: int = 1) -> Iterator[Served]:
-    environment = {"PATH": os.environ["PATH"], "PETS_DATABASE_URL": database_url, "PETS_PORT": "0"}
-    process = subprocess.Popen(
-        [*COMMAND, "serve", "--workers", str(workers)], env=environment, stderr=subprocess.PIPE, text=True
-    )
-    with process:
+    with start("serve", "--port", "0", "--workers", str(workers), database_url=database_url) as process:
         try:
             service = Served(process, 0)
             if workers > 1:  # then the address is known before the workers start

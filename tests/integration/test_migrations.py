@@ -1,8 +1,6 @@
 """The migrations lead to the schema of `tables.py` and back, on either database, from many processes at once."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +19,7 @@ from pets.adapters.tables import REVISION, VERSION_TABLE, metadata, pets
 from pets.bootstrap import Settings, migrate
 from pets.domain.errors import StoreUnavailable
 from tests.factories import NAMES, NewPetFactory
+from tests.integration.served import start
 
 
 def run(url: str, look: Callable[[Connection], Any]) -> Any:  # Any: whatever the function returns
@@ -99,9 +98,7 @@ def test_keep_the_pets_that_are_there(empty_database_url: str) -> None:
 
 
 def test_several_processes_can_migrate_at_once(empty_database_url: str) -> None:
-    command = [sys.executable, "-m", "pets", "migrate"]
-    environment = {"PETS_DATABASE_URL": empty_database_url}
-    processes = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(6)]
+    processes = [start("migrate", database_url=empty_database_url) for _ in range(6)]
     for process in processes:
         _, errors = process.communicate(timeout=60)
         assert (process.returncode, errors) == (0, "")

@@ -1,0 +1,119 @@
+"""The deployment: what `docker-compose up -d` brings up from a clean clone."""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+API = "http://127.0.0.1:3000"
+COMPOSES = {"docker-compose": ["docker-compose"], "docker compose": ["docker", "compose"]}
+STARTUP_SECONDS = 60
+
+Run = Callable[..., str]
+
+
+def _answers(*command: str) -> bool:
+    found = shutil.which(command[0]) is not None
+    return found and subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+pytestmark = pytest.mark.skipif(not _answers("docker", "info"), reason="no Docker engine answers")
+
+
+def wait_for_api() -> None:
+    """Neither compose 1 nor a port can be waited on, so ask until it answers."""
+    deadline = time.monotonic() + STARTUP_SECONDS
+    while True:
+        try:
+            if httpx.get(f"{API}/health/ready").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        assert time.monotonic() < deadline, "the API did not become ready"
+        time.sleep(0.2)
+
+
+def call(method: str, body: object = None) -> Any:  # Any: JSON
+    response = httpx.request(method, f"{API}/pets/", json=body)
+    assert response.is_success, response.text
+    return response.json()
+
+
+@pytest.fixture(scope="module", params=COMPOSES)
+def compose(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """Run a compose command in a project of the test's own, which is up."""
+    command = COMPOSES[request.param]
+    if not _answers(*command, "version"):
+        pytest.skip(f"there is no {request.param}")
+    # Without what a developer may have set: it has to work from a clean clone.
+    environment = {name: value for name, value in os.environ.items() if name != "POSTGRES_PASSWORD"}
+    environment["COMPOSE_DOCKER_CLI_BUILD"] = "0"  # so compose 1 builds with the classic builder
+    environment["COMPOSE_PROJECT_NAME"] = f"pets-test-{secrets.token_hex(4)}"
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    try:
+        run("up", "-d", "--build")
+        wait_for_api()
+        yield run
+    finally:
+        run("down", "-v", "--rmi", "local")
+
+
+def test_answers_the_examples_of_the_task_and_keeps_pets_when_the_database_restarts(compose: Run) -> None:
+    boy = call("POST", {"name": "boy", "age": 7, "type": "dog"})
+    girl = call("POST", {"name": "girl", "age": 3, "type": "cat"})
+    assert boy == {"id": 1, "name": "boy", "age": 7, "type": "dog", "created_at": boy["created_at"]}
+    assert call("GET") == {"count": 2, "items": [boy, girl]}
+
+    compose("restart", "db")
+    wait_for_api()
+    assert call("GET") == {"count": 2, "items": [boy, girl]}
+
+    call("POST", {"name": "other", "age": 1, "type": "cat"})
+    assert call("DELETE", {"ids": [1]}) == {"deleted": 1, "errors": []}
+    assert call("DELETE", {"ids": [1, 2, 3]}) == {
+        "deleted": 2,
+        "errors": [{"id": 1, "error": "Pet with the matching ID was not found."}],
+    }
+
+
+def test_gives_the_service_no_more_rights_than_it_needs(compose: Run) -> None:
+    (container,) = json.loads(_docker("inspect", compose("ps", "-q", "api").strip()))
+    host = container["HostConfig"]
+    assert host["ReadonlyRootfs"]
+    assert host["CapDrop"] == ["ALL"]
+    assert "no-new-privileges:true" in host["SecurityOpt"]
+    assert host["PortBindings"] == {"3000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "3000"}]}
+    assert compose("exec", "-T", "api", "id", "-u").strip() == "10001"
+    assert compose("exec", "-T", "api", "sh", "-c", "which gcc cc || echo none").strip() == "none"
+
+
+def test_checks_its_own_health(compose: Run) -> None:
+    (container,) = json.loads(_docker("inspect", compose("ps", "-q", "api").strip()))
+    compose("exec", "-T", "api", *container["Config"]["Healthcheck"]["Test"][1:])
+
+
+def test_stops_at_once_with_status_0(compose: Run) -> None:
+    name = compose("ps", "-q", "api").strip()
+    compose("stop", "api")
+    (container,) = json.loads(_docker("inspect", name))
+    assert container["State"]["ExitCode"] == 0
+
+
+def _docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,69 @@
+"""The page at /docs, in a real browser."""
+
+import shutil
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, Request, sync_playwright
+
+from tests.integration.served import Served, served
+
+CHROMIUM = shutil.which("chromium")
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Served]:
+    with served("memory://") as service:
+        yield service
+
+
+@pytest.fixture
+def requests() -> list[Request]:
+    """What the page asked for."""
+    return []
+
+
+@pytest.fixture
+def page(requests: list[Request]) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        page = browser.new_page()
+        page.on("request", lambda request: requests.append(request))  # noqa: PLW0108  # Playwright sets attributes on it
+        yield page
+        browser.close()
+
+
+def test_the_root_leads_a_browser_to_a_page_of_the_three_calls(page: Page, service: Served) -> None:
+    page.goto(f"{service.url}/")
+    page.locator("#operations-pets-createPet").wait_for()
+    assert page.url == f"{service.url}/docs"
+    for operation in ("createPet", "listPets", "deletePets"):
+        assert page.locator(f"#operations-pets-{operation}").is_visible()
+
+
+def test_trying_it_out_creates_a_pet(page: Page, service: Served) -> None:
+    page.goto(f"{service.url}/docs")
+    operation = page.locator("#operations-pets-createPet")
+    operation.locator(".opblock-summary-control").click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.get_by_role("button", name="Execute").click()
+    answer = operation.locator(".live-responses-table")
+    answer.wait_for()
+    assert answer.locator(".response-col_status").last.inner_text().startswith("201")
+    assert '"name": "boy"' in answer.inner_text()
+
+
+def test_nothing_is_loaded_from_another_host(page: Page, service: Served, requests: list[Request]) -> None:
+    page.goto(f"{service.url}/docs")
+    page.locator("#operations-pets-createPet").wait_for()
+    page.wait_for_load_state("networkidle")
+    assert len(requests) >= 4
+    assert {urlsplit(request.url).netloc for request in requests if not request.url.startswith("data:")} == {
+        urlsplit(service.url).netloc
+    }
+    assert all(response.ok for request in requests if (response := request.response()))
