@@ -2,8 +2,8 @@
 
 import argparse
 import json
+import os
 import sys
-from dataclasses import replace
 from typing import Never
 
 from pets.api.docs import accurate
@@ -45,8 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
             app = create_app(Settings(database_url=MEMORY))
             print(json.dumps(accurate(app.openapi_schema.to_schema()), indent=2))
             return 0
-        flags = {name: value for name, value in options.items() if value is not None}
-        settings = replace(Settings.from_environment(), **flags)
+        flags = {f"PETS_{name.upper()}": str(value) for name, value in options.items() if value is not None}
+        settings = Settings.from_environment(os.environ | flags)
         migrate(settings)
         if command == "serve":
             serve(settings)

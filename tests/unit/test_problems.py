@@ -46,9 +46,12 @@ def answer(repository: PetRepository, method: str, path: str, body: object) -> t
 
 @pytest.mark.parametrize(("method", "path", "body"), [*REQUESTS, ("GET", "/health/ready", None)])
 def test_a_store_that_cannot_be_reached_is_a_503_that_says_when_to_retry(method: str, path: str, body: object) -> None:
-    status, headers, text = answer(FailingRepository(StoreUnavailable("secret")), method, path, body)
+    error = StoreUnavailable("The store is away.")
+    error.__cause__ = OSError("secret")
+    status, headers, text = answer(FailingRepository(error), method, path, body)
     assert (status, headers["content-type"]) == (503, "application/problem+json")
     assert headers["retry-after"] == "5"
+    assert "The store is away." in text
     assert "secret" not in text
 
 

@@ -45,7 +45,7 @@ class SQLAlchemyPetRepository:
     async def check(self) -> None:
         rows = await self._execute(_VERSION, {})
         if [row.version_num for row in rows] != [REVISION]:
-            raise StoreUnavailable("The store's schema is not the one that this version needs: run `pets migrate`.")
+            raise StoreUnavailable("The store is not migrated to this version; `pets migrate` does that.")
 
     # Any: a row's types are those of its statement
     async def _execute(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> Sequence[sa.Row[Any]]:

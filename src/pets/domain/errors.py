@@ -6,4 +6,7 @@ class InvalidPet(ValueError):
 
 
 class StoreUnavailable(Exception):
-    """The store cannot be reached, does not answer in time, or is not migrated. Trying again later may help."""
+    """The store cannot be reached, does not answer in time, or is not migrated. Trying again later may help.
+
+    The message is shown to clients; what the store itself said is the cause.
+    """
