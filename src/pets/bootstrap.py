@@ -9,6 +9,7 @@ from litestar import Litestar
 from litestar.di import Provide
 from litestar.types import LifespanHook
 
+from pets.adapters.batching import BatchingPetRepository
 from pets.adapters.engine import create_config, parse_url
 from pets.adapters.memory import InMemoryPetRepository
 from pets.adapters.migrations import upgrade
@@ -98,7 +99,7 @@ def create_app(settings: Settings | None = None, repository: PetRepository | Non
             repository = InMemoryPetRepository()
         else:
             engine = create_config(parse_url(settings.database_url)).get_engine()
-            repository = SQLAlchemyPetRepository(engine)
+            repository = BatchingPetRepository(SQLAlchemyPetRepository(engine))
             on_shutdown.append(engine.dispose)
     return Litestar(
         route_handlers=[PetController, HealthController, DocsController, swagger_ui()],

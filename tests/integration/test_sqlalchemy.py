@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from pets.adapters.batching import BatchingPetRepository
 from pets.adapters.engine import create_config, parse_url
 from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
 from pets.adapters.tables import pets
@@ -19,3 +20,9 @@ async def repository(database_url: str) -> AsyncIterator[SQLAlchemyPetRepository
 
 class TestSQLAlchemyPetRepository(PetRepositoryContract):
     pass
+
+
+class TestBatchingOverSQLAlchemy(PetRepositoryContract):
+    @pytest.fixture
+    def repository(self, repository: SQLAlchemyPetRepository) -> BatchingPetRepository:
+        return BatchingPetRepository(repository)

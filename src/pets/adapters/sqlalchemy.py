@@ -9,13 +9,15 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.tables import REVISION, VERSION_TABLE, pets
+from pets.adapters.tables import REVISION, VERSION_TABLE, pet_counts, pets
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetType
 from pets.domain.repository import PetPage
 
 # The count and the items come from one statement, so from one snapshot; the count's row is there without items too.
-_total = sa.select(sa.func.count().label("total")).select_from(pets).subquery()
+_total = sa.select(
+    sa.cast(sa.func.coalesce(sa.func.sum(pet_counts.c.count), 0), sa.BigInteger).label("total")
+).subquery()
 _first = sa.select(pets).order_by(pets.c.id).limit(sa.bindparam("limit")).subquery()
 _PAGE: Final = sa.select(_total, _first).select_from(_total.outerjoin(_first, sa.true())).order_by(_first.c.id)
 

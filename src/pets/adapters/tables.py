@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, Integer, M
 
 from pets.domain.pet import CONTROL, MAX_AGE, MAX_NAME_LENGTH, MIN_AGE, WHITE_SPACE, PetType
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The newest migration: the one that `metadata` describes."""
 
 VERSION_TABLE: Final = "alembic_version"
@@ -30,4 +30,13 @@ pets = Table(
     CheckConstraint(f"age BETWEEN {MIN_AGE} AND {MAX_AGE}", "pets_age_check"),
     CheckConstraint(f"type IN ({', '.join(repr(str(kind)) for kind in PetType)})", "pets_type_check"),
     sqlite_autoincrement=True,  # else SQLite gives the id of the newest pet again after that one is removed
+)
+
+# How many pets there are of each type: the sum over the slots. Triggers keep it, so it is right whoever writes.
+pet_counts = Table(
+    "pet_counts",
+    metadata,
+    Column("type", Text, primary_key=True),
+    Column("slot", SmallInteger, primary_key=True, autoincrement=False),
+    Column("count", BigInteger, nullable=False),
 )

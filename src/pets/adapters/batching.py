@@ -1,0 +1,156 @@
+"""Many concurrent calls as few: a `PetRepository` around another. It knows no database."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from itertools import islice
+from typing import Final, Generic, TypeVar
+
+from pets.domain.errors import StoreUnavailable
+from pets.domain.pet import NewPet, Pet
+from pets.domain.repository import PetPage, PetRepository
+
+MAX_CALLERS: Final = 1024
+MAX_BATCH: Final = 10_000
+
+Item = TypeVar("Item", bound=Collection[object])
+Result = TypeVar("Result")
+
+
+class _Lane(Generic[Item, Result]):
+    """Calls of one kind, one batch at a time.
+
+    A caller that finds the lane idle goes at once and alone, as fast as without a lane. Those that come while a batch
+    is under way wait and form the next, so what answers a caller always begins after the caller came.
+    """
+
+    def __init__(self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]]) -> None:
+        self.idle = True
+        self._run = run
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._task: asyncio.Task[None] | None = None  # a reference, without which the loop may forget the task
+
+    async def call(self, item: Item) -> Result:
+        if not self.idle:
+            future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+            self._waiting.append((item, future))
+            return await future
+        self.idle = False
+        try:
+            (result,) = await self._run([item])
+        finally:
+            if self._waiting:
+                self._task = asyncio.create_task(self._serve())
+            else:
+                self.idle = True
+        return result
+
+    async def _serve(self) -> None:
+        """Run batches until nobody waits; in a task of its own, so that it is cancelled with none of its callers."""
+        while batch := self._next_batch():
+            try:
+                results = await self._run([item for item, _ in batch])
+            except StoreUnavailable as error:  # whose fate is unknown, so it must not be tried again
+                for _, future in batch:
+                    _settle(future, error)
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is told to those who asked
+                await self._run_apart(batch, error)
+            else:
+                for (_, future), result in zip(batch, results, strict=True):
+                    _settle(future, result)
+        self.idle = True
+
+    def _next_batch(self) -> list[tuple[Item, asyncio.Future[Result]]]:
+        batch: list[tuple[Item, asyncio.Future[Result]]] = []
+        size = 0
+        while self._waiting and (not batch or size + len(self._waiting[0][0]) <= MAX_BATCH):
+            item, future = self._waiting.popleft()
+            if not future.cancelled():
+                batch.append((item, future))
+                size += len(item)
+        return batch
+
+    async def _run_apart(self, batch: list[tuple[Item, asyncio.Future[Result]]], error: Exception) -> None:
+        """Have only those fail for whose sake the batch did. It failed as a whole, so nothing is done twice."""
+        for item, future in batch:
+            if len(batch) > 1 and not future.cancelled():
+                try:
+                    (result,) = await self._run([item])
+                except Exception as own:  # noqa: BLE001  # as above
+                    _settle(future, own)
+                else:
+                    _settle(future, result)
+            _settle(future, error)
+
+
+def _settle(future: asyncio.Future[Result], outcome: Result | Exception) -> None:
+    if future.done():  # its caller was cancelled
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+
+
+class BatchingPetRepository:
+    """Lets callers who come while the inner repository is busy share its next call.
+
+    - Who asks for the same page shares one answer: the very same object.
+    - Pets of several callers are added by one call, and each caller gets its own back.
+    - Ids of several callers are removed by one call; one that several name is counted by the first of them.
+
+    At most `max_callers` wait or are served at once; beyond it a call raises `StoreUnavailable` immediately. A batch of
+    several callers has at most 10,000 pets or ids. One event loop only.
+    """
+
+    def __init__(self, inner: PetRepository, *, max_callers: int = MAX_CALLERS) -> None:
+        self._inner = inner
+        self._max_callers = max_callers
+        self._callers = 0
+        self._adding = _Lane(self._add)
+        self._removing = _Lane(self._remove)
+        self._pages: dict[int, _Lane[tuple[()], PetPage]] = {}
+
+    async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
+        return await self._enter(self._adding, pets)
+
+    async def page(self, limit: int) -> PetPage:
+        lane = self._pages.get(limit)
+        if lane is None:
+            lane = self._pages[limit] = _Lane(lambda callers: self._page(limit, len(callers)))
+        try:
+            return await self._enter(lane, ())
+        finally:
+            if lane.idle and self._pages.get(limit) is lane:
+                del self._pages[limit]
+
+    async def remove(self, ids: Collection[int]) -> set[int]:
+        return await self._enter(self._removing, ids)
+
+    async def check(self) -> None:
+        await self._inner.check()
+
+    async def _enter(self, lane: _Lane[Item, Result], item: Item) -> Result:
+        if self._callers >= self._max_callers:
+            raise StoreUnavailable("Too many requests are waiting for the store.")
+        self._callers += 1
+        try:
+            return await lane.call(item)
+        finally:
+            self._callers -= 1
+
+    async def _add(self, sets: Sequence[Sequence[NewPet]]) -> Sequence[Sequence[Pet]]:
+        added = iter(await self._inner.add([pet for pets in sets for pet in pets]))
+        return [list(islice(added, len(pets))) for pets in sets]
+
+    async def _page(self, limit: int, callers: int) -> Sequence[PetPage]:
+        return [await self._inner.page(limit)] * callers
+
+    async def _remove(self, sets: Sequence[Collection[int]]) -> Sequence[set[int]]:
+        removed = await self._inner.remove({id_ for ids in sets for id_ in ids})
+        shares = []
+        for ids in sets:
+            share = removed.intersection(ids)
+            removed -= share
+            shares.append(share)
+        return shares

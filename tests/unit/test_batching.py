@@ -1,0 +1,251 @@
+"""Batching over an inner repository that is slow, fails and is cancelled."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+
+import pytest
+
+from pets.adapters.batching import BatchingPetRepository
+from pets.adapters.memory import InMemoryPetRepository
+from pets.domain.errors import StoreUnavailable
+from pets.domain.pet import NewPet, Pet
+from pets.domain.repository import PetPage
+from tests.factories import NewPetFactory
+from tests.port_contract import PetRepositoryContract
+
+
+@pytest.fixture
+def repository() -> BatchingPetRepository:
+    return BatchingPetRepository(InMemoryPetRepository())
+
+
+class TestBatchingPetRepository(PetRepositoryContract):
+    pass
+
+
+class GatedRepository(InMemoryPetRepository):
+    """Does each call only when told to, or fails it, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[object] = []
+        self.outcomes: list[asyncio.Future[None]] = []
+        self.poisonous = ""
+
+    async def _gate(self, call: object) -> None:
+        outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.calls.append(call)
+        self.outcomes.append(outcome)
+        await outcome
+
+    async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
+        await self._gate([pet.name for pet in pets])
+        if any(pet.name == self.poisonous for pet in pets):
+            raise ValueError(self.poisonous)
+        return await super().add(pets)
+
+    async def page(self, limit: int) -> PetPage:
+        await self._gate(limit)
+        return await super().page(limit)
+
+    async def remove(self, ids: Collection[int]) -> set[int]:
+        await self._gate(set(ids))
+        return await super().remove(ids)
+
+
+class Scene:
+    """Callers of a batching repository, and the inner one's calls, one step at a time."""
+
+    def __init__(self, max_callers: int = 1024) -> None:
+        self.inner = GatedRepository()
+        self.repository = BatchingPetRepository(self.inner, max_callers=max_callers)
+
+    async def page(self, limit: int = 20) -> asyncio.Task[PetPage]:
+        task = asyncio.ensure_future(self.repository.page(limit))
+        await self.settle()
+        return task
+
+    async def add(self, *names: str) -> asyncio.Task[Sequence[Pet]]:
+        task = asyncio.ensure_future(self.repository.add([NewPetFactory.build(name=name) for name in names]))
+        await self.settle()
+        return task
+
+    async def remove(self, *ids: int) -> asyncio.Task[set[int]]:
+        task = asyncio.ensure_future(self.repository.remove(ids))
+        await self.settle()
+        return task
+
+    async def let(self, call: int, error: Exception | None = None) -> None:
+        """Let the inner repository's nth call go on, or fail."""
+        if error:
+            self.inner.outcomes[call].set_exception(error)
+        else:
+            self.inner.outcomes[call].set_result(None)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Run the loop until nothing more can happen by itself."""
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+async def names(task: asyncio.Task[Sequence[Pet]]) -> list[str]:
+    return [pet.name for pet in await task]
+
+
+@pytest.mark.anyio
+async def test_a_lone_caller_goes_at_once() -> None:
+    scene = Scene()
+    await scene.page()
+    assert scene.inner.calls == [20]
+
+
+@pytest.mark.anyio
+async def test_readers_share_the_next_answer_and_never_the_one_under_way() -> None:
+    scene = Scene()
+    early = await scene.page()
+    await InMemoryPetRepository.add(scene.inner, [NewPetFactory.build()])  # acknowledged before the late ones ask
+    late = [await scene.page() for _ in range(3)]
+    await InMemoryPetRepository.remove(scene.inner, [1])
+    await scene.let(0)
+    await InMemoryPetRepository.add(scene.inner, [NewPetFactory.build()])
+    await scene.let(1)
+    assert scene.inner.calls == [20, 20]
+    answers = [await task for task in late]
+    assert [pet.id for pet in answers[0].items] == [2]
+    assert all(answer is answers[0] for answer in answers)
+    assert await early is not answers[0]
+
+
+@pytest.mark.anyio
+async def test_readers_of_different_pages_do_not_wait_for_each_other() -> None:
+    scene = Scene()
+    await scene.page(20)
+    await scene.page(10)
+    assert scene.inner.calls == [20, 10]
+
+
+@pytest.mark.anyio
+async def test_writers_that_wait_are_served_by_one_call_and_get_their_own_pets() -> None:
+    scene = Scene()
+    first = await scene.add("a")
+    others = [await scene.add("b", "c"), await scene.add(), await scene.add("d")]
+    await scene.let(0)
+    await scene.let(1)
+    assert scene.inner.calls == [["a"], ["b", "c", "d"]]
+    assert await names(first) == ["a"]
+    assert [await names(task) for task in others] == [["b", "c"], [], ["d"]]
+
+
+@pytest.mark.anyio
+async def test_an_id_that_several_remove_is_counted_by_one() -> None:
+    scene = Scene()
+    await InMemoryPetRepository.add(scene.inner, NewPetFactory.batch(4))
+    first = await scene.remove(1)
+    others = [await scene.remove(1, 2, 9), await scene.remove(2, 3), await scene.remove(3)]
+    await scene.let(0)
+    await scene.let(1)
+    assert scene.inner.calls == [{1}, {1, 2, 3, 9}]
+    assert [await task for task in (first, *others)] == [{1}, {2}, {3}, set()]
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_caller_that_waits_takes_nobody_with_it() -> None:
+    scene = Scene()
+    await scene.add("a")
+    cancelled, other = await scene.add("b"), await scene.add("c")
+    cancelled.cancel()
+    await scene.let(0)
+    await scene.let(1)
+    assert scene.inner.calls == [["a"], ["c"]]
+    assert await names(other) == ["c"]
+
+
+@pytest.mark.anyio
+async def test_a_caller_cancelled_while_its_batch_is_under_way_takes_nobody_with_it() -> None:
+    scene = Scene()
+    await scene.add("a")
+    cancelled, other = await scene.add("b"), await scene.add("c")
+    await scene.let(0)
+    cancelled.cancel()
+    await scene.let(1)
+    assert await names(other) == ["c"]
+    assert cancelled.cancelled()
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_first_caller_leaves_those_behind_it_to_be_served() -> None:
+    scene = Scene()
+    first, second = await scene.page(), await scene.page()
+    first.cancel()
+    await scene.settle()
+    await scene.let(1)
+    assert (await second).count == 0
+
+
+@pytest.mark.anyio
+async def test_only_those_fail_for_whose_sake_a_batch_fails() -> None:
+    scene = Scene()
+    scene.inner.poisonous = "bad"
+    await scene.add("a")
+    good, bad, fine = await scene.add("b"), await scene.add("bad"), await scene.add("c")
+    for call in range(5):
+        await scene.let(call)
+    assert scene.inner.calls == [["a"], ["b", "bad", "c"], ["b"], ["bad"], ["c"]]
+    assert (await names(good), await names(fine)) == (["b"], ["c"])
+    with pytest.raises(ValueError, match="bad"):
+        await bad
+    assert (await InMemoryPetRepository.page(scene.inner, 0)).count == 3
+
+
+@pytest.mark.anyio
+async def test_a_lost_connection_fails_the_whole_batch_and_is_not_tried_again() -> None:
+    scene = Scene()
+    await scene.add("a")
+    tasks = [await scene.add("b"), await scene.add("c")]
+    await scene.let(0)
+    await scene.let(1, StoreUnavailable("gone"))
+    for task in tasks:
+        with pytest.raises(StoreUnavailable, match="gone"):
+            await task
+    assert len(scene.inner.calls) == 2
+
+
+@pytest.mark.anyio
+async def test_after_a_failure_the_next_callers_are_served() -> None:
+    scene = Scene()
+    first = await scene.add("a")
+    second = await scene.add("b")
+    await scene.let(0, StoreUnavailable("gone"))
+    await scene.let(1)
+    with pytest.raises(StoreUnavailable):
+        await first
+    assert await names(second) == ["b"]
+    third = await scene.add("c")
+    await scene.let(2)
+    assert await names(third) == ["c"]
+
+
+@pytest.mark.anyio
+async def test_beyond_the_bound_a_caller_is_turned_away_at_once() -> None:
+    scene = Scene(max_callers=2)
+    waiting = [await scene.page(), await scene.page()]
+    with pytest.raises(StoreUnavailable, match="Too many"):
+        await scene.repository.page(20)
+    await scene.let(0)
+    await scene.let(1)
+    assert [(await task).count for task in waiting] == [0, 0]
+    again = await scene.page()
+    await scene.let(2)
+    assert (await again).count == 0
+
+
+@pytest.mark.anyio
+async def test_a_batch_does_not_grow_beyond_its_bound() -> None:
+    scene = Scene()
+    await scene.remove(1)
+    for start in range(0, 30_000, 6_000):
+        await scene.remove(*range(start, start + 6_000))
+    for call in range(6):
+        await scene.let(call)
+    assert [len(call) for call in scene.inner.calls if isinstance(call, set)] == [1] + [6_000] * 5
