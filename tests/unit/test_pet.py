@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pets.domain.errors import InvalidPet
-from pets.domain.pet import MAX_ID, NewPet, Pet, PetType
+from pets.domain.pet import NewPet, Pet, PetType
 
 WHITE_SPACE = "".join(
     c for c in map(chr, range(0x110000)) if c.isspace() and not "\x1c" <= c <= "\x1f"
@@ -93,12 +93,6 @@ def test_a_new_pet_is_created_now() -> None:
     assert before <= new_pet().created_at <= datetime.now(UTC)
 
 
-@pytest.mark.parametrize("id_", [0, -1, MAX_ID + 1, True, "1", None])
-def test_an_id_from_1_to_the_greatest_is_required(id_: Any) -> None:  # Any: wrong types are part of the test
-    with pytest.raises(InvalidPet, match="id must be"):
-        new_pet().with_id(id_)
-
-
-def test_a_pet_obeys_the_rules_of_a_new_pet() -> None:
-    with pytest.raises(InvalidPet, match="age must be"):
-        Pet(id=1, name="boy", age=101, type=PetType.DOG)
+def test_a_pet_is_a_new_pet_with_an_id() -> None:
+    new = new_pet()
+    assert new.with_id(1) == Pet(1, new.name, new.age, new.type, new.created_at)

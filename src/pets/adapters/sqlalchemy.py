@@ -61,8 +61,12 @@ class SQLAlchemyPetRepository:
             raise StoreUnavailable("The store cannot be reached or does not answer.") from error
 
 
-def _pet(row: sa.Row[Any]) -> Pet:
-    return Pet(id=row.id, name=row.name, age=row.age, type=PetType(row.type), created_at=row.created_at)
+_TYPES: Final = {str(kind): kind for kind in PetType}
+
+
+def _pet(row: Any) -> Pet:  # Any: a row of _PAGE
+    _, id_, name, age, type_, created_at = row
+    return Pet(id_, name, age, _TYPES[type_], created_at)
 
 
 _COLUMNS: Final = ["name", "age", "type", "created_at"]

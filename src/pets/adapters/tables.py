@@ -4,6 +4,7 @@ from typing import Final
 
 from advanced_alchemy.types import DateTimeUTC
 from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, Integer, MetaData, SmallInteger, Table, Text
+from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from pets.domain.pet import CONTROL, MAX_AGE, MAX_NAME_LENGTH, MIN_AGE, WHITE_SPACE, PetType
 
@@ -17,6 +18,8 @@ metadata = MetaData()
 _control = CONTROL.replace(r"\u0000", r"\u0001")  # PostgreSQL's text cannot hold NUL, nor its regular expressions
 _name_pattern = rf"^[^{WHITE_SPACE}{_control}]([^{_control}]{{0,{MAX_NAME_LENGTH - 2}}}[^{WHITE_SPACE}{_control}])?$"
 
+_SECONDS = TIMESTAMP(timezone=True, precision=0)  # whole seconds, also in rows that are written by hand
+
 pets = Table(
     "pets",
     metadata,
@@ -24,7 +27,7 @@ pets = Table(
     Column("name", Text, nullable=False),
     Column("age", SmallInteger, nullable=False),
     Column("type", Text, nullable=False),
-    Column("created_at", DateTimeUTC, nullable=False),
+    Column("created_at", DateTimeUTC().with_variant(_SECONDS, "postgresql"), nullable=False),
     CheckConstraint(f"name ~ '{_name_pattern}'", "pets_name_check").ddl_if(dialect="postgresql"),
     CheckConstraint(f"length(name) BETWEEN 1 AND {MAX_NAME_LENGTH}", "pets_name_check").ddl_if(dialect="sqlite"),
     CheckConstraint(f"age BETWEEN {MIN_AGE} AND {MAX_AGE}", "pets_age_check"),
