@@ -175,6 +175,10 @@ PATHS_OF_NOTHING = [
     "/docs/nothing",
     "/docs/swagger-ui/nothing.js",
     "/docs/swagger-ui/..%2f__init__.py",
+    "/docs/swagger-ui/%00",
+    "/docs/swagger-ui/" + "x" * 300,
+    "/docs/swagger-ui" + "/a" * 2000,
+    "/docs/swagger-ui/swagger-ui.css/x",
 ]
 
 

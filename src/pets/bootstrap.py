@@ -1,4 +1,5 @@
-"""The composition root: settings → repository → application. The only module that knows everyone."""
+"""The composition root: settings → repository → application. The only module that knows both
+the adapters and the API."""
 
 import os
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from pets.adapters.engine import create_config, parse_url
 from pets.adapters.memory import InMemoryPetRepository
 from pets.adapters.migrations import upgrade
 from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
-from pets.api.docs import DocsController, openapi_config, swagger_ui
+from pets.api.docs import DocsController, openapi_config
 from pets.api.health import HealthController
 from pets.api.pets import PetController
 from pets.api.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
@@ -102,7 +103,7 @@ def create_app(settings: Settings | None = None, repository: PetRepository | Non
             repository = BatchingPetRepository(SQLAlchemyPetRepository(engine))
             on_shutdown.append(engine.dispose)
     return Litestar(
-        route_handlers=[PetController, HealthController, DocsController, swagger_ui()],
+        route_handlers=[PetController, HealthController, DocsController],
         dependencies={"repository": Provide(lambda: repository, sync_to_thread=False)},
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=MAX_BODY_BYTES,

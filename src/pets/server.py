@@ -1,7 +1,10 @@
 """How the application is served: uvicorn, with uvloop and httptools."""
 
+import asyncio
+import logging
 import signal
-import sys
+import socket
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any, Final
@@ -9,12 +12,15 @@ from typing import Any, Final
 import msgspec
 import uvicorn
 from litestar import Litestar
+from litestar.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import LOGGING_CONFIG
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
-from pets.api.problems import MEDIA_TYPE, problem
-from pets.bootstrap import Settings, create_app
+from pets.api.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, problem
+from pets.bootstrap import Settings, SettingsError, create_app
+from pets.protocol import ProblemProtocol
+
+logger = logging.getLogger(__name__)
 
 GRACE_SECONDS: Final = 8
 """How long requests in flight may take after a signal to stop; Docker kills after 10."""
@@ -24,37 +30,15 @@ LOGGING: Final = LOGGING_CONFIG | {
 }
 
 
-class ProblemProtocol(HttpToolsProtocol):
-    """Answers what is not even HTTP with a problem document, as everything else is answered."""
-
-    def send_400_response(self, msg: str) -> None:
-        body = msgspec.json.encode(problem(400, msg, "/"))
-        head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
-        self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)
-        self.transport.close()
-
-
-def create_served_app(settings: Settings) -> Litestar:
-    """Return the application, which says that it is not ready from the moment that the process is told to stop."""
-    app = create_app(settings)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, partial(_stop, app, signal.getsignal(number)))
-    return app
-
-
-# Any: what signal.getsignal returns, which here is a function
-def _stop(app: Litestar, uvicorn_stops: Any, number: int, frame: FrameType | None) -> None:
-    app.state.stopping = True
-    uvicorn_stops(number, frame)
-
-
 def serve(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM; then take no more requests and let those in flight finish."""
+    """Serve until SIGINT or SIGTERM; then take no more requests and let those in flight finish.
+
+    Raises `SettingsError` if the host and port cannot be listened on.
+    """
     config = uvicorn.Config(
         partial(create_served_app, settings),
         factory=True,
-        host=settings.host,
-        port=settings.port,
+        interface="asgi3",
         workers=settings.workers,
         loop="uvloop",
         http=ProblemProtocol,
@@ -66,12 +50,49 @@ def serve(settings: Settings) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    # Having stopped, uvicorn raises the signal again, which would end the process with another status than 0.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    listener = _listen(settings.host, settings.port)
+    host, port = listener.getsockname()[:2]
+    logger.info("Listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+    if settings.workers > 1:
+        Multiprocess(config, sockets=[listener]).run()
+    else:
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        if settings.workers > 1:
-            Multiprocess(config, sockets=[config.bind_socket()]).run()
-        else:
-            uvicorn.Server(config).run()
-    except KeyboardInterrupt:
-        pass
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise SettingsError(f"PETS_HOST, PETS_PORT: cannot listen on {host}, port {port}: {error.strerror}") from error
+    listener.set_inheritable(True)  # by the workers
+    return listener
+
+
+def create_served_app(settings: Settings) -> ASGIApp:
+    """Return the application, which is not ready from the moment that the process is told to stop."""
+    app = create_app(settings)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, partial(_stop, app, signal.getsignal(number)))
+    return partial(_answer, app)
+
+
+# Any: what signal.getsignal returns, which here is a function
+def _stop(app: Litestar, uvicorn_stops: Any, number: int, frame: FrameType | None) -> None:
+    app.state.stopping = True
+    uvicorn_stops(number, frame)
+
+
+async def _answer(app: Litestar, scope: Scope, receive: Receive, send: Send) -> None:
+    try:
+        await app(scope, receive, send)
+    except asyncio.CancelledError:  # uvicorn does that at the end of the grace, and would answer in plain text
+        document = problem(503, "The service stopped before it could answer.", scope["path"])
+        headers = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"retry-after", b"%d" % RETRY_AFTER_SECONDS),
+            (b"connection", b"close"),
+        ]
+        with suppress(RuntimeError):  # the answer has begun
+            await send({"type": "http.response.start", "status": 503, "headers": headers})
+            await send({"type": "http.response.body", "body": msgspec.json.encode(document), "more_body": False})

@@ -45,20 +45,13 @@ def served(database_url: str, *, workers: int = 1) -> Iterator[Served]:
     with start("serve", "--port", "0", "--workers", str(workers), database_url=database_url) as process:
         try:
             service = Served(process, 0)
-            if workers > 1:  # then the address is known before the workers start
-                service.port = _port(service.wait_for_line("running on"))
-                for _ in range(workers):
-                    service.wait_for_line("startup complete")
-            else:
-                service.port = _port(service.wait_for_line("running on"))
+            found = re.search(r"http://127\.0\.0\.1:(\d+)", service.wait_for_line("Listening on"))
+            assert found
+            service.port = int(found[1])
+            for _ in range(workers):
+                service.wait_for_line("startup complete")
             yield service
         finally:
             if process.poll() is None:
                 process.terminate()
             process.communicate()
-
-
-def _port(line: str) -> int:
-    found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
-    assert found
-    return int(found[1])

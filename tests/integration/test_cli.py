@@ -1,6 +1,10 @@
+import signal
+import socket
+
 import pytest
 
 from pets.cli import main
+from tests.integration.served import start
 
 
 @pytest.mark.parametrize(
@@ -10,6 +14,7 @@ from pets.cli import main
         "postgres://pets:hunter2@127.0.0.1:1/pets?sslmode=disable",
         "postgresql+asyncpg://pets:hunter2@127.0.0.1:1/pets?frobnicate=1",
         "postgresql://pets:hunter2@nowhere.invalid/pets",
+        "postgresql://pets:hunter2@" + "a" * 70 + ".invalid/pets",
         "sqlite+aiosqlite:////nowhere/pets.db",
     ],
 )
@@ -22,3 +27,22 @@ def test_a_store_that_cannot_be_reached_exits_1_with_one_line_that_names_the_set
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("pets: PETS_DATABASE_URL: cannot use ")
     assert "hunter2" not in line
+
+
+def test_a_port_that_is_taken_exits_2_with_one_line_that_names_the_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PETS_DATABASE_URL", "memory://")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert main(["serve", "--port", str(taken.getsockname()[1])]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "PETS_PORT" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_status_0_while_it_still_waits_for_the_store(number: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://pets@127.0.0.1:{silent.getsockname()[1]}/pets"
+        with start("serve", database_url=url) as process, silent.accept()[0]:
+            process.send_signal(number)
+            assert process.wait(timeout=10) == 0

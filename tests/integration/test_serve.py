@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -12,6 +13,7 @@ import pytest
 from sqlalchemy import make_url
 
 from pets.adapters.tables import VERSION_TABLE
+from pets.server import GRACE_SECONDS
 from tests.integration.conftest import execute
 from tests.integration.served import Served, served
 
@@ -108,6 +110,21 @@ def test_keeps_every_pet_that_it_acknowledged(database_url: str, number: int) ->
         assert pets(service) == {"count": 20, "items": acknowledged}
 
 
+def test_tells_a_request_that_outlasts_the_grace_to_come_again(postgresql_url: str) -> None:
+    head = b"POST /pets/ HTTP/1.1\r\nhost: pets\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n"
+    with (
+        served(postgresql_url) as service,
+        socket.create_connection(("127.0.0.1", service.port), timeout=GRACE_SECONDS + 10) as connection,
+    ):
+        connection.sendall(head)
+        assert httpx.get(f"{service.url}/health/live").status_code == 200  # so the head has been read by now
+        service.process.terminate()
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 503 Service Unavailable")
+        assert b"content-type: application/problem+json" in answer
+        assert service.process.wait(timeout=30) == 0
+
+
 def test_forgets_the_pets_in_memory() -> None:
     for _ in range(2):
         with served("memory://") as service:
@@ -145,6 +162,41 @@ def test_answers_what_is_not_http_with_a_problem_document(postgresql_service: Se
     assert b"content-type: application/problem+json" in head
     assert json.loads(body)["status"] == 400
     assert pets(postgresql_service)["count"] == 0
+
+
+def test_refuses_a_head_without_end(postgresql_service: Served) -> None:
+    with socket.create_connection(("127.0.0.1", postgresql_service.port), timeout=10) as connection:
+        connection.sendall(b"GET /pets/ HTTP/1.1\r\nhost: pets\r\nx-long: ")
+        sent = 0
+        with suppress(ConnectionError):
+            while sent < 10_000_000:
+                sent += connection.send(b"x" * 65536)
+        assert sent < 10_000_000
+    assert pets(postgresql_service)["count"] == 0
+
+
+@pytest.mark.parametrize("in_one", [True, False])
+def test_ignores_an_offer_to_upgrade(postgresql_service: Served, in_one: bool) -> None:  # noqa: FBT001
+    body = json.dumps(BOY | {"name": "Upgrade: me"}).encode()
+    head = (
+        b"POST /pets/ HTTP/1.1\r\nhost: pets\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\n"
+        b"HTTP2-Settings: AAEAAEAAAAIAAAAB\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+    )
+    with socket.create_connection(("127.0.0.1", postgresql_service.port), timeout=10) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for part in [head + body] if in_one else [head, body]:
+            connection.sendall(part)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 201 Created")
+    assert b'"name":"Upgrade: me"' in answer
+
+
+def test_answers_a_request_although_nonsense_follows_it(postgresql_service: Served) -> None:
+    body = json.dumps(BOY).encode()
+    head = b"POST /pets/ HTTP/1.1\r\nhost: pets\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    answer = send(postgresql_service, head % len(body) + body + b"GARBAGE\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 201 Created")
+    assert pets(postgresql_service)["count"] == 1
 
 
 def test_refuses_a_body_that_only_turns_out_too_large(postgresql_service: Served) -> None:

@@ -36,6 +36,8 @@ def test_help_tells_of_every_command(capsys: pytest.CaptureFixture[str]) -> None
         ("PETS_DATABASE_URL", "postgresql+psycopg://pets:hunter2@localhost/pets"),
         ("PETS_DATABASE_URL", "postgresql://pets:hunter2@localhost:http/pets"),
         ("PETS_DATABASE_URL", "postgresql://pets:hunter2@localhost:70000/pets"),
+        ("PETS_DATABASE_URL", "postgresql://pets:hun@ter2@localhost/pets"),
+        ("PETS_DATABASE_URL", "sqlite:///pets.db?timeout=hunter2"),
         ("PETS_DATABASE_URL", "sqlite://"),
         ("PETS_DATABASE_URL", "sqlite+aiosqlite:///:memory:"),
         ("PETS_DATABASE_URL", "memory:"),
@@ -54,6 +56,26 @@ def test_a_setting_that_cannot_work_exits_2_with_one_line_that_names_it_and_no_p
     (line,) = capsys.readouterr().err.splitlines()
     assert variable in line
     assert "hunter2" not in line
+    assert "ter2" not in line
+
+
+@pytest.mark.parametrize(
+    ("variables", "flags"),
+    [
+        ({"PETS_PORT": "http"}, ["--port", "3001"]),
+        ({"PETS_WORKERS": "2", "PETS_DATABASE_URL": "memory://"}, ["--workers", "1"]),
+        ({"PETS_HOST": "nowhere.invalid"}, ["--host", "127.0.0.1"]),
+    ],
+)
+def test_flags_win_over_variables(variables: dict[str, str], flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Settings] = []
+    monkeypatch.setattr("pets.cli.serve", started.append)
+    monkeypatch.setattr("pets.cli.migrate", lambda _: None)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert main(["serve", *flags]) == 0
+    (settings,) = started
+    assert str(getattr(settings, flags[0].removeprefix("--"))) == flags[1]
 
 
 def test_memory_is_not_shared_by_several_processes() -> None:

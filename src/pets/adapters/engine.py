@@ -33,13 +33,20 @@ def parse_url(text: str) -> URL:
         raise ValueError(f"port {url.port} is not from 1 to 65535")
     if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
         raise ValueError("SQLite needs a file, as in sqlite+aiosqlite:///pets.db; for none there is memory://")
+    if url.get_backend_name() == "sqlite" and url.query:
+        raise ValueError("SQLite takes no options")
+    if "@" in (url.host or ""):
+        raise ValueError("the password has an @, which must be written as %40")
     if "sslmode" in url.query:  # libpq's name, in the URLs that hosting services hand out
         url = url.update_query_dict({"ssl": url.query["sslmode"]}).difference_update_query(["sslmode"])
     return url
 
 
-def create_config(url: URL) -> SQLAlchemyAsyncConfig:
-    """Return the configuration of an engine for a URL from `parse_url`, and of its migrations."""
+def create_config(url: URL, *, statement_seconds: float | None = 30) -> SQLAlchemyAsyncConfig:
+    """Return the configuration of an engine for a URL from `parse_url`, and of its migrations.
+
+    On PostgreSQL a statement that takes longer than `statement_seconds` fails.
+    """
     postgresql = url.get_backend_name() == "postgresql"
     config = SQLAlchemyAsyncConfig(
         connection_string=url.render_as_string(hide_password=False),
@@ -50,7 +57,7 @@ def create_config(url: URL) -> SQLAlchemyAsyncConfig:
             pool_size=10,
             max_overflow=0,
             pool_timeout=5,
-            connect_args={"timeout": 5, "command_timeout": 30} if postgresql else {"timeout": 5},
+            connect_args={"timeout": 5, "command_timeout": statement_seconds} if postgresql else {"timeout": 5},
         ),
         alembic_config=AlembicAsyncConfig(
             script_location="pets.adapters:migrations", version_table_name=VERSION_TABLE, render_as_batch=False

@@ -3,39 +3,62 @@
 from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from litestar import Controller, MediaType, Request, Response, Router, get
+from litestar import Controller, Litestar, MediaType, Request, Response, Router, get
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import License
+from litestar.params import FromPath
 from litestar.response import Redirect
-from litestar.static_files import create_static_files_router
 
 from pets.api.health import Health
-from pets.api.problems import Problem
+from pets.api.problems import RETRY_AFTER_SECONDS, Problem
 from pets.api.schemas import Pet, PetCreate, PetPage, PetsDelete, PetsDeleted
 
 _STRUCTS: Final = [Pet, PetCreate, PetPage, PetsDelete, PetsDeleted, Health, Problem]
-_PAGE: Final = files("pets.api").joinpath("docs.html").read_bytes()
+_HEADERS: Final = {
+    "201": {
+        "Location": {
+            "description": "The path of the pet.",
+            "required": True,
+            "schema": {"type": "string", "examples": ["/pets/1"]},
+        }
+    },
+    "503": {
+        "Retry-After": {
+            "description": "In how many seconds to try again.",
+            "required": True,
+            "schema": {"type": "integer", "examples": [RETRY_AFTER_SECONDS]},
+        }
+    },
+}
 
 
-def accurate(document: dict[str, Any]) -> dict[str, Any]:  # Any: JSON
-    """Return Litestar's OpenAPI document with what it cannot say by itself.
+def document(app: Litestar) -> dict[str, Any]:  # Any: JSON
+    """Return the OpenAPI document: Litestar's, with what that cannot say by itself.
 
     The components come from msgspec, which enforces them: Litestar leaves out that unknown members are refused, and
-    rounds 2^63-1. The paths get the trailing slash that the API is known by; both forms work.
+    rounds 2^63-1. The path gets the trailing slash that the API is known by, though both forms work. Headers get their
+    schemas.
     """
+    found = app.openapi_schema.to_schema()
     _, components = msgspec.json.schema_components(_STRUCTS, ref_template="#/components/schemas/{name}")
-    paths = {"/pets/" if path == "/pets" else path: item for path, item in document["paths"].items()}
-    return {**document, "paths": paths, "components": {"schemas": components}}
+    found["components"] = {"schemas": components}
+    found["paths"] = {"/pets/" if path == "/pets" else path: item for path, item in found["paths"].items()}
+    for item in found["paths"].values():
+        for operation in item.values():
+            for status, response in operation["responses"].items():
+                response["headers"] = _HEADERS.get(status, {})
+    return found
 
 
-class _AccurateJSON(JsonRenderPlugin):
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        return super().render(request, accurate(openapi_schema))
+class _Document(JsonRenderPlugin):
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
+        return msgspec.json.encode(document(request.app))
 
 
 def _refuse_html(response: Response[Any]) -> Response[Any]:
@@ -50,9 +73,21 @@ def openapi_config() -> OpenAPIConfig:
         version=version("pets"),
         description="Dogs and cats: create them, list them, delete them.",
         license=License(name="MIT", identifier="MIT"),
-        render_plugins=[_AccurateJSON()],
+        render_plugins=[_Document()],
         openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_refuse_html),
     )
+
+
+def _swagger_ui() -> Path:
+    """Return the folder of Swagger UI, which a Python package brings; its code is not used, so not imported."""
+    package = find_spec("swagger_ui")
+    assert package is not None
+    assert package.submodule_search_locations
+    return Path(package.submodule_search_locations[0], "static")
+
+
+_MEDIA_TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
+_FILES: Final = {name: _swagger_ui() / name for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")}
 
 
 class DocsController(Controller):
@@ -64,13 +99,13 @@ class DocsController(Controller):
 
     @get("/docs", media_type=MediaType.HTML)
     async def page(self) -> Response[bytes]:
-        return Response(_PAGE, headers={"Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:"})
+        page = files("pets.api").joinpath("docs.html").read_bytes()
+        return Response(page, headers={"Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:"})
 
-
-def swagger_ui() -> Router:
-    """Return the files of Swagger UI, which a Python package brings; only its folder is used, not its code."""
-    package = find_spec("swagger_ui")
-    assert package is not None
-    assert package.submodule_search_locations
-    folder = f"{package.submodule_search_locations[0]}/static"
-    return create_static_files_router("/docs/swagger-ui", directories=[folder], include_in_schema=False)
+    @get("/docs/swagger-ui/{name:str}", sync_to_thread=True)
+    def file(self, name: FromPath[str]) -> Response[bytes]:
+        if name not in _FILES:
+            raise NotFoundException
+        path = _FILES[name]
+        headers = {"Cache-Control": "max-age=86400"}
+        return Response(path.read_bytes(), media_type=_MEDIA_TYPES[path.suffix], headers=headers)

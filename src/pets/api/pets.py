@@ -1,21 +1,18 @@
 """The pets."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from litestar import Controller, HttpMethod, Response, delete, get, post, route
-from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
 from litestar.exceptions import ClientException
 from litestar.openapi.spec import OpenAPIType
 from litestar.params import JSONBody, QueryParameter, SkipValidation
 
 from pets.api.problems import documented
-from pets.api.schemas import Pet, PetCreate, PetPage, PetsDelete, PetsDeleted
+from pets.api.schemas import DEFAULT_LIMIT, MAX_LIMIT, Pet, PetCreate, PetPage, PetsDelete, PetsDeleted
 from pets.api.strict_json import StrictJSON
+from pets.domain.pet import MAX_ID
 from pets.domain.repository import PetRepository
-
-DEFAULT_LIMIT: Final = 20
-MAX_LIMIT: Final = 1000
 
 Repository = NamedDependency[SkipValidation[PetRepository]]
 
@@ -46,7 +43,6 @@ class PetController(Controller):
         dto=StrictJSON[PetCreate],
         return_dto=None,
         response_description="The pet.",
-        response_headers=[ResponseHeader(name="Location", description="The path of the pet.", documentation_only=True)],
         responses=documented(400, 413, 415, 500, 503),
     )
     async def create_pet(self, data: JSONBody[PetCreate], repository: Repository) -> Response[Pet]:
@@ -72,7 +68,9 @@ class PetController(Controller):
         responses=documented(400, 413, 415, 500, 503),
     )
     async def delete_pets(self, data: JSONBody[PetsDelete], repository: Repository) -> PetsDeleted:
-        return PetsDeleted.from_removed(data.ids, await repository.remove(set(data.ids)))
+        ids = data.unique()
+        removed = await repository.remove([id_ for id_ in ids if 1 <= id_ <= MAX_ID])
+        return PetsDeleted.from_removed(ids, removed)
 
     @route(http_method=HttpMethod.OPTIONS, status_code=204, include_in_schema=False)
     async def allow(self) -> Response[None]:

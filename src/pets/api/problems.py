@@ -12,13 +12,18 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ExceptionHandlersMap
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from pets.domain.errors import InvalidPet, StoreUnavailable
+from pets.domain.errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 MAX_BODY_BYTES: Final = 1024 * 1024
+TOO_LARGE: Final = "The body is over 1 MiB."
+BUG: Final = "The service met an error of its own."
 RETRY_AFTER_SECONDS: Final = 5
+
+# Python names statuses differently from version to version; this is RFC 9110's name.
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus} | {413: "Content Too Large"}
 
 
 class Fault(Struct, frozen=True):
@@ -31,7 +36,7 @@ class Fault(Struct, frozen=True):
 class Problem(Struct, frozen=True, kw_only=True):
     """What went wrong (RFC 9457)."""
 
-    type: Annotated[str, Meta(examples=["about:blank"])] = "about:blank"
+    type: Annotated[str, Meta(examples=["about:blank"])]
     title: Annotated[str, Meta(description="the phrase of the status", examples=["Bad Request"])]
     status: Annotated[int, Meta(ge=400, le=599, examples=[400])]
     detail: Annotated[str, Meta(description="what is wrong here", examples=["The body is not a valid PetCreate."])]
@@ -41,9 +46,9 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 _DESCRIPTIONS: Final = {
     400: "The request is malformed or invalid.",
-    413: "The body is over 1 MiB.",
+    413: TOO_LARGE,
     415: "The body is not `application/json`.",
-    500: "The service met an error of its own.",
+    500: BUG,
     503: f"The store cannot be reached. `Retry-After` says in how many seconds to try again ({RETRY_AFTER_SECONDS}).",
 }
 
@@ -65,7 +70,9 @@ class InvalidBody(ClientException):
 
 
 def problem(status: int, detail: str, instance: str, errors: list[Fault] | UnsetType = UNSET) -> Problem:
-    return Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, instance=instance, errors=errors)
+    return Problem(
+        type="about:blank", title=_PHRASES[status], status=status, detail=detail, instance=instance, errors=errors
+    )
 
 
 AnyRequest = Request[Any, Any, Any]  # Any: this service has no users, no authentication and no state in requests
@@ -85,10 +92,6 @@ def _no_body(request: AnyRequest, _: ValidationException) -> Response[Problem]:
     return _respond(problem(400, "The request has no body; it takes a JSON object.", _path(request)))
 
 
-def _invalid_pet(request: AnyRequest, error: InvalidPet) -> Response[Problem]:
-    return _respond(problem(400, f"{error}.", _path(request)))
-
-
 def _http_error(request: AnyRequest, error: HTTPException) -> Response[Problem]:
     match error.status_code:
         case 404:
@@ -96,9 +99,9 @@ def _http_error(request: AnyRequest, error: HTTPException) -> Response[Problem]:
         case 405:
             detail = f"{request.method} is not one of the methods of this path; the header Allow names them."
         case 413:
-            detail = "The body is over 1 MiB."
+            detail = TOO_LARGE
         case status if status >= 500:
-            detail = "The service met an error of its own."
+            detail = BUG
         case _:
             detail = error.detail
     return _respond(problem(error.status_code, detail, _path(request)), error.headers)
@@ -114,7 +117,7 @@ def _store_unavailable(request: AnyRequest, error: StoreUnavailable) -> Response
 
 def _bug(request: AnyRequest, error: Exception) -> Response[Problem]:
     logger.error("%s %s failed", request.method, _path(request), exc_info=error)
-    return _respond(problem(500, "The service met an error of its own.", _path(request)))
+    return _respond(problem(500, BUG, _path(request)))
 
 
 def _respond(document: Problem, headers: Mapping[str, str] | None = None) -> Response[Problem]:
@@ -125,7 +128,6 @@ EXCEPTION_HANDLERS: Final[ExceptionHandlersMap] = {
     InvalidBody: _invalid_body,
     ValidationException: _no_body,
     HTTPException: _http_error,
-    InvalidPet: _invalid_pet,
     StoreUnavailable: _store_unavailable,
     Exception: _bug,
 }

@@ -1,5 +1,6 @@
 """What clients send and get, member by member in this order."""
 
+from collections.abc import Iterable
 from typing import Annotated, Final, Self
 
 from msgspec import Meta, Struct
@@ -18,6 +19,8 @@ from pets.domain.pet import (
 )
 from pets.domain.repository import PetPage as DomainPetPage
 
+DEFAULT_LIMIT: Final = 20
+MAX_LIMIT: Final = 1000
 MAX_IDS: Final = 10_000
 NOT_FOUND: Final = "Pet with the matching ID was not found."
 
@@ -59,7 +62,7 @@ class PetPage(Struct, frozen=True):
     """Some pets, and how many there are."""
 
     count: Annotated[int, Meta(ge=0, description="how many pets there are in all, whatever the limit", examples=[2])]
-    items: Annotated[list[Pet], Meta(description="by ascending id")]
+    items: Annotated[list[Pet], Meta(max_length=MAX_LIMIT, description="by ascending id")]
 
     @classmethod
     def from_domain(cls, page: DomainPetPage) -> Self:
@@ -74,20 +77,30 @@ class PetsDelete(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(max_length=MAX_IDS, description=f"an array of at most {MAX_IDS:,} integers", examples=[[1, 2, 3]]),
     ]
 
+    def unique(self) -> list[int]:
+        """Return each id once, in the order given.
+
+        By their text, whose hash is secret: thousands of integers of one hash, easy to find, would take seconds.
+        """
+        return list({str(id_): id_ for id_ in self.ids}.values())
+
 
 class DeleteError(Struct, frozen=True):
     """Why a pet was not deleted."""
 
     id: Annotated[int, Meta(description="as it was asked for", examples=[1])]
-    error: Annotated[str, Meta(examples=[NOT_FOUND])] = NOT_FOUND
+    error: Annotated[str, Meta(examples=[NOT_FOUND])]
 
 
 class PetsDeleted(Struct, frozen=True):
     """What became of a request to delete pets."""
 
-    deleted: Annotated[int, Meta(ge=0, description="how many pets this request deleted", examples=[2])]
-    errors: Annotated[list[DeleteError], Meta(description="the pets it did not delete, in the order of the request")]
+    deleted: Annotated[int, Meta(ge=0, le=MAX_IDS, description="how many pets this request deleted", examples=[2])]
+    errors: Annotated[
+        list[DeleteError],
+        Meta(max_length=MAX_IDS, description="the pets it did not delete, in the order of the request"),
+    ]
 
     @classmethod
-    def from_removed(cls, asked: list[int], removed: set[int]) -> Self:
-        return cls(len(removed), [DeleteError(id_) for id_ in dict.fromkeys(asked) if id_ not in removed])
+    def from_removed(cls, asked: Iterable[int], removed: set[int]) -> Self:
+        return cls(len(removed), [DeleteError(id_, NOT_FOUND) for id_ in asked if id_ not in removed])
