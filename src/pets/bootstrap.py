@@ -1,5 +1,6 @@
 """The composition root: settings → repository → application. The only module that knows both
-the adapters and the API."""
+the adapters and the API.
+"""
 
 import os
 from collections.abc import Mapping
