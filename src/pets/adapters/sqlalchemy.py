@@ -1,27 +1,30 @@
 """Pets in PostgreSQL or SQLite, by SQLAlchemy Core: one statement a call, committed by itself."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from asyncpg.exceptions import DataError, IntegrityConstraintViolationError, InterfaceError, PostgresError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pets.adapters.tables import REVISION, VERSION_TABLE, pet_counts, pets
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetType
 from pets.domain.repository import PetPage
 
-# The count and the items come from one statement, so from one snapshot; the count's row is there without items too.
-_total = sa.select(
-    sa.cast(sa.func.coalesce(sa.func.sum(pet_counts.c.count), 0), sa.BigInteger).label("total")
-).subquery()
-_first = sa.select(pets).order_by(pets.c.id).limit(sa.bindparam("limit")).subquery()
-_PAGE: Final = sa.select(_total, _first).select_from(_total.outerjoin(_first, sa.true())).order_by(_first.c.id)
+_TOTAL: Final = sa.select(
+    sa.cast(sa.func.coalesce(sa.func.sum(pet_counts.c.count), sa.literal_column("0")), sa.BigInteger)
+)
+# The count and the items come from one statement, so from one snapshot.
+_PAGE: Final = sa.select(_TOTAL.scalar_subquery(), pets).order_by(pets.c.id).limit(sa.bindparam("limit"))
 
 _VERSION: Final[sa.Select[Any]] = sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE))
+
+Rows = Sequence[Any]  # Any: a row's types are those of its statement
 
 
 class SQLAlchemyPetRepository:
@@ -33,42 +36,36 @@ class SQLAlchemyPetRepository:
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
         rows = await self._execute(self._dialect.insert, self._dialect.insert_parameters(pets))
-        return [pet.with_id(id_) for pet, id_ in zip(pets, sorted(row.id for row in rows), strict=True)]
+        return [pet.with_id(id_) for pet, id_ in zip(pets, sorted(id_ for (id_,) in rows), strict=True)]
 
     async def page(self, limit: int) -> PetPage:
+        if limit == 0:
+            ((total,),) = await self._execute(_TOTAL, {})
+            return PetPage(total, [])
         rows = await self._execute(_PAGE, {"limit": limit})
-        return PetPage(rows[0].total, [_pet(row) for row in rows if row.id is not None])
+        total = rows[0][0] if rows else 0  # without a row there is no pet
+        return PetPage(total, [Pet(id_, name, age, _TYPES[type_], at) for _, id_, name, age, type_, at in rows])
 
     async def remove(self, ids: Collection[int]) -> set[int]:
         possible = [id_ for id_ in ids if 1 <= id_ <= MAX_ID]  # others do not fit the parameter's type
-        rows = await self._execute(self._dialect.delete, {"ids": possible})
-        return {row.id for row in rows}
+        return {id_ for (id_,) in await self._execute(self._dialect.delete, {"ids": possible})}
 
     async def check(self) -> None:
-        rows = await self._execute(_VERSION, {})
-        if [row.version_num for row in rows] != [REVISION]:
+        if [revision for (revision,) in await self._execute(_VERSION, {})] != [REVISION]:
             raise StoreUnavailable("The store is not migrated to this version; `pets migrate` does that.")
 
-    # Any: a row's types are those of its statement
-    async def _execute(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> Sequence[sa.Row[Any]]:
+    async def _execute(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> Rows:
         try:
             async with self._engine.connect() as connection:
-                result = await connection.execute(statement, parameters)
-                return result.all()
-        except (IntegrityError, DataError):  # a value that the domain should have refused: a bug, not a failing store
+                return await self._dialect.fetch(connection, statement, parameters)
+        # A value that the domain should have refused: a bug, not a failing store.
+        except (IntegrityError, IntegrityConstraintViolationError, DataError):
             raise
-        except (DBAPIError, PoolTimeoutError, OSError) as error:
+        except (DBAPIError, PoolTimeoutError, PostgresError, InterfaceError, OSError) as error:
             raise StoreUnavailable("The store cannot be reached or does not answer.") from error
 
 
 _TYPES: Final = {str(kind): kind for kind in PetType}
-
-
-def _pet(row: Any) -> Pet:  # Any: a row of _PAGE
-    _, id_, name, age, type_, created_at = row
-    return Pet(id_, name, age, _TYPES[type_], created_at)
-
-
 _COLUMNS: Final = ["name", "age", "type", "created_at"]
 
 
@@ -76,9 +73,26 @@ _COLUMNS: Final = ["name", "age", "type", "created_at"]
 class _Dialect:
     """How a database takes a set as one parameter, so that a statement is the same for any number of pets."""
 
+    fetch: Callable[[AsyncConnection, sa.Executable, Mapping[str, Any]], Awaitable[Rows]]
     insert: sa.Executable
     insert_parameters: Callable[[Sequence[NewPet]], Mapping[str, Any]]
     delete: sa.Executable
+
+
+async def _fetch_by_driver(
+    connection: AsyncConnection, statement: sa.Executable, parameters: Mapping[str, Any]
+) -> Rows:
+    """Have SQLAlchemy write the statement, once, and the driver run it: its own results cost as much as a query."""
+    compiled = _compiled(statement, connection.dialect)
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    rows: Rows = await driver.fetch(compiled.string, *(parameters[name] for name in compiled.positiontup))
+    return rows
+
+
+@cache
+def _compiled(statement: sa.Executable, dialect: sa.Dialect) -> Any:
+    assert isinstance(statement, sa.ClauseElement)
+    return statement.compile(dialect=dialect)
 
 
 def _postgresql() -> _Dialect:
@@ -96,10 +110,15 @@ def _postgresql() -> _Dialect:
         .with_for_update()
     )
     return _Dialect(
+        fetch=_fetch_by_driver,
         insert=sa.insert(pets).from_select(_COLUMNS, in_order).returning(pets.c.id),
         insert_parameters=lambda new: {name: [getattr(pet, name) for pet in new] for name in _COLUMNS},
         delete=sa.delete(pets).where(pets.c.id.in_(found)).returning(pets.c.id),
     )
+
+
+async def _fetch(connection: AsyncConnection, statement: sa.Executable, parameters: Mapping[str, Any]) -> Rows:
+    return (await connection.execute(statement, parameters)).all()
 
 
 def _sqlite() -> _Dialect:
@@ -107,6 +126,7 @@ def _sqlite() -> _Dialect:
     in_order = sa.select(*(sa.func.json_extract(new.c.value, f"$.{name}") for name in _COLUMNS)).order_by(new.c.key)
     ids = sa.func.json_each(sa.bindparam("ids", type_=sa.JSON)).table_valued("value")
     return _Dialect(
+        fetch=_fetch,
         insert=sa.insert(pets).from_select(_COLUMNS, in_order).returning(pets.c.id),
         insert_parameters=lambda new: {
             "pets": [

@@ -33,8 +33,7 @@ class HealthController(Controller):
         operation_id="isReady",
         summary="Can requests be sent here?",
         description="Whether the store answers within 1 second and is migrated, and the service is not stopping.",
-        response_description="They can.",
-        responses=documented(500, 503),
+        responses=documented(200, Health, "They can.", 500, 503),
     )
     async def ready(self, repository: Repository, state: State) -> Health:
         if state.get("stopping"):

@@ -53,9 +53,9 @@ _DESCRIPTIONS: Final = {
 }
 
 
-def documented(*statuses: int) -> dict[int, ResponseSpec]:
-    """Return what an operation says of these statuses in OpenAPI."""
-    return {
+def documented(success: int, answer: type[Struct], description: str, *statuses: int) -> dict[int, ResponseSpec]:
+    """Return what an operation answers: when all goes well, and with these statuses."""
+    return {success: ResponseSpec(answer, description=description, generate_examples=False)} | {
         status: ResponseSpec(Problem, description=_DESCRIPTIONS[status], media_type=MEDIA_TYPE, generate_examples=False)
         for status in statuses
     }

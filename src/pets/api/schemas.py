@@ -1,8 +1,10 @@
 """What clients send and get, member by member in this order."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated, Final, Self
 
+import msgspec
 from msgspec import Meta, Struct
 
 from pets.domain import pet as domain
@@ -45,17 +47,17 @@ class Pet(Struct, frozen=True):
     age: Annotated[int, Meta(ge=MIN_AGE, le=MAX_AGE, description="in whole years", examples=[7])]
     type: Annotated[PetType, Meta(examples=["dog"])]
     created_at: Annotated[
-        str,
+        datetime,
         Meta(
-            pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$",
             description="in UTC, without an offset",
             examples=["2021-05-18T19:10:17"],
+            extra_json_schema={"pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$"},
         ),
     ]
 
     @classmethod
     def from_domain(cls, pet: domain.Pet) -> Self:
-        return cls(pet.id, pet.name, pet.age, pet.type, pet.created_at.isoformat()[:19])
+        return cls(pet.id, pet.name, pet.age, pet.type, pet.created_at)
 
 
 class PetPage(Struct, frozen=True):
@@ -104,3 +106,12 @@ class PetsDeleted(Struct, frozen=True):
     @classmethod
     def from_removed(cls, asked: Iterable[int], removed: set[int]) -> Self:
         return cls(len(removed), [DeleteError(id_, NOT_FOUND) for id_ in asked if id_ not in removed])
+
+
+def encode(answer: Struct) -> bytes:
+    """Return the answer as JSON, with times as the API writes them.
+
+    msgspec ends a time in UTC with a Z. `created_at` is the last member of a pet, no other object ends with a string
+    in Z, and within strings quotes are escaped: so this takes away those Zs and nothing else.
+    """
+    return msgspec.json.encode(answer).replace(b'Z"}', b'"}')
