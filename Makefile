@@ -3,7 +3,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lock
+.PHONY: help run test check bench lock
 
 help: ## Print this help
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -17,21 +17,27 @@ test: .venv/dev ## Run all tests, against SQLite and a real PostgreSQL, and meas
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-check: .venv/dev ## Check format, lint, types and the direction of imports
+check: .venv/bench ## Check format, lint, types and the direction of imports
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-lock: .venv/dev ## Renew requirements.txt and requirements-dev.txt
+bench: .venv/bench ## Measure beside other servers, in 10 minutes; QUICK=1: in 2; SOAK=1: memory over 5 minutes
+	@QUICK=$(QUICK) SOAK=$(SOAK) $(BIN)/python -m bench.run
+
+lock: .venv/dev ## Renew requirements.txt, requirements-dev.txt and requirements-bench.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 		pyproject.toml --output-file requirements.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 		pyproject.toml --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+		pyproject.toml --group bench --constraint requirements-dev.txt --output-file requirements-bench.txt
 
 .venv/run: requirements.txt pyproject.toml
 .venv/dev: requirements-dev.txt pyproject.toml
-.venv/run .venv/dev:
+.venv/bench: requirements-bench.txt pyproject.toml
+.venv/run .venv/dev .venv/bench:
 	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("Python 3.11 or newer is needed: make PYTHON=…")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --require-hashes --requirement $<

