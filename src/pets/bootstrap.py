@@ -20,6 +20,7 @@ from pets.api.docs import DocsController, openapi_config
 from pets.api.health import HealthController
 from pets.api.pets import PetController
 from pets.api.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
+from pets.api.strict_json import LeanRequest
 from pets.domain.repository import PetRepository
 
 MEMORY: Final = "memory://"
@@ -106,6 +107,7 @@ def create_app(settings: Settings | None = None, repository: PetRepository | Non
     return Litestar(
         route_handlers=[PetController, HealthController, DocsController],
         dependencies={"repository": Provide(lambda: repository, sync_to_thread=False)},
+        request_class=LeanRequest,
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=openapi_config(),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from advanced_alchemy.alembic.commands import AlembicCommands
@@ -15,6 +16,7 @@ from tests.factories import NewPetFactory
 
 pytestmark = pytest.mark.anyio
 
+DECISION = Path(__file__).parents[2] / "docs" / "decisions" / "0007-the-database-keeps-the-counts.md"
 KEPT = "SELECT type, sum(count) FROM pet_counts GROUP BY type HAVING sum(count) <> 0 ORDER BY type"
 REAL = "SELECT type, count(*) FROM pets GROUP BY type ORDER BY type"
 ADD_10_DOGS_5_CATS = (
@@ -67,6 +69,25 @@ async def test_follow_what_is_written_by_hand(
         kept, real = await counts(connection)
     assert kept == real
     assert expected in (None, kept)
+
+
+async def test_can_be_checked_and_repaired_as_documented(engine: AsyncEngine) -> None:
+    check, repair = (block.split("```")[0] for block in DECISION.read_text().split("```sql\n")[1:])
+    async with engine.connect() as connection:
+        await SQLAlchemyPetRepository(engine).add(NewPetFactory.batch(10))
+        assert (await connection.execute(text(check))).all() == []
+        await connection.execute(text("UPDATE pet_counts SET count = count + 1"))
+        assert (await connection.execute(text(check))).all() != []
+        if is_sqlite(connection):
+            repair = repair.replace("BEGIN", "BEGIN IMMEDIATE").replace(
+                "LOCK TABLE pets IN SHARE ROW EXCLUSIVE MODE;", ""
+            )
+        for statement in repair.split(";"):
+            if statement.strip():
+                await connection.exec_driver_sql(statement)
+        assert (await connection.execute(text(check))).all() == []
+        kept, real = await counts(connection)
+        assert kept == real
 
 
 async def test_follow_a_rollback(engine: AsyncEngine) -> None:

@@ -6,6 +6,8 @@ from typing import Any, Final, Generic, TypeVar, get_args
 from urllib.parse import quote
 
 import msgspec
+from litestar import Request
+from litestar.connection import ASGIConnection
 from litestar.dto import MsgspecDTO
 from litestar.exceptions import ClientException, HTTPException
 from litestar.openapi.spec import Reference, Schema
@@ -16,7 +18,22 @@ from pets.api.problems import Fault, InvalidBody
 
 MAX_FAULTS: Final = 100
 
+AnyConnection = ASGIConnection[Any, Any, Any, Any]  # Any: nobody is authenticated, nothing is kept in a request
+
 Body = TypeVar("Body", bound=Struct)
+
+
+def _header(connection: AnyConnection, name: bytes) -> bytes:
+    return next((value for key, value in connection.scope["headers"] if key == name), b"")
+
+
+class LeanRequest(Request[Any, Any, Any]):
+    """Finds its length without Litestar's `Headers`, whose making takes a fifth of the time to create a pet."""
+
+    @property
+    def content_length(self) -> int | None:
+        length = _header(self, b"content-length")
+        return int(length) if length.isdigit() else None
 
 
 class StrictJSON(MsgspecDTO[Body], Generic[Body]):
@@ -31,8 +48,8 @@ class StrictJSON(MsgspecDTO[Body], Generic[Body]):
         Raises `HTTPException` 415 for another media type, `ClientException` for what is not JSON and `InvalidBody`
         for JSON that is not such a struct.
         """
-        media_type = self.asgi_connection.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != "application/json":
+        media_type = _header(self.asgi_connection, b"content-type").partition(b";")[0].strip().lower()
+        if media_type != b"application/json":
             raise HTTPException(status_code=415, detail="The body must be `application/json`, and its header say so.")
         try:
             try:

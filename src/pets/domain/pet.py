@@ -81,7 +81,7 @@ class Pet:
     """A pet in a store. `id` is 1 to 2^63-1, given by the store and never given again.
 
     Stores alone make these, of what was a `NewPet` once: it is not checked again, which would take longer than all else
-    that is done with it (docs/decisions/0008).
+    that is done with it (docs/decisions/0009).
     """
 
     id: int
