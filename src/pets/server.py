@@ -5,6 +5,7 @@ import gc
 import logging
 import signal
 import socket
+from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
 from types import FrameType
@@ -13,7 +14,7 @@ from typing import Any, Final
 import msgspec
 import uvicorn
 from litestar import Litestar
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import Receive, Scope, Send
 from uvicorn.config import LOGGING_CONFIG
 from uvicorn.supervisors import Multiprocess
 
@@ -70,7 +71,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def create_served_app(settings: Settings) -> ASGIApp:
+def create_served_app(settings: Settings) -> partial[Coroutine[Any, Any, None]]:
     """Return the application, which is not ready from the moment that the process is told to stop."""
     app = create_app(settings)
     # What is there now stays: it need not be looked through for garbage again and again (docs/decisions/0009).

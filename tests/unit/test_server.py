@@ -1,0 +1,36 @@
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from pets.bootstrap import Settings
+from pets.server import create_served_app
+
+
+@pytest.fixture
+def signals() -> Iterator[list[int]]:
+    """The signals that reach the handlers that were there before the application was made, as uvicorn's are."""
+    received: list[int] = []
+
+    def receive(number: int, _: FrameType | None) -> None:
+        received.append(number)
+
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield received
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_from_a_signal_on_the_service_is_not_ready_and_the_server_stops(number: int, signals: list[int]) -> None:
+    served = create_served_app(Settings(database_url="memory://"))
+    app: Litestar = served.args[0]
+    with TestClient(app) as client:
+        assert client.get("/health/ready").status_code == 200
+        signal.raise_signal(number)
+        assert client.get("/health/ready").status_code == 503
+        assert client.get("/health/live").status_code == 200
+    assert signals == [number]
