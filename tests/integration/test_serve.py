@@ -175,6 +175,13 @@ def test_refuses_a_head_without_end(postgresql_service: Served) -> None:
     assert pets(postgresql_service)["count"] == 0
 
 
+def test_takes_large_bodies_one_after_another_in_one_connection(postgresql_service: Served) -> None:
+    body = json.dumps({"ids": list(range(10**9, 10**9 + 10_000))})
+    with httpx.Client(base_url=postgresql_service.url, headers={"content-type": "application/json"}) as client:
+        for _ in range(5):
+            assert client.request("DELETE", "/pets/", content=body).json()["deleted"] == 0
+
+
 @pytest.mark.parametrize("in_one", [True, False])
 def test_ignores_an_offer_to_upgrade(postgresql_service: Served, in_one: bool) -> None:  # noqa: FBT001
     body = json.dumps(BOY | {"name": "Upgrade: me"}).encode()
