@@ -42,8 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     SIGTERM and SIGINT end it with 0 at any time.
     """
-    # While it serves, uvicorn handles signals, and raises them again once it has stopped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # SIGTERM as SIGINT, which asyncio knows how to bring to an end. While it serves, uvicorn handles both, and raises
+    # them again once it has stopped.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
     try:

@@ -21,26 +21,27 @@ class ProblemProtocol(HttpToolsProtocol):
     """
 
     _in_head = True
-    _heads = 0
+    _parts = 0  # heads and messages that are complete
     _head_bytes = 0
 
     def data_received(self, data: bytes) -> None:
         if self._in_head and b"pgrade" in data:
             head, end, body = data.partition(b"\r\n\r\n")
             data = _UPGRADE.sub(b"ignored", head) + end + body
-        heads = self._heads
+        parts = self._parts
         super().data_received(data)
-        self._head_bytes = self._head_bytes + len(data) if self._in_head and self._heads == heads else 0
+        self._head_bytes = self._head_bytes + len(data) if self._in_head and self._parts == parts else 0
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._refuse(431, "Request Header Fields Too Large", f"The head is over {MAX_HEAD_BYTES} bytes.")
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._heads += 1
+        self._parts += 1
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._in_head = True
+        self._parts += 1
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

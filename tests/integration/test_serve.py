@@ -178,8 +178,9 @@ def test_refuses_a_head_without_end(postgresql_service: Served) -> None:
 def test_takes_large_bodies_one_after_another_in_one_connection(postgresql_service: Served) -> None:
     body = json.dumps({"ids": list(range(10**9, 10**9 + 10_000))})
     with httpx.Client(base_url=postgresql_service.url, headers={"content-type": "application/json"}) as client:
-        for _ in range(5):
-            assert client.request("DELETE", "/pets/", content=body).json()["deleted"] == 0
+        for _ in range(50):
+            response = client.request("DELETE", "/pets/", content=body)
+            assert response.status_code == 200, response.text
 
 
 @pytest.mark.parametrize("in_one", [True, False])
