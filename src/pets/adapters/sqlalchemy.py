@@ -24,7 +24,8 @@ _PAGE: Final = sa.select(_TOTAL.scalar_subquery(), pets).order_by(pets.c.id).lim
 
 _VERSION: Final[sa.Select[Any]] = sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE))
 
-Rows = Sequence[Any]  # Any: a row's types are those of its statement
+# Any, here and below: the types of rows and parameters are those of each statement, and drivers have none.
+Rows = Sequence[Any]
 
 
 class SQLAlchemyPetRepository:
