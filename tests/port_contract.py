@@ -5,6 +5,7 @@ from asyncio import gather
 import pytest
 
 from pets.domain.pet import MAX_ID, NewPet, PetType
+from pets.domain.query import PetQuery
 from pets.domain.repository import PetRepository
 from tests.factories import NewPetFactory
 
@@ -20,20 +21,20 @@ class PetRepositoryContract:
     """A subclass's module has a fixture `repository`: an empty one."""
 
     async def test_a_new_store_is_empty(self, repository: PetRepository) -> None:
-        page = await repository.page(20)
+        page = await repository.page(PetQuery(limit=20))
         assert (page.count, list(page.items)) == (0, [])
 
     async def test_an_added_pet_gets_an_id_and_keeps_the_rest(self, repository: PetRepository) -> None:
         new = NewPet(name="boy", age=7, type=PetType.DOG)
         (pet,) = await repository.add([new])
         assert pet == new.with_id(pet.id)
-        assert list((await repository.page(1)).items) == [pet]
+        assert list((await repository.page(PetQuery(limit=1))).items) == [pet]
 
     async def test_every_value_a_pet_can_have_comes_back_as_it_was(self, repository: PetRepository) -> None:
         pets = await repository.add(
             [NewPetFactory.build(age=age, type=kind) for age in (0, 100) for kind in PetType] + new_pets(20)
         )
-        assert list((await repository.page(100)).items) == list(pets)
+        assert list((await repository.page(PetQuery(limit=100))).items) == list(pets)
 
     async def test_ids_ascend_in_the_order_given(self, repository: PetRepository) -> None:
         new = new_pets(MANY)
@@ -43,28 +44,28 @@ class PetRepositoryContract:
 
     async def test_adding_nothing_adds_nothing(self, repository: PetRepository) -> None:
         assert list(await repository.add([])) == []
-        assert (await repository.page(1)).count == 0
+        assert (await repository.page(PetQuery(limit=1))).count == 0
 
     async def test_more_pets_can_be_added_at_once_than_a_statement_has_parameters(
         self, repository: PetRepository
     ) -> None:
         pets = await repository.add(new_pets(40_000))
         assert len({pet.id for pet in pets}) == 40_000
-        assert (await repository.page(0)).count == 40_000
+        assert (await repository.page(PetQuery(limit=0))).count == 40_000
 
     @pytest.mark.parametrize("limit", [0, 1, 2, 3, 1000])
     async def test_a_page_has_the_first_pets_by_id_and_the_count_of_all(
         self, repository: PetRepository, limit: int
     ) -> None:
         pets = list(await repository.add(new_pets(3)))
-        page = await repository.page(limit)
+        page = await repository.page(PetQuery(limit=limit))
         assert list(page.items) == pets[:limit]
         assert page.count == 3
 
     async def test_removing_tells_which_pets_were_there(self, repository: PetRepository) -> None:
         first, second, third = await repository.add(new_pets(3))
         assert await repository.remove({first.id, third.id, third.id + 1}) == {first.id, third.id}
-        assert list((await repository.page(3)).items) == [second]
+        assert list((await repository.page(PetQuery(limit=3))).items) == [second]
 
     async def test_a_removed_pet_cannot_be_removed_again(self, repository: PetRepository) -> None:
         (pet,) = await repository.add(new_pets(1))
@@ -78,7 +79,7 @@ class PetRepositoryContract:
     async def test_removing_nothing_removes_nothing(self, repository: PetRepository) -> None:
         await repository.add(new_pets(1))
         assert await repository.remove([]) == set()
-        assert (await repository.page(1)).count == 1
+        assert (await repository.page(PetQuery(limit=1))).count == 1
 
     @pytest.mark.parametrize("impossible", [0, -1, MAX_ID, MAX_ID + 1, -MAX_ID - 2, 2**64, 10**100])
     async def test_what_cannot_be_an_id_is_not_there(self, repository: PetRepository, impossible: int) -> None:
@@ -101,14 +102,14 @@ class PetRepositoryContract:
         ids = [pet.id for pet in await repository.add(new_pets(20))]
         removed = await gather(*(repository.remove(ids if n % 2 else ids[::-1]) for n in range(MANY)))
         assert sorted(id_ for ids_ in removed for id_ in ids_) == ids
-        assert (await repository.page(1)).count == 0
+        assert (await repository.page(PetQuery(limit=1))).count == 0
 
     async def test_concurrent_calls_lose_nothing(self, repository: PetRepository) -> None:
         """Many tasks add, list and remove at once: no id twice, no pet lost, every count of one moment."""
 
         async def live() -> tuple[list[int], set[int]]:
             added = [pet.id for size in (1, 2, 3) for pet in await repository.add(new_pets(size))]
-            page = await repository.page(1000)
+            page = await repository.page(PetQuery(limit=1000))
             assert page.count == len(page.items)
             assert set(added) <= {pet.id for pet in page.items}
             gone = await repository.remove(added[::2])
@@ -119,7 +120,7 @@ class PetRepositoryContract:
         added = [id_ for ids, _ in lives for id_ in ids]
         gone = {id_ for _, ids in lives for id_ in ids}
         assert len(set(added)) == len(added) == 6 * MANY
-        page = await repository.page(1000)
+        page = await repository.page(PetQuery(limit=1000))
         assert {pet.id for pet in page.items} == set(added) - gone
         assert page.count == len(page.items)
 

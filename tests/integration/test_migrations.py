@@ -18,6 +18,7 @@ from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
 from pets.adapters.tables import REVISION, VERSION_TABLE, metadata, pets
 from pets.bootstrap import Settings, migrate
 from pets.domain.errors import StoreUnavailable
+from pets.domain.query import PetQuery
 from tests.factories import NAMES, NewPetFactory
 from tests.integration.served import start
 
@@ -57,7 +58,7 @@ def test_up_down_and_up_again(empty_database_url: str) -> None:
     settings = Settings(database_url=empty_database_url)
     migrate(settings)
     first = run(empty_database_url, schema)
-    assert set(first) == {"pets", "pet_counts"}
+    assert set(first) == {"pets", "pet_counts", "pet_keys"}
     downgrade(empty_database_url)
     assert run(empty_database_url, schema) == {}
     migrate(settings)
@@ -86,7 +87,7 @@ def test_keep_the_pets_that_are_there(empty_database_url: str) -> None:
         engine = create_config(parse_url(empty_database_url)).get_engine()
         repository = SQLAlchemyPetRepository(engine)
         await repository.add(NewPetFactory.batch(3))
-        count = (await repository.page(0)).count
+        count = (await repository.page(PetQuery(limit=0))).count
         await engine.dispose()
         return count
 
@@ -102,7 +103,7 @@ def test_several_processes_can_migrate_at_once(empty_database_url: str) -> None:
     for process in processes:
         _, errors = process.communicate(timeout=60)
         assert (process.returncode, errors) == (0, "")
-    assert set(run(empty_database_url, schema)) == {"pets", "pet_counts"}
+    assert set(run(empty_database_url, schema)) == {"pets", "pet_counts", "pet_keys"}
 
 
 def test_a_store_is_not_ready_until_it_is_migrated(empty_database_url: str) -> None:

@@ -1,7 +1,7 @@
 """Batching over an inner repository that is slow, fails and is cancelled."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 
@@ -9,6 +9,7 @@ from pets.adapters.batching import BatchingPetRepository
 from pets.adapters.memory import InMemoryPetRepository
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import NewPet, Pet
+from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
 from tests.factories import NewPetFactory
 from tests.port_contract import PetRepositoryContract
@@ -44,13 +45,13 @@ class GatedRepository(InMemoryPetRepository):
             raise ValueError(self.poisonous)
         return await super().add(pets)
 
-    async def page(self, limit: int) -> PetPage:
-        await self._gate(limit)
-        return await super().page(limit)
+    async def page(self, query: PetQuery) -> PetPage:
+        await self._gate(query.limit)
+        return await super().page(query)
 
-    async def remove(self, ids: Collection[int]) -> set[int]:
+    async def remove(self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None) -> set[int]:
         await self._gate(set(ids))
-        return await super().remove(ids)
+        return await super().remove(ids, expected=expected)
 
 
 class Scene:
@@ -61,7 +62,7 @@ class Scene:
         self.repository = BatchingPetRepository(self.inner, max_callers=max_callers)
 
     async def page(self, limit: int = 20) -> asyncio.Task[PetPage]:
-        task = asyncio.ensure_future(self.repository.page(limit))
+        task = asyncio.ensure_future(self.repository.page(PetQuery(limit=limit)))
         await self.settle()
         return task
 
@@ -195,7 +196,7 @@ async def test_only_those_fail_for_whose_sake_a_batch_fails() -> None:
     assert (await names(good), await names(fine)) == (["b"], ["c"])
     with pytest.raises(ValueError, match="bad"):
         await bad
-    assert (await InMemoryPetRepository.page(scene.inner, 0)).count == 3
+    assert (await InMemoryPetRepository.page(scene.inner, PetQuery())).count == 3
 
 
 @pytest.mark.anyio
@@ -231,7 +232,7 @@ async def test_beyond_the_bound_a_caller_is_turned_away_at_once() -> None:
     scene = Scene(max_callers=2)
     waiting = [await scene.page(), await scene.page()]
     with pytest.raises(StoreUnavailable, match="Too many"):
-        await scene.repository.page(20)
+        await scene.repository.page(PetQuery())
     await scene.let(0)
     await scene.let(1)
     assert [(await task).count for task in waiting] == [0, 0]

@@ -2,12 +2,23 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import contextmanager
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
 from pets.domain.errors import StoreUnavailable
-from pets.domain.pet import NewPet, Pet
+from pets.domain.pet import NewPet, Pet, PetChange
+from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage, PetRepository
 
 MAX_CALLERS: Final = 1024
@@ -97,7 +108,8 @@ class BatchingPetRepository:
 
     - Who asks for the same page shares one answer: the very same object.
     - Pets of several callers are added by one call, and each caller gets its own back.
-    - Ids of several callers are removed by one call; one that several name is counted by the first of them.
+    - Ids of several callers are looked for, or removed, by one call; one that several remove is counted by the first.
+    - What is changed or removed only if it is as expected goes alone.
 
     At most `max_callers` wait or are served at once; beyond it a call raises `StoreUnavailable` immediately. A batch of
     several callers has at most 10,000 pets or ids. One event loop only.
@@ -109,33 +121,61 @@ class BatchingPetRepository:
         self._callers = 0
         self._adding = _Lane(self._add)
         self._removing = _Lane(self._remove)
-        self._pages: dict[int, _Lane[tuple[()], PetPage]] = {}
+        self._adding_once = _Lane(self._add_once)
+        self._finding = _Lane(self._find)
+        self._pages: dict[PetQuery, _Lane[tuple[()], PetPage]] = {}
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
         return await self._enter(self._adding, pets)
 
-    async def page(self, limit: int) -> PetPage:
-        lane = self._pages.get(limit)
+    async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
+        return await self._enter(self._adding_once, pets)
+
+    async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
+        return await self._enter(self._finding, ids)
+
+    async def page(self, query: PetQuery) -> PetPage:
+        lane = self._pages.get(query)
         if lane is None:
-            lane = self._pages[limit] = _Lane(lambda callers: self._page(limit, len(callers)))
+            lane = self._pages[query] = _Lane(lambda callers: self._page(query, len(callers)))
         try:
             return await self._enter(lane, ())
         finally:
-            if lane.idle and self._pages.get(limit) is lane:
-                del self._pages[limit]
+            if lane.idle and self._pages.get(query) is lane:
+                del self._pages[query]
 
-    async def remove(self, ids: Collection[int]) -> set[int]:
-        return await self._enter(self._removing, ids)
+    def export(self, query: PetQuery) -> AsyncIterator[Sequence[Pet]]:
+        return self._inner.export(query)
+
+    async def change(
+        self, changes: Mapping[int, PetChange], *, expected: Mapping[int, Pet] | None = None
+    ) -> Mapping[int, Pet]:
+        with self._counted():
+            return await self._inner.change(changes, expected=expected)
+
+    async def remove(self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None) -> set[int]:
+        if expected is None:
+            return await self._enter(self._removing, ids)
+        with self._counted():
+            return await self._inner.remove(ids, expected=expected)
+
+    async def load(self, pets: AsyncIterable[Sequence[tuple[int, NewPet | Pet]]], *, skip_taken: bool) -> Sequence[int]:
+        return await self._inner.load(pets, skip_taken=skip_taken)
 
     async def check(self) -> None:
         await self._inner.check()
 
     async def _enter(self, lane: _Lane[Item, Result], item: Item) -> Result:
+        with self._counted():
+            return await lane.call(item)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
         if self._callers >= self._max_callers:
             raise StoreUnavailable("Too many requests are waiting for the store.")
         self._callers += 1
         try:
-            return await lane.call(item)
+            yield
         finally:
             self._callers -= 1
 
@@ -143,8 +183,17 @@ class BatchingPetRepository:
         added = iter(await self._inner.add([pet for pets in sets for pet in pets]))
         return [list(islice(added, len(pets))) for pets in sets]
 
-    async def _page(self, limit: int, callers: int) -> Sequence[PetPage]:
-        return [await self._inner.page(limit)] * callers
+    async def _add_once(self, sets: Sequence[Mapping[str, NewPet]]) -> Sequence[Mapping[str, Pet]]:
+        first = {key: pet for pets in reversed(sets) for key, pet in pets.items()}
+        added = await self._inner.add_once(first)
+        return [{key: added[key] for key in pets} for pets in sets]
+
+    async def _find(self, sets: Sequence[Collection[int]]) -> Sequence[Mapping[int, Pet]]:
+        found = await self._inner.find({id_ for ids in sets for id_ in ids})
+        return [{id_: found[id_] for id_ in ids if id_ in found} for ids in sets]
+
+    async def _page(self, query: PetQuery, callers: int) -> Sequence[PetPage]:
+        return [await self._inner.page(query)] * callers
 
     async def _remove(self, sets: Sequence[Collection[int]]) -> Sequence[set[int]]:
         removed = await self._inner.remove({id_ for ids in sets for id_ in ids})

@@ -71,7 +71,7 @@ def create_config(url: URL, *, statement_seconds: float | None = 30) -> SQLAlche
     if postgresql:
         event.listen(engine, "checkout", _refuse_closed)
     else:
-        event.listen(engine, "connect", _make_durable)
+        event.listen(engine, "connect", _set_up_sqlite)
     return config
 
 
@@ -81,8 +81,9 @@ def _refuse_closed(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's ad
         raise DisconnectionError
 
 
-def _make_durable(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter of an aiosqlite connection
-    """Let readers and a writer work side by side, and a commit survive the loss of power."""
+def _set_up_sqlite(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter of an aiosqlite connection
+    """Let readers and a writer work side by side, commits survive the loss of power, and SQL fold case as Python does."""
+    connection.create_function("casefold", 1, str.casefold, deterministic=True)
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")

@@ -1,8 +1,8 @@
-"""Pets in PostgreSQL or SQLite, by SQLAlchemy Core: one statement a call, committed by itself."""
+"""Pets in PostgreSQL or SQLite, by SQLAlchemy Core: one statement a call, committed by itself, wherever that can be."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -11,54 +11,129 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from pets.adapters.dialects import NEW, Dialect, Parameters, PostgreSQL, Rows, SQLite, insert
 from pets.adapters.tables import REVISION, VERSION_TABLE, pet_counts, pets
 from pets.domain.errors import StoreUnavailable
-from pets.domain.pet import MAX_ID, NewPet, Pet, PetType
+from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange, PetType
+from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
 
 _TOTAL: Final = sa.select(
-    sa.cast(sa.func.coalesce(sa.func.sum(pet_counts.c.count), sa.literal_column("0")), sa.BigInteger)
+    sa.cast(sa.func.coalesce(sa.func.sum(pet_counts.c.count), sa.literal_column("0")), sa.BigInteger).label("count")
 )
 # The count and the items come from one statement, so from one snapshot.
-_PAGE: Final = sa.select(_TOTAL.scalar_subquery(), pets).order_by(pets.c.id).limit(sa.bindparam("limit"))
-
+_WALK: Final = (
+    sa.select(_TOTAL.scalar_subquery(), pets)
+    .where(pets.c.id > sa.bindparam("after", type_=sa.BigInteger))
+    .order_by(pets.c.id)
+    .limit(sa.bindparam("limit"))
+)
 _VERSION: Final[sa.Select[Any]] = sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE))
 
-# Any, here and below: the types of rows and parameters are those of each statement, and drivers have none.
-Rows = Sequence[Any]
+# What is given to change a pet: what it shall be, and what it is expected to be before.
+_CHANGE: Final = {"id": pets.c.id, "name": pets.c.name, "age": pets.c.age, "type": pets.c.type}
+_EXPECTED: Final = {f"expected_{name}": column for name, column in NEW.items()}
+
+
+class _Statements:
+    """The statements that are the same whatever the parameters."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        is_asked_for = dialect.is_among(pets.c.id, "ids")
+        self.insert = insert(dialect)
+        self.find = sa.select(pets).where(is_asked_for)
+        # Rows are locked in the order of ids, whatever the plan, so that calls for the same pets cannot deadlock.
+        found = sa.select(pets.c.id).order_by(pets.c.id).with_for_update(of=pets)
+        self.delete = sa.delete(pets).where(pets.c.id.in_(found.where(is_asked_for))).returning(pets.c.id)
+
+        expected = dialect.given(_CHANGE | _EXPECTED)
+        is_same = sa.and_(*(pets.c[name] == expected.c[f"expected_{name}"] for name in NEW))
+        is_expected = pets.c.id.in_(
+            found.where(pets.c.id == expected.c.id, sa.or_(expected.c.expected_name.is_(None), is_same))
+        )
+        self.delete_expected = sa.delete(pets).where(is_expected).returning(pets.c.id)
+        change = dialect.given(_CHANGE | _EXPECTED)
+        self.update = (
+            sa.update(pets)
+            .values({name: sa.func.coalesce(change.c[name], pets.c[name]) for name in ("name", "age", "type")})
+            .where(pets.c.id == change.c.id, is_expected)
+            .returning(*pets.c)
+        )
+
+
+_DIALECTS: Final[Mapping[str, Dialect]] = {"postgresql": PostgreSQL(), "sqlite": SQLite()}
+_STATEMENTS: Final = {name: _Statements(dialect) for name, dialect in _DIALECTS.items()}
 
 
 class SQLAlchemyPetRepository:
     """A `PetRepository` over an engine of `pets.adapters.engine`."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, key_ttl: timedelta = timedelta(days=1)) -> None:
         self._engine = engine
-        self._dialect = _postgresql() if engine.dialect.name == "postgresql" else _sqlite()
+        self._key_ttl = key_ttl
+        self._dialect = _DIALECTS[engine.dialect.name]
+        self._statements = _STATEMENTS[engine.dialect.name]
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
-        rows = await self._execute(self._dialect.insert, self._dialect.insert_parameters(pets))
+        given = [(pet.name, pet.age, pet.type, pet.created_at) for pet in pets]
+        rows = await self._fetch(self._statements.insert, self._dialect.parameters(NEW, given))
         return [pet.with_id(id_) for pet, id_ in zip(pets, sorted(id_ for (id_,) in rows), strict=True)]
 
-    async def page(self, limit: int) -> PetPage:
-        if limit == 0:
-            ((total,),) = await self._execute(_TOTAL, {})
-            return PetPage(total, [])
-        rows = await self._execute(_PAGE, {"limit": limit})
-        total = rows[0][0] if rows else 0  # without a row there is no pet
-        return PetPage(total, [Pet(id_, name, age, _TYPES[type_], at) for _, id_, name, age, type_, at in rows])
+    async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
+        if not pets:
+            return {}
+        keyed = [(key, pet.name, pet.age, pet.type, pet.created_at) for key, pet in pets.items()]
+        expired = max(pet.created_at for pet in pets.values()) - self._key_ttl
+        async with self._connect() as connection:
+            rows = await self._dialect.add_once(connection, keyed, expired)
+        return {key: _pet(row) for key, *row in rows}
 
-    async def remove(self, ids: Collection[int]) -> set[int]:
-        possible = [id_ for id_ in ids if 1 <= id_ <= MAX_ID]  # others do not fit the parameter's type
-        return {id_ for (id_,) in await self._execute(self._dialect.delete, {"ids": possible})}
+    async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
+        rows = await self._fetch(self._statements.find, {"ids": _possible(ids)})
+        return {row[0]: _pet(row) for row in rows}
+
+    async def page(self, query: PetQuery) -> PetPage:
+        if query.limit and query == PetQuery(limit=query.limit, after=query.after):
+            rows = await self._fetch(_WALK, {"after": query.after.id if query.after else 0, "limit": query.limit + 1})
+            if rows:  # else there is none to have the count
+                return PetPage.cut(query, rows[0][0], [_pet(row) for _, *row in rows])
+        async with self._connect() as connection:
+            rows = await self._dialect.search(connection, _search(query, self._dialect))
+        return PetPage.cut(query, rows[0][0], [_pet(row) for _, *row in rows if row[0] is not None])
+
+    async def change(
+        self, changes: Mapping[int, PetChange], *, expected: Mapping[int, Pet] | None = None
+    ) -> Mapping[int, Pet]:
+        rows = await self._fetch(self._statements.update, self._given(changes, expected))
+        return {row[0]: _pet(row) for row in rows}
+
+    async def remove(self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None) -> set[int]:
+        if expected:
+            parameters = self._given(dict.fromkeys(ids, PetChange()), expected)
+            return {id_ for (id_,) in await self._fetch(self._statements.delete_expected, parameters)}
+        return {id_ for (id_,) in await self._fetch(self._statements.delete, {"ids": _possible(ids)})}
+
+    def _given(self, changes: Mapping[int, PetChange], expected: Mapping[int, Pet] | None) -> Parameters:
+        rows = []
+        for id_ in _possible(changes):
+            change, pet = changes[id_], (expected or {}).get(id_)
+            before = (pet.name, pet.age, pet.type, pet.created_at) if pet else (None,) * 4
+            rows.append((id_, change.name, change.age, change.type, *before))
+        return self._dialect.parameters(_CHANGE | _EXPECTED, rows)
 
     async def check(self) -> None:
-        if [revision for (revision,) in await self._execute(_VERSION, {})] != [REVISION]:
+        if [revision for (revision,) in await self._fetch(_VERSION, {})] != [REVISION]:
             raise StoreUnavailable("The store is not migrated to this version; `pets migrate` does that.")
 
-    async def _execute(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> Rows:
+    async def _fetch(self, statement: sa.Executable, parameters: Parameters) -> Rows:
+        async with self._connect() as connection:
+            return await self._dialect.fetch(connection, statement, parameters)
+
+    @asynccontextmanager
+    async def _connect(self) -> AsyncIterator[AsyncConnection]:
         try:
             async with self._engine.connect() as connection:
-                return await self._dialect.fetch(connection, statement, parameters)
+                yield connection
         # A value that the domain should have refused: a bug, not a failing store.
         except (IntegrityError, IntegrityConstraintViolationError, DataError):
             raise
@@ -67,73 +142,53 @@ class SQLAlchemyPetRepository:
 
 
 _TYPES: Final = {str(kind): kind for kind in PetType}
-_COLUMNS: Final = ["name", "age", "type", "created_at"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Dialect:
-    """How a database takes a set as one parameter, so that a statement is the same for any number of pets."""
-
-    fetch: Callable[[AsyncConnection, sa.Executable, Mapping[str, Any]], Awaitable[Rows]]
-    insert: sa.Executable
-    insert_parameters: Callable[[Sequence[NewPet]], Mapping[str, Any]]
-    delete: sa.Executable
+def _pet(row: Any) -> Pet:  # Any: a row of `pets`, as the driver gives it
+    id_, name, age, type_, created_at = row
+    return Pet(id_, name, age, _TYPES[type_], created_at)
 
 
-async def _fetch_by_driver(
-    connection: AsyncConnection, statement: sa.Executable, parameters: Mapping[str, Any]
-) -> Rows:
-    """Have SQLAlchemy write the statement, once, and the driver run it: its own results cost as much as a query."""
-    compiled = _compiled(statement, connection.dialect)
-    driver: Any = (await connection.get_raw_connection()).driver_connection
-    rows: Rows = await driver.fetch(compiled.string, *(parameters[name] for name in compiled.positiontup))
-    return rows
+def _possible(ids: Collection[int]) -> list[int]:
+    return [id_ for id_ in ids if 1 <= id_ <= MAX_ID]  # others do not fit the parameter's type
 
 
-@cache
-def _compiled(statement: sa.Executable, dialect: sa.Dialect) -> Any:
-    assert isinstance(statement, sa.ClauseElement)
-    return statement.compile(dialect=dialect)
+def _chosen(query: PetQuery, dialect: Dialect) -> list[sa.ColumnElement[bool]]:
+    conditions = []
+    if query.type is not None:
+        conditions.append(pets.c.type == query.type)
+    if query.age_min is not None:
+        conditions.append(pets.c.age >= query.age_min)
+    if query.age_max is not None:
+        conditions.append(pets.c.age <= query.age_max)
+    if query.name is not None:
+        conditions.append(dialect.name_contains(query.name))
+    return conditions
 
 
-def _postgresql() -> _Dialect:
-    new = (
-        sa.func.unnest(*(sa.bindparam(name, type_=sa.ARRAY(pets.c[name].type)) for name in _COLUMNS))
-        .table_valued(*_COLUMNS, with_ordinality="position")
-        .render_derived()
-    )
-    in_order = sa.select(*(new.c[name] for name in _COLUMNS)).order_by(new.c.position)
-    # Rows are locked in the order of ids, whatever the plan, so that requests for the same pets cannot deadlock.
-    found = (
-        sa.select(pets.c.id)
-        .where(pets.c.id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.BigInteger))))
-        .order_by(pets.c.id)
-        .with_for_update()
-    )
-    return _Dialect(
-        fetch=_fetch_by_driver,
-        insert=sa.insert(pets).from_select(_COLUMNS, in_order).returning(pets.c.id),
-        insert_parameters=lambda new: {name: [getattr(pet, name) for pet in new] for name in _COLUMNS},
-        delete=sa.delete(pets).where(pets.c.id.in_(found)).returning(pets.c.id),
-    )
+def listing(query: PetQuery, dialect: Dialect) -> sa.Select[Any]:
+    """Return the statement for all pets of a query, whatever its limit."""
+    order = [dialect.in_code_point_order(pets.c[query.sort]), pets.c.id]
+    found = sa.select(pets).where(*_chosen(query, dialect))
+    if query.after:
+        here, there = sa.tuple_(*order), sa.tuple_(query.after.value, query.after.id)
+        found = found.where(here < there if query.descending else here > there)
+    return found.order_by(*(column.desc() if query.descending else column for column in order))
 
 
-async def _fetch(connection: AsyncConnection, statement: sa.Executable, parameters: Mapping[str, Any]) -> Rows:
-    return (await connection.execute(statement, parameters)).all()
-
-
-def _sqlite() -> _Dialect:
-    new = sa.func.json_each(sa.bindparam("pets", type_=sa.JSON)).table_valued("key", "value")
-    in_order = sa.select(*(sa.func.json_extract(new.c.value, f"$.{name}") for name in _COLUMNS)).order_by(new.c.key)
-    ids = sa.func.json_each(sa.bindparam("ids", type_=sa.JSON)).table_valued("value")
-    return _Dialect(
-        fetch=_fetch,
-        insert=sa.insert(pets).from_select(_COLUMNS, in_order).returning(pets.c.id),
-        insert_parameters=lambda new: {
-            "pets": [
-                {"name": pet.name, "age": pet.age, "type": pet.type, "created_at": pet.created_at.isoformat(" ")[:19]}
-                for pet in new
-            ]
-        },
-        delete=sa.delete(pets).where(pets.c.id.in_(sa.select(ids.c.value))).returning(pets.c.id),
+def _search(query: PetQuery, dialect: Dialect) -> sa.Select[Any]:
+    """Return the statement for a page: the count in every row, and a pet, one more than the limit; without any, one row."""
+    if query.is_filtered:
+        count = sa.select(sa.func.count().label("count")).select_from(pets).where(*_chosen(query, dialect))
+    elif query.type is not None:
+        count = _TOTAL.where(pet_counts.c.type == query.type)
+    else:
+        count = _TOTAL
+    counted = count.subquery()
+    found = listing(query, dialect).limit(query.limit + 1).subquery()
+    order = [dialect.in_code_point_order(found.c[query.sort]), found.c.id]
+    return (
+        sa.select(counted, found)
+        .select_from(counted.outerjoin(found, sa.true()))
+        .order_by(*(column.desc() if query.descending else column for column in order))
     )

@@ -13,6 +13,7 @@ from pets.api.problems import documented
 from pets.api.schemas import DEFAULT_LIMIT, MAX_LIMIT, Pet, PetCreate, PetPage, PetsDelete, PetsDeleted, encode
 from pets.api.strict_json import StrictJSON
 from pets.domain.pet import MAX_ID
+from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage as DomainPetPage
 from pets.domain.repository import PetRepository
 
@@ -62,7 +63,7 @@ class PetController(Controller):
         ),
     )
     async def list_pets(self, repository: Repository, limit: Limit = str(DEFAULT_LIMIT)) -> ASGIResponse:
-        page = await repository.page(_parse_limit(limit))
+        page = await repository.page(PetQuery(limit=_parse_limit(limit)))
         if page is not self._page:  # who shares a page with others, as those in a batch do, shares its bytes too
             self._page = page
             self._page_answer = ASGIResponse(body=encode(PetPage.from_domain(page)))

@@ -5,6 +5,10 @@ class InvalidPet(ValueError):
     """A value that no pet can have. The message says which, and what would be valid."""
 
 
+class InvalidQuery(ValueError):
+    """A query that makes no sense. The message names the member, and says what would be valid."""
+
+
 class StoreUnavailable(Exception):
     """The store cannot be reached, does not answer in time, or is not migrated. Trying again later may help.
 

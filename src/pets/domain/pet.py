@@ -39,6 +39,25 @@ class PetType(StrEnum):
 
 TYPE_RULE: Final = " or ".join(f'"{kind}"' for kind in PetType)
 
+# Types are checked too: a caller's annotations promise nothing at run time, and True is an int.
+
+
+def _clean_name(name: object) -> str:
+    match = _NAME.fullmatch(name) if isinstance(name, str) else None
+    if match is None:
+        raise InvalidPet(f"name must be {NAME_RULE}")
+    return match[1]
+
+
+def _check_age(age: object) -> None:
+    if type(age) is not int or not MIN_AGE <= age <= MAX_AGE:
+        raise InvalidPet(f"age must be {AGE_RULE}")
+
+
+def _check_type(kind: object) -> None:
+    if not isinstance(kind, PetType):
+        raise InvalidPet(f"type must be {TYPE_RULE}")
+
 
 def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
@@ -60,20 +79,34 @@ class NewPet:
     created_at: datetime = field(default_factory=_now)
 
     def __post_init__(self) -> None:
-        # Types are checked too: a caller's annotations promise nothing at run time, and True is an int.
-        name = _NAME.fullmatch(self.name) if isinstance(self.name, str) else None
-        if name is None:
-            raise InvalidPet(f"name must be {NAME_RULE}")
-        if type(self.age) is not int or not MIN_AGE <= self.age <= MAX_AGE:
-            raise InvalidPet(f"age must be {AGE_RULE}")
-        if not isinstance(self.type, PetType):
-            raise InvalidPet(f"type must be {TYPE_RULE}")
+        object.__setattr__(self, "name", _clean_name(self.name))
+        _check_age(self.age)
+        _check_type(self.type)
         if self.created_at.utcoffset() != timedelta(0) or self.created_at.microsecond:
             raise InvalidPet("created_at must be in UTC and whole seconds")
-        object.__setattr__(self, "name", name[1])
 
     def with_id(self, id_: int) -> "Pet":
         return Pet(id_, self.name, self.age, self.type, self.created_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PetChange:
+    """What shall be different about a pet; what is None stays as it is.
+
+    The rules are those of `NewPet`. Raises `InvalidPet` for anything else.
+    """
+
+    name: str | None = None
+    age: int | None = None
+    type: PetType | None = None
+
+    def __post_init__(self) -> None:
+        if self.name is not None:
+            object.__setattr__(self, "name", _clean_name(self.name))
+        if self.age is not None:
+            _check_age(self.age)
+        if self.type is not None:
+            _check_type(self.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +122,12 @@ class Pet:
     age: int
     type: PetType
     created_at: datetime
+
+    def changed(self, change: PetChange) -> "Pet":
+        return Pet(
+            self.id,
+            self.name if change.name is None else change.name,
+            self.age if change.age is None else change.age,
+            self.type if change.type is None else change.type,
+            self.created_at,
+        )
