@@ -1,19 +1,80 @@
 """What `PetRepository` promises. Every adapter runs the whole of it."""
 
+import random
 from asyncio import gather
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import product
 
 import pytest
 
-from pets.domain.pet import MAX_ID, NewPet, PetType
-from pets.domain.query import PetQuery
-from pets.domain.repository import PetRepository
+from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange, PetType
+from pets.domain.query import PetQuery, PetSort
+from pets.domain.repository import PetPage, PetRepository
 from tests.factories import NewPetFactory
 
 MANY = 50
 
 
+KEY_TTL = timedelta(days=1)
+"""How long the repositories under test remember keys."""
+
+BOY = NewPet(name="boy", age=7, type=PetType.DOG)
+
+
 def new_pets(number: int) -> list[NewPet]:
     return NewPetFactory.batch(number)
+
+
+def diverse_pets() -> list[NewPet]:
+    """Pets with many ties in whatever they can be sorted by, in no order."""
+    names = ["boy", "Boy", "a_b", "a%b", "Straße", "ΣΊΣΥΦΟΣ", "小白"]
+    times = [datetime(2021, 5, 18, 19, 10, second, tzinfo=UTC) for second in (17, 18)]
+    pets = [
+        NewPet(name=name, age=age, type=kind, created_at=time)
+        for name, age, kind, time in product(names, (0, 7, 100), PetType, times)
+    ]
+    random.Random(7).shuffle(pets)
+    return pets
+
+
+def queries() -> Iterator[PetQuery]:
+    for sort, descending in product(PetSort, (False, True)):
+        yield PetQuery(sort=sort, descending=descending)
+        yield PetQuery(sort=sort, descending=descending, type=PetType.CAT)
+        yield PetQuery(sort=sort, descending=descending, age_min=1)
+        yield PetQuery(sort=sort, descending=descending, age_min=7, age_max=7, name="BO")
+        yield PetQuery(sort=sort, descending=descending, age_max=7, type=PetType.DOG, name="o")
+        yield PetQuery(sort=sort, descending=descending, age_min=100, age_max=0)
+
+
+def shown(query: PetQuery) -> str:
+    filters = f"{query.type}-{query.age_min}-{query.age_max}-{query.name}"
+    return f"{'-' * query.descending}{query.sort} {filters}"
+
+
+def expected(query: PetQuery, pets: Sequence[Pet]) -> list[Pet]:
+    """What a query means, said once more in another way."""
+    found = [
+        pet
+        for pet in pets
+        if query.type in (None, pet.type)
+        and (query.age_min or 0) <= pet.age <= (100 if query.age_max is None else query.age_max)
+        and (query.name or "").casefold() in pet.name.casefold()
+    ]
+    return sorted(found, key=lambda pet: (getattr(pet, query.sort), pet.id), reverse=query.descending)
+
+
+async def walk(repository: PetRepository, query: PetQuery) -> list[Pet]:
+    """Follow a query from page to page."""
+    walked: list[Pet] = []
+    next_: PetQuery | None = query
+    while next_:
+        page = await repository.page(next_)
+        walked += page.items
+        next_ = page.next
+    return walked
 
 
 @pytest.mark.anyio
@@ -123,6 +184,209 @@ class PetRepositoryContract:
         page = await repository.page(PetQuery(limit=1000))
         assert {pet.id for pet in page.items} == set(added) - gone
         assert page.count == len(page.items)
+
+    async def test_pets_are_found_by_id(self, repository: PetRepository) -> None:
+        first, second, third = await repository.add(new_pets(3))
+        await repository.remove([second.id])
+        ids = [third.id, second.id, first.id, first.id, 0, -1, MAX_ID + 1, 10**100]
+        assert await repository.find(ids) == {first.id: first, third.id: third}
+        assert await repository.find([]) == {}
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            PetChange(name="girl"),
+            PetChange(age=0),
+            PetChange(type=PetType.CAT),
+            PetChange(name="girl", age=100, type=PetType.CAT),
+            PetChange(),
+        ],
+    )
+    async def test_a_change_leaves_the_rest_as_it_was(self, repository: PetRepository, change: PetChange) -> None:
+        pet, other = await repository.add([BOY, BOY])
+        changed = pet.changed(change)
+        assert await repository.change({pet.id: change}) == {pet.id: changed}
+        assert await repository.find([pet.id, other.id]) == {pet.id: changed, other.id: other}
+
+    async def test_several_pets_are_changed_at_once_those_that_are_there(self, repository: PetRepository) -> None:
+        first, second, gone = await repository.add(new_pets(3))
+        await repository.remove([gone.id])
+        changes = {second.id: PetChange(age=1), first.id: PetChange(name="x"), gone.id: PetChange(age=1)}
+        changed = await repository.change(changes | {0: PetChange(age=1), 2**64: PetChange(age=1)})
+        assert changed == {pet.id: pet.changed(changes[pet.id]) for pet in (first, second)}
+        assert await repository.change({}) == {}
+
+    async def test_a_change_of_type_is_counted(self, repository: PetRepository) -> None:
+        (pet,) = await repository.add([BOY])
+        await repository.change({pet.id: PetChange(type=PetType.CAT)})
+        assert (await repository.page(PetQuery(type=PetType.CAT))).count == 1
+        assert (await repository.page(PetQuery(type=PetType.DOG))).count == 0
+
+    @pytest.mark.parametrize("member", ["name", "age", "type", "created_at"])
+    async def test_a_pet_that_is_not_as_expected_is_neither_changed_nor_removed(
+        self, repository: PetRepository, member: str
+    ) -> None:
+        pet, other, _ = await repository.add([BOY, BOY, NewPet(name="x", age=1, type=PetType.CAT)])
+        values = {"name": "Boy", "age": 8, "type": PetType.CAT, "created_at": datetime(2021, 5, 18, tzinfo=UTC)}
+        unlike = {name: getattr(pet, name) for name in values} | {member: values[member]}
+        expected = {pet.id: NewPet(**unlike).with_id(pet.id), other.id: other}
+        changes = {pet.id: PetChange(age=9), other.id: PetChange(age=9)}
+        assert set(await repository.change(changes, expected=expected)) == {other.id}
+        expected[other.id] = other.changed(PetChange(age=9))
+        assert await repository.remove([pet.id, other.id, 10**9], expected=expected) == {other.id}
+        assert await repository.find([pet.id]) == {pet.id: pet}
+
+    async def test_of_concurrent_changes_that_expect_the_same_exactly_one_happens(
+        self, repository: PetRepository
+    ) -> None:
+        (pet,) = await repository.add([BOY])
+        changes = [PetChange(age=age) for age in range(8, 8 + MANY)]
+        outcomes = await gather(
+            *(repository.change({pet.id: change}, expected={pet.id: pet}) for change in changes),
+            repository.remove([pet.id], expected={pet.id: pet.changed(PetChange(age=100))}),
+        )
+        done = [outcome for outcome in outcomes if outcome]
+        assert len(done) == 1
+        assert await repository.find([pet.id]) == done[0]
+
+    async def test_concurrent_changes_of_different_members_are_all_kept(self, repository: PetRepository) -> None:
+        pets = await repository.add([BOY] * 10)
+        await gather(
+            *(
+                repository.change({pet.id: change for pet in some})
+                for some in (pets, pets[::-1])
+                for change in (PetChange(name="girl"), PetChange(age=3), PetChange(type=PetType.CAT))
+                for _ in range(5)
+            )
+        )
+        for pet in (await repository.find([pet.id for pet in pets])).values():
+            assert (pet.name, pet.age, pet.type) == ("girl", 3, PetType.CAT)
+
+    @pytest.mark.parametrize("query", list(queries()), ids=shown)
+    async def test_a_walk_over_a_query_meets_what_it_chooses_in_its_order(
+        self, repository: PetRepository, query: PetQuery
+    ) -> None:
+        right = expected(query, await repository.add(diverse_pets()))
+        for limit in (1000, 7):
+            query = replace(query, limit=limit)
+            assert await walk(repository, query) == right
+        page = await repository.page(query)
+        assert page.count == len(right)
+        assert (page.next is None) == (len(right) <= 7)
+        assert [pet async for some in repository.export(query) for pet in some] == right
+
+    async def test_the_last_page_has_no_next_even_if_it_is_full(self, repository: PetRepository) -> None:
+        await repository.add(new_pets(4))
+        first = await repository.page(PetQuery(limit=2))
+        assert first.next
+        last = await repository.page(first.next)
+        assert (last.count, len(last.items), last.next) == (4, 2, None)
+
+    async def test_beyond_the_last_pet_a_page_is_empty_but_for_the_count(self, repository: PetRepository) -> None:
+        pets = await repository.add(new_pets(3))
+        for sort in PetSort:
+            query = PetQuery(sort=sort)
+            last = expected(query, pets)[-1]
+            assert await repository.page(query.following(last)) == PetPage(3, [])
+
+    @pytest.mark.parametrize(
+        ("part", "names"),
+        [
+            ("%", {"a%b"}),
+            ("_", {"a_b"}),
+            ("\\", {"a\\b"}),
+            ("*", set()),
+            ("'", {"O'Malley"}),
+            ("A", {"a%b", "a_b", "a\\b", "STRASSE", "straße", "O'Malley"}),
+            ("strasse", {"STRASSE", "straße"}),
+            ("ẞ", {"STRASSE", "straße"}),
+            ("σίσ", {"ΣΊΣΥΦΟΣ"}),
+            ("φος", {"ΣΊΣΥΦΟΣ"}),
+            ("白", {"小白"}),
+            ("\u0131", set()),
+            ("x" * 100, {"x" * 100}),
+        ],
+    )
+    async def test_a_name_is_searched_for_without_regard_to_case_and_without_wildcards(
+        self, repository: PetRepository, part: str, names: set[str]
+    ) -> None:
+        all_names = ["a%b", "a_b", "a\\b", "STRASSE", "straße", "ΣΊΣΥΦΟΣ", "小白", "O'Malley", "x" * 100]
+        await repository.add([NewPet(name=name, age=1, type=PetType.CAT) for name in all_names])
+        page = await repository.page(PetQuery(name=part))
+        assert {pet.name for pet in page.items} == names
+        assert page.count == len(names)
+
+    @pytest.mark.parametrize("query", [PetQuery(limit=3), PetQuery(limit=3, sort=PetSort.AGE, descending=True)])
+    async def test_a_walk_meets_every_pet_that_is_there_throughout_exactly_once(
+        self, repository: PetRepository, query: PetQuery
+    ) -> None:
+        stay = await repository.add(new_pets(30))
+        go = list(await repository.add(new_pets(30)))
+
+        async def disturb() -> None:
+            while go:
+                await repository.remove([go.pop().id])
+                await repository.add(new_pets(1))
+
+        walked, _ = await gather(walk(repository, query), disturb())
+        met = [pet.id for pet in walked]
+        assert len(set(met)) == len(met)
+        assert {pet.id for pet in stay} <= set(met)
+
+    async def test_a_page_counts_and_gives_what_is_there_at_one_moment(self, repository: PetRepository) -> None:
+        query = PetQuery(type=PetType.DOG, age_min=7, limit=1000, sort=PetSort.NAME)
+
+        async def live() -> None:
+            added = await repository.add([BOY] * 3)
+            page = await repository.page(query)
+            assert page.count == len(page.items)
+            await repository.remove([pet.id for pet in added])
+
+        await gather(*(live() for _ in range(20)))
+
+    async def test_under_a_key_a_pet_is_added_once(self, repository: PetRepository) -> None:
+        first = await repository.add_once({"k": BOY})
+        assert first["k"] == BOY.with_id(first["k"].id)
+        assert await repository.add_once({"k": BOY}) == first
+        assert (await repository.page(PetQuery())).items == [first["k"]]
+
+    async def test_a_key_gives_the_pet_as_it_was_added_whatever_came_after(self, repository: PetRepository) -> None:
+        first = await repository.add_once({"k": BOY, "l": BOY})
+        await repository.change({first["k"].id: PetChange(age=8)})
+        await repository.remove([first["l"].id])
+        other = NewPet(name="other", age=1, type=PetType.CAT)
+        assert await repository.add_once({"k": other, "l": other}) == first
+        assert (await repository.page(PetQuery())).count == 1
+
+    async def test_new_and_used_keys_can_come_together(self, repository: PetRepository) -> None:
+        first = await repository.add_once({"k": BOY})
+        both = await repository.add_once({"new": BOY, "k": BOY})
+        assert both["k"] == first["k"]
+        assert both["new"].id > first["k"].id
+        assert await repository.add_once({}) == {}
+
+    async def test_of_concurrent_callers_with_a_key_one_adds_and_all_get_the_same(
+        self, repository: PetRepository
+    ) -> None:
+        keys = [f"k{n}" for n in range(5)]
+        answers = await gather(
+            *(repository.add_once(dict.fromkeys(keys if n % 2 else keys[::-1], BOY)) for n in range(MANY))
+        )
+        assert all(answer == answers[0] for answer in answers)
+        assert (await repository.page(PetQuery())).count == 5
+
+    async def test_a_key_is_forgotten_after_its_time(self, repository: PetRepository) -> None:
+        later = replace(BOY, created_at=BOY.created_at + KEY_TTL - timedelta(seconds=1))
+        too_late = replace(BOY, created_at=BOY.created_at + KEY_TTL)
+        first = await repository.add_once({"k": BOY})
+        assert await repository.add_once({"k": later}) == first
+        again = await repository.add_once({"k": too_late})
+        assert again["k"] == too_late.with_id(again["k"].id)
+        assert again["k"].id > first["k"].id
+
+    @pytest.mark.parametrize("key", ["k" * 255, "'; DROP TABLE pets; --", "%", "\\", '"', " "])
+    async def test_a_key_is_any_text(self, repository: PetRepository, key: str) -> None:
+        assert await repository.add_once({key: BOY}) == await repository.add_once({key: BOY})
 
     async def test_a_store_that_is_ready_says_so(self, repository: PetRepository) -> None:
         await repository.check()

@@ -5,7 +5,7 @@ import pytest
 from pets.adapters.batching import BatchingPetRepository
 from pets.adapters.engine import create_config, parse_url
 from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
-from pets.adapters.tables import pets
+from pets.adapters.tables import pet_keys, pets
 from tests.port_contract import PetRepositoryContract
 
 
@@ -13,7 +13,8 @@ from tests.port_contract import PetRepositoryContract
 async def repository(database_url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
     engine = create_config(parse_url(database_url)).get_engine()
     async with engine.connect() as connection:
-        await connection.execute(pets.delete())
+        for table in (pets, pet_keys):
+            await connection.execute(table.delete())
     yield SQLAlchemyPetRepository(engine)
     await engine.dispose()
 

@@ -82,7 +82,7 @@ def _refuse_closed(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's ad
 
 
 def _set_up_sqlite(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter of an aiosqlite connection
-    """Let readers and a writer work side by side, commits survive the loss of power, and SQL fold case as Python does."""
+    """Let readers and a writer work side by side, commits survive the loss of power, and SQL fold case as we do."""
     connection.create_function("casefold", 1, str.casefold, deterministic=True)
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")

@@ -43,7 +43,7 @@ class _Statements:
         self.insert = insert(dialect)
         self.find = sa.select(pets).where(is_asked_for)
         # Rows are locked in the order of ids, whatever the plan, so that calls for the same pets cannot deadlock.
-        found = sa.select(pets.c.id).order_by(pets.c.id).with_for_update(of=pets)
+        found = sa.select(pets.c.id).order_by(pets.c.id).with_for_update(of=pets).correlate(None)
         self.delete = sa.delete(pets).where(pets.c.id.in_(found.where(is_asked_for))).returning(pets.c.id)
 
         expected = dialect.given(_CHANGE | _EXPECTED)
@@ -93,7 +93,7 @@ class SQLAlchemyPetRepository:
         return {row[0]: _pet(row) for row in rows}
 
     async def page(self, query: PetQuery) -> PetPage:
-        if query.limit and query == PetQuery(limit=query.limit, after=query.after):
+        if query.is_plain and query.limit:
             rows = await self._fetch(_WALK, {"after": query.after.id if query.after else 0, "limit": query.limit + 1})
             if rows:  # else there is none to have the count
                 return PetPage.cut(query, rows[0][0], [_pet(row) for _, *row in rows])
@@ -177,7 +177,7 @@ def listing(query: PetQuery, dialect: Dialect) -> sa.Select[Any]:
 
 
 def _search(query: PetQuery, dialect: Dialect) -> sa.Select[Any]:
-    """Return the statement for a page: the count in every row, and a pet, one more than the limit; without any, one row."""
+    """Return the statement for a page: rows of the count and a pet, one more than the limit, or of the count alone."""
     if query.is_filtered:
         count = sa.select(sa.func.count().label("count")).select_from(pets).where(*_chosen(query, dialect))
     elif query.type is not None:

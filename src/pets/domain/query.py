@@ -85,6 +85,11 @@ class PetQuery:
         """Whether the query leaves out pets other than by their type."""
         return (self.age_min, self.age_max, self.name) != (None, None, None)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the query chooses all pets, by ascending id."""
+        return self.sort is PetSort.ID and not self.descending and self.type is None and not self.is_filtered
+
     def matches(self, pet: Pet) -> bool:
         """Whether the query chooses the pet, wherever it stands."""
         return (
