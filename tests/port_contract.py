@@ -1,8 +1,9 @@
 """What `PetRepository` promises. Every adapter runs the whole of it."""
 
 import random
-from asyncio import gather
-from collections.abc import Iterator, Sequence
+from asyncio import CancelledError, Event, create_task, gather
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -75,6 +76,20 @@ async def walk(repository: PetRepository, query: PetQuery) -> list[Pet]:
         walked += page.items
         next_ = page.next
     return walked
+
+
+async def exported(repository: PetRepository, query: PetQuery = PetQuery()) -> list[Pet]:  # noqa: B008  # frozen
+    return [pet async for some in repository.export(query) for pet in some]
+
+
+async def load(repository: PetRepository, *pets: NewPet | Pet, skip_taken: bool = False) -> Sequence[int]:
+    """Load the pets, two at a time, numbered from 0."""
+
+    async def numbered() -> AsyncIterator[list[tuple[int, NewPet | Pet]]]:
+        for start in range(0, len(pets), 2):
+            yield list(enumerate(pets[start : start + 2], start))
+
+    return await repository.load(numbered(), skip_taken=skip_taken)
 
 
 @pytest.mark.anyio
@@ -390,3 +405,84 @@ class PetRepositoryContract:
 
     async def test_a_store_that_is_ready_says_so(self, repository: PetRepository) -> None:
         await repository.check()
+
+    async def test_an_export_has_all_pets_of_a_query_whatever_its_limit(self, repository: PetRepository) -> None:
+        pets = await repository.add(new_pets(2500))
+        assert await exported(repository, PetQuery(limit=1)) == list(pets)
+        cats = PetQuery(type=PetType.CAT, age_min=20, age_max=80, name="O'M", sort=PetSort.AGE, descending=True)
+        assert await exported(repository, cats) == sorted(
+            filter(cats.matches, pets), key=lambda pet: (pet.age, pet.id), reverse=True
+        )
+
+    async def test_an_export_has_the_pets_of_one_moment(self, repository: PetRepository) -> None:
+        pets = list(await repository.add(new_pets(2500)))
+        async with aclosing(repository.export(PetQuery())) as export:
+            found = list(await anext(export))
+            await repository.remove([pet.id for pet in pets[1::2]])
+            await repository.add(new_pets(3))
+            assert [*found, *[pet async for some in export for pet in some]] == pets
+
+    async def test_loaded_pets_get_ids_that_ascend_in_the_order_given(self, repository: PetRepository) -> None:
+        (pet,) = await repository.add(new_pets(1))
+        new = new_pets(2500)
+        assert list(await load(repository, *new)) == []
+        loaded = (await exported(repository))[1:]
+        assert loaded == [given.with_id(kept.id) for given, kept in zip(new, loaded, strict=True)]
+        assert loaded[0].id > pet.id
+
+    async def test_a_loaded_pet_that_has_an_id_keeps_it_and_no_id_up_to_it_is_given_again(
+        self, repository: PetRepository
+    ) -> None:
+        (pet,) = await repository.add(new_pets(1))
+        loaded = [new.with_id(pet.id + number) for new, number in zip(new_pets(3), (500, 7, 20), strict=True)]
+        assert list(await load(repository, *loaded)) == []
+        assert await exported(repository) == [pet, *sorted(loaded, key=lambda pet: pet.id)]
+        (next_,) = await repository.add(new_pets(1))
+        assert next_.id > pet.id + 500
+
+    async def test_loading_low_ids_does_not_have_higher_ones_given_again(self, repository: PetRepository) -> None:
+        first, last = await repository.add(new_pets(2))
+        await repository.remove([first.id, last.id])
+        await load(repository, first)
+        (next_,) = await repository.add(new_pets(1))
+        assert next_.id > last.id
+
+    @pytest.mark.parametrize("skip_taken", [True, False])
+    async def test_loading_refuses_ids_that_are_taken(self, repository: PetRepository, *, skip_taken: bool) -> None:
+        (taken,) = await repository.add(new_pets(1))
+        first, again, other = (
+            new.with_id(taken.id + number) for new, number in zip(new_pets(3), (1, 1, 2), strict=True)
+        )
+        given = [first, again, new_pets(1)[0].with_id(taken.id), other]
+        assert list(await load(repository, *given, skip_taken=skip_taken)) == [1, 2]
+        assert await exported(repository) == ([taken, first, other] if skip_taken else [taken])
+
+    async def test_loading_nothing_keeps_nothing(self, repository: PetRepository) -> None:
+        assert list(await load(repository)) == []
+        assert await exported(repository) == []
+
+    async def test_when_the_pets_to_load_fail_none_is_kept(self, repository: PetRepository) -> None:
+        async def failing() -> AsyncIterator[list[tuple[int, NewPet]]]:
+            yield list(enumerate(new_pets(10)))
+            raise LookupError
+
+        with pytest.raises(LookupError):
+            await repository.load(failing(), skip_taken=True)
+        assert await exported(repository) == []
+        await load(repository, *new_pets(1))
+
+    async def test_when_a_load_is_cancelled_none_is_kept(self, repository: PetRepository) -> None:
+        reading = Event()
+
+        async def endless() -> AsyncIterator[list[tuple[int, NewPet]]]:
+            yield list(enumerate(new_pets(10)))
+            reading.set()
+            await Event().wait()
+
+        loading = create_task(repository.load(endless(), skip_taken=True))
+        await reading.wait()
+        loading.cancel()
+        with pytest.raises(CancelledError):
+            await loading
+        assert await exported(repository) == []
+        await load(repository, *new_pets(1))

@@ -3,8 +3,8 @@
 import asyncio
 from collections import deque
 from collections.abc import (
+    AsyncGenerator,
     AsyncIterable,
-    AsyncIterator,
     Awaitable,
     Callable,
     Collection,
@@ -144,7 +144,7 @@ class BatchingPetRepository:
             if lane.idle and self._pages.get(query) is lane:
                 del self._pages[query]
 
-    def export(self, query: PetQuery) -> AsyncIterator[Sequence[Pet]]:
+    def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         return self._inner.export(query)
 
     async def change(

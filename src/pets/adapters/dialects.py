@@ -4,7 +4,7 @@ To both, rows are one parameter or one a column, so that a statement is the same
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import cache
@@ -48,6 +48,10 @@ class Dialect(Protocol):
         """Run a statement that is planned for the values within it."""
         ...
 
+    def stream(self, connection: AsyncConnection, statement: sa.Executable) -> AsyncGenerator[Rows, None]:
+        """Run a statement whose rows are too many to have at once."""
+        ...
+
     async def add_once(self, connection: AsyncConnection, keyed: Rows, expired: datetime) -> Rows:
         """Add the pets whose keys are not used yet, or expired, and return the rows of all these keys."""
         ...
@@ -88,15 +92,29 @@ class PostgreSQL:
         return rows
 
     async def search(self, connection: AsyncConnection, statement: sa.Executable) -> Rows:
+        await self._begin_custom(connection)
+        return (await connection.execute(statement)).all()
+
+    async def stream(self, connection: AsyncConnection, statement: sa.Executable) -> AsyncGenerator[Rows, None]:
+        await self._begin_custom(connection)
+        async for rows in _partitions(connection, statement):
+            yield rows
+
+    async def _begin_custom(self, connection: AsyncConnection) -> None:
         await connection.execution_options(isolation_level="READ COMMITTED")  # SET LOCAL needs a transaction
         await connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
-        return (await connection.execute(statement)).all()
 
     async def add_once(self, connection: AsyncConnection, keyed: Rows, expired: datetime) -> Rows:
         rows = await self.fetch(connection, _ADD_ONCE, {**self.parameters(KEYED, keyed), "expired": expired})
         if used := {key for key, *_ in keyed}.difference(row[0] for row in rows):
             rows = [*rows, *await self.fetch(connection, _USED, {"keys": used})]
         return rows
+
+
+async def _partitions(connection: AsyncConnection, statement: sa.Executable) -> AsyncGenerator[Rows, None]:
+    async with connection.stream(statement, execution_options={"yield_per": 1000}) as result:
+        async for rows in result.partitions():
+            yield rows
 
 
 @cache
@@ -163,6 +181,9 @@ class SQLite:
 
     async def search(self, connection: AsyncConnection, statement: sa.Executable) -> Rows:
         return (await connection.execute(statement)).all()
+
+    def stream(self, connection: AsyncConnection, statement: sa.Executable) -> AsyncGenerator[Rows, None]:
+        return _partitions(connection, statement)
 
     async def add_once(self, connection: AsyncConnection, keyed: Rows, expired: datetime) -> Rows:
         async with immediate(connection):

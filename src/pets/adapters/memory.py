@@ -1,7 +1,7 @@
 """Pets in the memory of this process: gone when it ends, not shared with another."""
 
 import operator
-from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -44,7 +44,7 @@ class InMemoryPetRepository:
         found = [pet for pet in self._pets.values() if query.matches(pet)]
         return PetPage.cut(query, len(found), _in_order(found, query)[: query.limit + 1])
 
-    async def export(self, query: PetQuery) -> AsyncIterator[Sequence[Pet]]:
+    async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         yield _in_order(filter(query.matches, list(self._pets.values())), query)
 
     async def change(

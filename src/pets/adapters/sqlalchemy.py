@@ -1,8 +1,9 @@
 """Pets in PostgreSQL or SQLite, by SQLAlchemy Core: one statement a call, committed by itself, wherever that can be."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from sqlite3 import OperationalError
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from pets.adapters.bulk import LOAD
 from pets.adapters.dialects import NEW, Dialect, Parameters, PostgreSQL, Rows, SQLite, insert
 from pets.adapters.tables import REVISION, VERSION_TABLE, pet_counts, pets
 from pets.domain.errors import StoreUnavailable
@@ -101,6 +103,11 @@ class SQLAlchemyPetRepository:
             rows = await self._dialect.search(connection, _search(query, self._dialect))
         return PetPage.cut(query, rows[0][0], [_pet(row) for _, *row in rows if row[0] is not None])
 
+    async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
+        async with self._connect() as connection:
+            async for rows in self._dialect.stream(connection, listing(query, self._dialect)):
+                yield [_pet(row) for row in rows]
+
     async def change(
         self, changes: Mapping[int, PetChange], *, expected: Mapping[int, Pet] | None = None
     ) -> Mapping[int, Pet]:
@@ -121,6 +128,11 @@ class SQLAlchemyPetRepository:
             rows.append((id_, change.name, change.age, change.type, *before))
         return self._dialect.parameters(_CHANGE | _EXPECTED, rows)
 
+    async def load(self, pets: AsyncIterable[Sequence[tuple[int, NewPet | Pet]]], *, skip_taken: bool) -> Sequence[int]:
+        async with self._connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            return await LOAD[self._engine.dialect.name](driver, pets, skip_taken=skip_taken)
+
     async def check(self) -> None:
         if [revision for (revision,) in await self._fetch(_VERSION, {})] != [REVISION]:
             raise StoreUnavailable("The store is not migrated to this version; `pets migrate` does that.")
@@ -137,7 +149,7 @@ class SQLAlchemyPetRepository:
         # A value that the domain should have refused: a bug, not a failing store.
         except (IntegrityError, IntegrityConstraintViolationError, DataError):
             raise
-        except (DBAPIError, PoolTimeoutError, PostgresError, InterfaceError, OSError) as error:
+        except (DBAPIError, PoolTimeoutError, PostgresError, InterfaceError, OperationalError, OSError) as error:
             raise StoreUnavailable("The store cannot be reached or does not answer.") from error
 
 
@@ -171,7 +183,8 @@ def listing(query: PetQuery, dialect: Dialect) -> sa.Select[Any]:
     order = [dialect.in_code_point_order(pets.c[query.sort]), pets.c.id]
     found = sa.select(pets).where(*_chosen(query, dialect))
     if query.after:
-        here, there = sa.tuple_(*order), sa.tuple_(query.after.value, query.after.id)
+        here = sa.tuple_(*order)
+        there = sa.tuple_(sa.literal(query.after.value, pets.c[query.sort].type), query.after.id)
         found = found.where(here < there if query.descending else here > there)
     return found.order_by(*(column.desc() if query.descending else column for column in order))
 

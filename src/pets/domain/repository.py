@@ -1,6 +1,6 @@
 """The one port: a store of pets."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -66,7 +66,7 @@ class PetRepository(Protocol):
         """
         ...
 
-    def export(self, query: PetQuery) -> AsyncIterator[Sequence[Pet]]:
+    def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         """Give all pets of a query, whatever its limit, some at a time, as they are at one and the same moment."""
         ...
 
