@@ -3,7 +3,8 @@ the adapters and the API.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -88,6 +89,18 @@ def migrate(settings: Settings) -> None:
     """
     if settings.database_url != MEMORY:
         upgrade(parse_url(settings.database_url))
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[PetRepository]:
+    """Give the store that the settings name, to a command that may take its time. Raises `SettingsError` for none."""
+    if settings.database_url == MEMORY:
+        raise SettingsError("PETS_DATABASE_URL: memory:// is empty at the start of a command and forgotten at its end")
+    engine = create_config(parse_url(settings.database_url), statement_seconds=None).get_engine()
+    try:
+        yield SQLAlchemyPetRepository(engine)
+    finally:
+        await engine.dispose()
 
 
 def create_app(settings: Settings | None = None, repository: PetRepository | None = None) -> Litestar:

@@ -5,12 +5,17 @@ import json
 import os
 import signal
 import sys
-from typing import Never
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Never
 
 from pets.api.docs import document
 from pets.bootstrap import MEMORY, Settings, SettingsError, create_app, migrate
-from pets.domain.errors import StoreUnavailable
+from pets.domain.errors import InvalidQuery, StoreUnavailable
+from pets.domain.pet import PetType
+from pets.domain.query import PetQuery
 from pets.server import serve
+from pets.transfer import CSV, NDJSON, TransferError, export_pets, import_pets
 
 
 class _Parser(argparse.ArgumentParser):
@@ -32,15 +37,44 @@ def _parser() -> _Parser:
     serving.add_argument("--port", type=int, help="port to listen on, 0 for any free one (default: PETS_PORT, or 3000)")
     serving.add_argument("--workers", type=int, help="number of processes (default: PETS_WORKERS, or 1)")
 
+    exporting = commands.add_parser("export", help="write all pets, or those chosen, by ascending id")
+    exporting.add_argument("--output", type=Path, metavar="FILE", help="where to (default: standard output)")
+    exporting.add_argument("--type", type=PetType, help="only dogs, or only cats")
+    exporting.add_argument("--age-min", type=int, metavar="YEARS", help="only pets of at least this age")
+    exporting.add_argument("--age-max", type=int, metavar="YEARS", help="only pets of at most this age")
+    exporting.add_argument("--name", type=_text, metavar="PART", help="only pets with this in their name, in any case")
+
+    importing = commands.add_parser("import", help="add the pets of a file, by the rules of the API")
+    importing.add_argument("file", metavar="FILE", help="where from, - for standard input")
+    importing.add_argument("--keep-ids", action="store_true", help="keep the ids of the file rather than give new ones")
+    importing.add_argument(
+        "--on-error", choices=["abort", "skip"], default="abort", help="import nothing, or all but the bad lines"
+    )
+    for transferring in (exporting, importing):
+        transferring.add_argument("--format", choices=[NDJSON, CSV], help="(default: csv for *.csv, else ndjson)")
+
     commands.add_parser("migrate", help="bring the store to the schema that this version needs")
     commands.add_parser("openapi", help="print the OpenAPI document")
     return parser
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return the exit status: 0, 1 for a store that fails, 2 for a setting that cannot work.
+def _text(argument: str) -> str:
+    argument.encode()  # which fails for bytes that are no text
+    return argument
 
-    SIGTERM and SIGINT end it with 0 at any time.
+
+def _query(options: Mapping[str, Any]) -> PetQuery:  # Any: as each argument is read
+    try:
+        return PetQuery(**{name: options[name] for name in ("type", "age_min", "age_max", "name")})
+    except InvalidQuery as error:
+        member, _, rule = str(error).partition(" ")
+        raise SettingsError(f"--{member.replace('_', '-')} {rule}") from None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return the exit status: 0, 1 for what fails or is refused, 2 for what cannot work.
+
+    SIGTERM and SIGINT end it at any time: with 0, or with 130 what should have been brought to an end.
     """
     # SIGTERM as SIGINT, which asyncio knows how to bring to an end. While it serves, uvicorn handles both, and raises
     # them again once it has stopped.
@@ -51,17 +85,34 @@ def main(arguments: list[str] | None = None) -> int:
         if command == "openapi":
             print(json.dumps(document(create_app(Settings(database_url=MEMORY))), indent=2))
             return 0
-        flags = {f"PETS_{name.upper()}": str(value) for name, value in options.items() if value is not None}
+        given = options if command == "serve" else {}
+        flags = {f"PETS_{name.upper()}": str(value) for name, value in given.items() if value is not None}
         settings = Settings.from_environment(os.environ | flags)
+        query = _query(options) if command == "export" else PetQuery()
         migrate(settings)
         if command == "serve":
             serve(settings)
+        elif command == "export":
+            export_pets(settings, query, options["format"], options["output"])
+        elif command == "import":
+            skip = options["on_error"] == "skip"
+            return (
+                0
+                if import_pets(settings, options["file"], options["format"], keep_ids=options["keep_ids"], skip=skip)
+                else 1
+            )
     except SettingsError as error:
         print(f"pets: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        if command in {"export", "import"}:
+            print(f"pets: interrupted{'; nothing was imported' if command == 'import' else ''}", file=sys.stderr)
+            return 130
         return 0
     except StoreUnavailable as error:
         print(f"pets: PETS_DATABASE_URL: {error}", file=sys.stderr)
+        return 1
+    except TransferError as error:
+        print(f"pets: {error}", file=sys.stderr)
         return 1
     return 0

@@ -52,18 +52,11 @@ class StrictJSON(MsgspecDTO[Body], Generic[Body]):
         if media_type != b"application/json":
             raise HTTPException(status_code=415, detail="The body must be `application/json`, and its header say so.")
         try:
-            try:
-                return msgspec.json.decode(value, type=self.model_type)
-            except msgspec.ValidationError:
-                document = msgspec.json.decode(value)
-        except RecursionError:
-            raise ClientException("The body is nested too deeply.") from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ClientException(f"The body cannot be read as JSON: {error}.") from None
-        raise InvalidBody(
-            f"The body is not a valid {self.model_type.__name__}.",
-            list(islice(_faults(document, self.model_type), MAX_FAULTS)),
-        )
+            return decode(value, self.model_type)
+        except NotJSON as error:
+            raise ClientException(f"The body {error}.") from None
+        except Invalid as error:
+            raise InvalidBody(f"The body is not a valid {self.model_type.__name__}.", error.faults) from None
 
     @classmethod
     def create_openapi_schema(
@@ -75,6 +68,40 @@ class StrictJSON(MsgspecDTO[Body], Generic[Body]):
         return schema_creator.for_field_definition(field_definition)  # type: ignore[no-any-return]  # private in Litestar
 
 
+class NotJSON(ValueError):
+    """The message says why, of the text that was read."""
+
+
+class Invalid(ValueError):
+    """A document that is not the struct asked for."""
+
+    def __init__(self, document: object, struct: type[Struct]) -> None:
+        super().__init__(struct.__name__)
+        self.faults = list(islice(_faults(document, struct), MAX_FAULTS))
+
+
+def decode(text: bytes, struct: type[Body]) -> Body:
+    """Return the struct that JSON holds. Raises `NotJSON` and `Invalid`."""
+    try:
+        try:
+            return msgspec.json.decode(text, type=struct)
+        except msgspec.ValidationError:
+            document = msgspec.json.decode(text)
+    except RecursionError:
+        raise NotJSON("is nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NotJSON(f"cannot be read as JSON: {error}") from None
+    raise Invalid(document, struct)
+
+
+def convert(document: object, struct: type[Body]) -> Body:
+    """Return the struct that a document of plain values holds. Raises `Invalid`."""
+    try:
+        return msgspec.convert(document, struct)
+    except msgspec.ValidationError:
+        raise Invalid(document, struct) from None
+
+
 def _faults(document: object, struct: type[Struct]) -> Iterator[Fault]:
     if not isinstance(document, dict):
         yield Fault("#", "must be an object")
@@ -82,10 +109,10 @@ def _faults(document: object, struct: type[Struct]) -> Iterator[Fault]:
     fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     for name, field in fields.items():
         pointer = f"#/{name}"
-        if name not in document:
-            yield Fault(pointer, "is required")
-        else:
+        if name in document:
             yield from _value_faults(document[name], field.type, pointer)
+        elif field.required:
+            yield Fault(pointer, "is required")
     for name in document:
         if name not in fields:
             escaped = name.replace("~", "~0").replace("/", "~1")
