@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, Self
 
 from litestar import Litestar
@@ -17,9 +18,11 @@ from pets.adapters.engine import create_config, parse_url
 from pets.adapters.memory import InMemoryPetRepository
 from pets.adapters.migrations import upgrade
 from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
+from pets.api.application import Application
 from pets.api.docs import DocsController, openapi_config
 from pets.api.health import HealthController
-from pets.api.pets import PetController
+from pets.api.pet import PetController
+from pets.api.pets import PetsController
 from pets.api.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
 from pets.api.strict_json import LeanRequest
 from pets.domain.repository import PetRepository
@@ -29,6 +32,8 @@ DATABASE_URL: Final = "sqlite+aiosqlite:///pets.db"
 HOST: Final = "127.0.0.1"
 PORT: Final = 3000
 WORKERS: Final = 1
+IDEMPOTENCY_TTL: Final = 24 * 60 * 60
+MAX_IDEMPOTENCY_TTL: Final = 366 * IDEMPOTENCY_TTL
 
 
 class SettingsError(Exception):
@@ -40,7 +45,8 @@ class Settings:
     """Everything that can be set.
 
     `database_url` chooses the store: `sqlite+aiosqlite:///FILE`, `postgresql://…` or `memory://`. `host` and `port`
-    are what to listen on; port 0 takes a free one. `workers` is the number of processes, 1 or more.
+    are what to listen on; port 0 takes a free one. `workers` is the number of processes, 1 or more. `idempotency_ttl`
+    is for how many seconds keys of idempotency are remembered, 1 or more.
 
     Raises `SettingsError` for values that can never work.
     """
@@ -49,12 +55,15 @@ class Settings:
     host: str = HOST
     port: int = PORT
     workers: int = WORKERS
+    idempotency_ttl: int = IDEMPOTENCY_TTL
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"PETS_PORT: {self.port} is not from 0 to 65535")
         if self.workers < 1:
             raise SettingsError(f"PETS_WORKERS: {self.workers} is not 1 or more")
+        if not 1 <= self.idempotency_ttl <= MAX_IDEMPOTENCY_TTL:
+            raise SettingsError(f"PETS_IDEMPOTENCY_TTL: {self.idempotency_ttl} is not from 1 to {MAX_IDEMPOTENCY_TTL}")
         if self.database_url == MEMORY and self.workers > 1:
             raise SettingsError("PETS_DATABASE_URL: processes cannot share memory://, so PETS_WORKERS must be 1")
         if self.database_url != MEMORY:
@@ -65,7 +74,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Return what the variables `PETS_DATABASE_URL`, `PETS_HOST`, `PETS_PORT` and `PETS_WORKERS` say."""
+        """Return what the variables `PETS_DATABASE_URL`, `PETS_HOST` and so on say, each named as its setting."""
 
         def integer(variable: str, default: int) -> int:
             text = environment.get(variable) or str(default)
@@ -79,6 +88,7 @@ class Settings:
             host=environment.get("PETS_HOST") or HOST,
             port=integer("PETS_PORT", PORT),
             workers=integer("PETS_WORKERS", WORKERS),
+            idempotency_ttl=integer("PETS_IDEMPOTENCY_TTL", IDEMPOTENCY_TTL),
         )
 
 
@@ -111,14 +121,15 @@ def create_app(settings: Settings | None = None, repository: PetRepository | Non
     on_shutdown: list[LifespanHook] = []
     if repository is None:
         settings = settings or Settings.from_environment()
+        key_ttl = timedelta(seconds=settings.idempotency_ttl)
         if settings.database_url == MEMORY:
-            repository = InMemoryPetRepository()
+            repository = InMemoryPetRepository(key_ttl)
         else:
             engine = create_config(parse_url(settings.database_url)).get_engine()
-            repository = BatchingPetRepository(SQLAlchemyPetRepository(engine))
+            repository = BatchingPetRepository(SQLAlchemyPetRepository(engine, key_ttl))
             on_shutdown.append(engine.dispose)
-    return Litestar(
-        route_handlers=[PetController, HealthController, DocsController],
+    return Application(
+        route_handlers=[PetsController, PetController, HealthController, DocsController],
         dependencies={"repository": Provide(lambda: repository, sync_to_thread=False)},
         request_class=LeanRequest,
         exception_handlers=EXCEPTION_HANDLERS,

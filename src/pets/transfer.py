@@ -344,7 +344,7 @@ def export_pets(settings: Settings, query: PetQuery, format_: str | None, output
 def _whole(output: Path | None) -> Iterator[io.RawIOBase]:
     """Give a file that is put into its place when all has been written, unless a device or a pipe is there."""
     if output is None or (output.exists() and not output.is_file()):
-        with open(output or 1, "wb", buffering=0, closefd=output is not None) as file:  # noqa: PTH123
+        with open(output or 1, "wb", buffering=0, closefd=output is not None) as file:
             yield file
         return
     target = output.resolve()  # what a link points to

@@ -6,8 +6,8 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-from litestar import Request, Response
-from litestar.exceptions import ClientException, HTTPException, ValidationException
+from litestar import MediaType, Request, Response
+from litestar.exceptions import ClientException, HTTPException, NotFoundException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ExceptionHandlersMap
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -23,7 +23,10 @@ BUG: Final = "The service met an error of its own."
 RETRY_AFTER_SECONDS: Final = 5
 
 # Python names statuses differently from version to version; this is RFC 9110's name.
-_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus} | {413: "Content Too Large"}
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus} | {
+    413: "Content Too Large",
+    422: "Unprocessable Content",
+}
 
 
 class Fault(Struct, frozen=True):
@@ -46,19 +49,33 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 _DESCRIPTIONS: Final = {
     400: "The request is malformed or invalid.",
+    304: "The pet is as the client knows it: `If-None-Match` names its tag.",
+    404: "There is no such pet.",
+    412: "The pet is not as the condition says.",
     413: TOO_LARGE,
-    415: "The body is not `application/json`.",
+    415: "The body is not `application/json`, or what else the operation takes.",
+    422: "The `Idempotency-Key` was used for another pet.",
     500: BUG,
     503: f"The store cannot be reached. `Retry-After` says in how many seconds to try again ({RETRY_AFTER_SECONDS}).",
 }
 
 
-def documented(success: int, answer: type[Struct], description: str, *statuses: int) -> dict[int, ResponseSpec]:
+def documented(success: int, answer: type[Struct] | None, description: str, *statuses: int) -> dict[int, ResponseSpec]:
     """Return what an operation answers: when all goes well, and with these statuses."""
-    return {success: ResponseSpec(answer, description=description, generate_examples=False)} | {
-        status: ResponseSpec(Problem, description=_DESCRIPTIONS[status], media_type=MEDIA_TYPE, generate_examples=False)
-        for status in statuses
+    answers: dict[int, type[Struct] | None] = {success: answer, 304: None}
+    return {
+        status: ResponseSpec(
+            answers.get(status, Problem),
+            description=description if status == success else _DESCRIPTIONS[status],
+            media_type=MediaType.JSON if status == success else MEDIA_TYPE,
+            generate_examples=False,
+        )
+        for status in (success, *statuses)
     }
+
+
+class PetNotFound(NotFoundException):
+    detail = "Pet with the matching ID was not found."
 
 
 class InvalidBody(ClientException):
@@ -89,12 +106,12 @@ def _invalid_body(request: AnyRequest, error: InvalidBody) -> Response[Problem]:
 
 def _no_body(request: AnyRequest, _: ValidationException) -> Response[Problem]:
     # Bodies are checked by StrictJSON, which Litestar passes over when there is none; nothing else is left to it.
-    return _respond(problem(400, "The request has no body; it takes a JSON object.", _path(request)))
+    return _respond(problem(400, "The request has no body; it takes JSON.", _path(request)))
 
 
 def _http_error(request: AnyRequest, error: HTTPException) -> Response[Problem]:
     match error.status_code:
-        case 404:
+        case 404 if not isinstance(error, PetNotFound):
             detail = "There is nothing at this path."
         case 405:
             detail = f"{request.method} is not one of the methods of this path; the header Allow names them."
@@ -104,7 +121,10 @@ def _http_error(request: AnyRequest, error: HTTPException) -> Response[Problem]:
             detail = BUG
         case _:
             detail = error.detail
-    return _respond(problem(error.status_code, detail, _path(request)), error.headers)
+    headers = error.headers
+    if headers and "GET" in headers.get("allow", ""):
+        headers = {"allow": f"{headers['allow']}, HEAD"}  # see `Application`
+    return _respond(problem(error.status_code, detail, _path(request)), headers)
 
 
 def _store_unavailable(request: AnyRequest, error: StoreUnavailable) -> Response[Problem]:

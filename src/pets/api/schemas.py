@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Final, Self
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from pets.domain import pet as domain
 from pets.domain.pet import (
@@ -21,22 +21,38 @@ from pets.domain.pet import (
 )
 from pets.domain.repository import PetPage as DomainPetPage
 
-DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 1000
 MAX_IDS: Final = 10_000
 NOT_FOUND: Final = "Pet with the matching ID was not found."
 
 
+# Of a member that is refused, the client is told that it must be what its description says.
+Name = Annotated[str, Meta(pattern=NAME_PATTERN, description=NAME_RULE, examples=["boy"])]
+Age = Annotated[int, Meta(ge=MIN_AGE, le=MAX_AGE, description=f"{AGE_RULE}, in whole years", examples=[7])]
+Type = Annotated[PetType, Meta(description=TYPE_RULE, examples=["dog"])]
+
+
 class PetCreate(Struct, frozen=True, forbid_unknown_fields=True):
     """A pet to be created."""
 
-    # Of a member that is refused, the client is told that it must be what its description says.
-    name: Annotated[str, Meta(pattern=NAME_PATTERN, description=NAME_RULE, examples=["boy"])]
-    age: Annotated[int, Meta(ge=MIN_AGE, le=MAX_AGE, description=f"{AGE_RULE}, in whole years", examples=[7])]
-    type: Annotated[PetType, Meta(description=TYPE_RULE, examples=["dog"])]
+    name: Name
+    age: Age
+    type: Type
 
     def to_domain(self) -> domain.NewPet:
         return domain.NewPet(name=self.name, age=self.age, type=self.type)
+
+
+class PetUpdate(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to change about a pet (a merge patch, RFC 7396); what is not named stays as it is."""
+
+    name: Name | UnsetType = UNSET
+    age: Age | UnsetType = UNSET
+    type: Type | UnsetType = UNSET
+
+    def to_domain(self) -> domain.PetChange:
+        given = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not UNSET}
+        return domain.PetChange(**given)
 
 
 class Pet(Struct, frozen=True):
@@ -63,8 +79,8 @@ class Pet(Struct, frozen=True):
 class PetPage(Struct, frozen=True):
     """Some pets, and how many there are."""
 
-    count: Annotated[int, Meta(ge=0, description="how many pets there are in all, whatever the limit", examples=[2])]
-    items: Annotated[list[Pet], Meta(max_length=MAX_LIMIT, description="by ascending id")]
+    count: Annotated[int, Meta(ge=0, description="how many pets match in all, whatever the limit", examples=[2])]
+    items: Annotated[list[Pet], Meta(max_length=MAX_LIMIT)]
 
     @classmethod
     def from_domain(cls, page: DomainPetPage) -> Self:

@@ -1,8 +1,8 @@
 """Bodies of JSON, read strictly: no "7" for 7, no unknown member, and all faults told at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any, Final, Generic, TypeVar, get_args
+from typing import Any, ClassVar, Final, Generic, TypeVar, get_args
 from urllib.parse import quote
 
 import msgspec
@@ -12,7 +12,7 @@ from litestar.dto import MsgspecDTO
 from litestar.exceptions import ClientException, HTTPException
 from litestar.openapi.spec import Reference, Schema
 from litestar.typing import FieldDefinition
-from msgspec import Struct
+from msgspec import Struct, UnsetType
 
 from pets.api.problems import Fault, InvalidBody
 
@@ -23,8 +23,9 @@ AnyConnection = ASGIConnection[Any, Any, Any, Any]  # Any: nobody is authenticat
 Body = TypeVar("Body", bound=Struct)
 
 
-def _header(connection: AnyConnection, name: bytes) -> bytes:
-    return next((value for key, value in connection.scope["headers"] if key == name), b"")
+def headers(connection: AnyConnection, name: bytes) -> list[bytes]:
+    """Return the values of a header, one for each time that it was sent."""
+    return [value for key, value in connection.scope["headers"] if key == name]
 
 
 class LeanRequest(Request[Any, Any, Any]):
@@ -32,7 +33,7 @@ class LeanRequest(Request[Any, Any, Any]):
 
     @property
     def content_length(self) -> int | None:
-        length = _header(self, b"content-length")
+        length = b"".join(headers(self, b"content-length"))
         return int(length) if length.isdigit() else None
 
 
@@ -42,15 +43,18 @@ class StrictJSON(MsgspecDTO[Body], Generic[Body]):
     Litestar's own reading converts between types, takes any media type, and stops at the first fault.
     """
 
+    media_types: ClassVar[Sequence[str]] = ["application/json"]
+
     def decode_bytes(self, value: bytes) -> Any:  # Any: as the method that it overrides
         """Return the struct that the body holds.
 
         Raises `HTTPException` 415 for another media type, `ClientException` for what is not JSON and `InvalidBody`
         for JSON that is not such a struct.
         """
-        media_type = _header(self.asgi_connection, b"content-type").partition(b";")[0].strip().lower()
-        if media_type != b"application/json":
-            raise HTTPException(status_code=415, detail="The body must be `application/json`, and its header say so.")
+        given = b"".join(headers(self.asgi_connection, b"content-type")).partition(b";")[0].strip().lower()
+        if given.decode("latin-1") not in self.media_types:
+            expected = " or ".join(f"`{media_type}`" for media_type in self.media_types)
+            raise HTTPException(status_code=415, detail=f"The body must be {expected}, and its header say so.")
         try:
             return decode(value, self.model_type)
         except NotJSON as error:
@@ -66,6 +70,12 @@ class StrictJSON(MsgspecDTO[Body], Generic[Body]):
         schema_creator: Any,
     ) -> Reference | Schema:
         return schema_creator.for_field_definition(field_definition)  # type: ignore[no-any-return]  # private in Litestar
+
+
+class MergePatch(StrictJSON[Body], Generic[Body]):
+    """Reads a JSON merge patch (RFC 7396)."""
+
+    media_types = [*StrictJSON.media_types, "application/merge-patch+json"]
 
 
 class NotJSON(ValueError):
@@ -110,7 +120,9 @@ def _faults(document: object, struct: type[Struct]) -> Iterator[Fault]:
     for name, field in fields.items():
         pointer = f"#/{name}"
         if name in document:
-            yield from _value_faults(document[name], field.type, pointer)
+            kinds = get_args(field.type)
+            annotation = kinds[0] if UnsetType in kinds else field.type
+            yield from _value_faults(document[name], annotation, pointer)
         elif field.required:
             yield Fault(pointer, "is required")
     for name in document:

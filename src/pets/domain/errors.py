@@ -6,7 +6,12 @@ class InvalidPet(ValueError):
 
 
 class InvalidQuery(ValueError):
-    """A query that makes no sense. The message names the member, and says what would be valid."""
+    """A query that makes no sense: `member` is what is wrong with it, and `rule` what that must be."""
+
+    def __init__(self, member: str, rule: str) -> None:
+        super().__init__(f"{member} must be {rule}")
+        self.member = member
+        self.rule = rule
 
 
 class StoreUnavailable(Exception):

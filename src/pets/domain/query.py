@@ -9,6 +9,7 @@ from pets.domain.errors import InvalidQuery
 from pets.domain.pet import AGE_RULE, MAX_AGE, MAX_ID, MAX_NAME_LENGTH, MIN_AGE, TYPE_RULE, Pet, PetType
 
 DEFAULT_LIMIT: Final = 20
+LIMIT_RULE: Final = "an integer, 0 or more"
 PART_RULE: Final = f"1 to {MAX_NAME_LENGTH} characters, none of them a control character"
 
 _CONTROLS: Final = frozenset(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))  # Unicode's category Cc
@@ -55,17 +56,17 @@ class PetQuery:
 
     def __post_init__(self) -> None:
         if not isinstance(self.type, PetType | None):
-            raise InvalidQuery(f"type must be {TYPE_RULE}")
+            raise InvalidQuery("type", TYPE_RULE)
         for member in ("age_min", "age_max"):
             age = getattr(self, member)
             if age is not None and not _is_age(age):
-                raise InvalidQuery(f"{member} must be {AGE_RULE}")
+                raise InvalidQuery(member, AGE_RULE)
         if self.name is not None and not _is_part_of_name(self.name):
-            raise InvalidQuery(f"name must be {PART_RULE}")
+            raise InvalidQuery("name", PART_RULE)
         if type(self.limit) is not int or self.limit < 0:
-            raise InvalidQuery("limit must be an integer, 0 or more")
+            raise InvalidQuery("limit", LIMIT_RULE)
         if self.after is not None and not self._has(self.after):
-            raise InvalidQuery("after must be a position in the order of the query")
+            raise InvalidQuery("after", "a position in the order of the query")
 
     def _has(self, position: Position) -> bool:
         value = position.value
