@@ -1,7 +1,9 @@
 """Requests that must be refused, each with its exact status."""
 
 import json
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 JSON = {"content-type": "application/json"}
 MIB = 1024 * 1024
@@ -17,6 +19,8 @@ class BadRequest:
     headers: dict[str, str] = field(default_factory=lambda: JSON)
     pointers: list[str] | None = None
     """Where the problem document must find faults, if it must say."""
+    detail: str = ""
+    """What the problem document must name."""
 
 
 def _member(name: str, value: object) -> bytes:
@@ -124,6 +128,19 @@ BAD_IDS = {
     "a misspelt member": (b'{"id": [1]}', ["#/ids", "#/id"]),
 }
 
+BAD_INTEGERS = {
+    "empty": "",
+    "words": "all",
+    "a list": "1,2",
+    "with a leading zero": "01",
+    "with a plus sign": "%2B1",
+    "with a blank": "1%20",
+    "fractional": "1.0",
+    "with an exponent": "1e0",
+    "in Arabic digits": "%D9%A3",
+    "of over 4300 digits": "1" + "0" * 5000,
+}
+
 BAD_LIMITS = {
     "negative": "-1",
     "minus zero": "-0",
@@ -148,6 +165,104 @@ BAD_LIMITS = {
     "an injection": "1;DROP%20TABLE%20pets",
 }
 
+BAD_CHANGES = {
+    "a member too many": (b'{"age": 8, "id": 2}', ["#/id"]),
+    "a time": (b'{"created_at": "2021-05-18T19:10:17"}', ["#/created_at"]),
+    "name null": (b'{"name": null}', ["#/name"]),
+    "age null": (b'{"age": null}', ["#/age"]),
+    "type null": (b'{"type": null}', ["#/type"]),
+    "name blank": (b'{"name": " ", "age": 8}', ["#/name"]),
+    "age too high": (b'{"age": 101}', ["#/age"]),
+    "age a string": (b'{"age": "7"}', ["#/age"]),
+    "type unknown": (b'{"type": "bird"}', ["#/type"]),
+    "everything wrong": (b'{"name": "", "age": "7", "type": "bird", "x": 1}', ["#/name", "#/age", "#/type", "#/x"]),
+}
+
+BAD_QUERIES = {
+    "an unknown parameter": ("colour=red", "colour"),
+    "a misspelt parameter": ("tpye=dog", "tpye"),
+    "a parameter in capitals": ("Type=dog", "Type"),
+    "a parameter in brackets": ("ids[]=1", "ids[]"),
+    "a parameter of deletion": ("ids=1", "ids"),
+    "a parameter without name": ("=5", ""),
+    "a parameter after good ones": ("limit=5&type=dog&x=1", "x"),
+    "a limit twice": ("limit=5&limit=5", "limit"),
+    "a type twice": ("type=dog&type=cat", "type"),
+    "a cursor twice": ("cursor=a&cursor=a", "cursor"),
+    "a type unknown": ("type=bird", "type"),
+    "a type in capitals": ("type=DOG", "type"),
+    "a type empty": ("type=", "type"),
+    "a type of two": ("type=dog,cat", "type"),
+    "an age negative": ("age_min=-1", "age_min"),
+    "an age too high": ("age_max=101", "age_max"),
+    "an age gigantic": ("age_max=" + "9" * 5000, "age_max"),
+    "an age fractional": ("age_min=7.5", "age_min"),
+    "an age in Arabic digits": ("age_min=%D9%A3", "age_min"),
+    "an age empty": ("age_max=", "age_max"),
+    "a name empty": ("name=", "name"),
+    "a name too long": ("name=" + "x" * 101, "name"),
+    "a name with NUL": ("name=%00", "name"),
+    "a name with a control character": ("name=a%0Ab", "name"),
+    "a name that is not UTF-8": ("name=%FF", "UTF-8"),
+    "a name that is half a surrogate pair": ("name=%ED%A0%80", "UTF-8"),
+    "a sort unknown": ("sort=colour", "sort"),
+    "a sort in capitals": ("sort=Name", "sort"),
+    "a sort with a plus sign": ("sort=%2Bname", "sort"),
+    "a sort turned twice": ("sort=--name", "sort"),
+    "a sort by two": ("sort=name,age", "sort"),
+    "a sort with an injection": ("sort=name;DROP%20TABLE%20pets", "sort"),
+}
+
+
+def _cursor(content: bytes, version: int = 1) -> str:
+    digest = blake2b(bytes([version]) + content + b'[null,null,null,null,"id",false,0,null]', digest_size=8).digest()
+    return urlsafe_b64encode(bytes([version]) + digest + content).decode().rstrip("=")
+
+
+BAD_CURSORS = {
+    "empty": "",
+    "one letter": "A",
+    "no Base64": "%21%21%21%21",
+    "in the other Base64": "AX4P%2Bzet2iVNWzEsMV0",
+    "padded": _cursor(b"[1,1]") + "%3D%3D",
+    "with a blank": _cursor(b"[1,1]") + "%20",
+    "cut short": _cursor(b"[1,1]")[:-2],
+    "of zeros": "A" * 24,
+    "very long": "A" * 50_000,
+    "not ASCII": "%F0%9F%90%95",
+    "of another version": _cursor(b"[1,1]", version=2),
+    "altered": _cursor(b"[1,1]").replace("W", "X"),
+    "forged with other text": _cursor(b"boy"),
+    "forged with nothing": _cursor(b""),
+    "forged with null": _cursor(b"null"),
+    "forged with a name": _cursor(b'["boy",1]'),
+    "forged with two ids": _cursor(b"[1,2]"),
+    "forged with id 0": _cursor(b"[0,0]"),
+    "forged with a negative id": _cursor(b"[-1,-1]"),
+    "forged with an id over 63 bits": _cursor(b"[9223372036854775808,9223372036854775808]"),
+    "forged with an id over 4300 digits": _cursor(b"[1" + b"0" * 5000 + b",1]"),
+    "forged with true": _cursor(b"[true,true]"),
+    "forged with blanks": _cursor(b"[1, 1]"),
+    "forged with nested arrays": _cursor(b"[" * 10_000),
+    "forged with bad UTF-8": _cursor(b'["\xff",1]'),
+}
+
+BAD_KEYS = {
+    "empty": b"",
+    "empty in quotes": b'""',
+    "blank": b"  ",
+    "too long": b"k" * 256,
+    "too long in quotes": b'"' + b"k" * 256 + b'"',
+    "with a blank outside quotes": b"a b",
+    "with a comma": b"a,b",
+    "half quoted": b'"abc',
+    "with a quote inside": b'"a"b"',
+    "with a bad escape": b'"a\\b"',
+    "with parameters": b'"abc";x=1',
+    "not ASCII": "schlüssel".encode(),
+    "with a control character": b'"a\x01"',
+}
+
 OTHER_MEDIA_TYPES = {
     "no media type": {},
     "text": {"content-type": "text/plain"},
@@ -159,7 +274,13 @@ OTHER_MEDIA_TYPES = {
     "nonsense": {"content-type": ";;;,"},
 }
 
+NO_IDS = ["0", "01", "+1", "-1", "1.0", "1e0", "0x1", "1_0", "%D9%A3", "%C2%B2", "%201", "1%20", "1%00", "one", "null"]
+
 PATHS_OF_NOTHING = [
+    *(f"/pets/{id_}" for id_ in NO_IDS),
+    "/pets/9223372036854775808",
+    "/pets/" + "9" * 5000,
+    "/pets/9223372036854775807",  # no pet has come so far
     "/nothing",
     "/pets/1/2/3",
     "/pet/",
@@ -180,6 +301,49 @@ PATHS_OF_NOTHING = [
     "/docs/swagger-ui" + "/a" * 2000,
     "/docs/swagger-ui/swagger-ui.css/x",
 ]
+
+
+def bad_queries_and_keys() -> list[BadRequest]:
+    found: list[BadRequest] = []
+    for name, (query, detail) in BAD_QUERIES.items():
+        found += [BadRequest(f"GET with {name}", 400, "GET", f"/pets/?{query}", detail=detail)]
+    for name, cursor in BAD_CURSORS.items():
+        found += [BadRequest(f"GET with a cursor {name}", 400, "GET", f"/pets/?cursor={cursor}", detail="`cursor`")]
+    for name, key in BAD_KEYS.items():
+        headers = JSON | {"idempotency-key": key.decode("latin-1")}
+        found += [BadRequest(f"POST with a key {name}", 400, "POST", "/pets/", _member("name", "boy"), headers)]
+    found += [
+        BadRequest("POST with a query", 400, "POST", "/pets/?dry_run=1", _member("name", "boy"), detail="dry_run")
+    ]
+    for name, text in BAD_INTEGERS.items():
+        found += [BadRequest(f"DELETE of ids {name}", 400, "DELETE", f"/pets/?ids=1&ids={text}", detail="`ids`")]
+    found += [
+        BadRequest("DELETE of ids in body and query", 400, "DELETE", "/pets/?ids=1", b'{"ids": [1]}'),
+        BadRequest("DELETE of ids in query and not JSON", 400, "DELETE", "/pets/?ids=1", b"x"),
+        BadRequest("DELETE of too many ids", 400, "DELETE", "/pets/?" + "ids=1&" * 10_001),
+        BadRequest("DELETE with a misspelt parameter", 400, "DELETE", "/pets/?id=1", b'{"ids": [1]}', detail="'id'"),
+    ]
+    return found
+
+
+def bad_requests_to_one_pet() -> list[BadRequest]:
+    found: list[BadRequest] = []
+    for name, content in BODIES_THAT_ARE_NOT_JSON.items():
+        found += [BadRequest(f"PATCH with {name}", 400, "PATCH", "/pets/1", content)]
+    for name, content in BODIES_THAT_ARE_NO_OBJECT.items():
+        found += [BadRequest(f"PATCH with {name}", 400, "PATCH", "/pets/1", content, pointers=["#"])]
+    for name, (content, pointers) in BAD_CHANGES.items():
+        found += [BadRequest(f"PATCH with {name}", 400, "PATCH", "/pets/1", content, pointers=pointers)]
+    for name, headers in OTHER_MEDIA_TYPES.items():
+        if name != "a merge patch":
+            found += [BadRequest(f"PATCH as {name}", 415, "PATCH", "/pets/1", b"{}", headers)]
+    found += [BadRequest("PATCH over 1 MiB", 413, "PATCH", "/pets/1", b"{}" + b" " * MIB)]
+    for method in ("GET", "PATCH", "DELETE"):
+        found += [BadRequest(f"{method} with a query", 400, method, "/pets/1?type=dog", b"{}", detail="'type'")]
+        found += [BadRequest(f"{method} of a pet 0{id_}", 404, method, f"/pets/0{id_}", b"{}") for id_ in (0, 1)]
+    for method in ("POST", "PUT", "TRACE", "FROBNICATE"):
+        found += [BadRequest(f"{method} on a pet", 405, method, "/pets/1")]
+    return found
 
 
 def bad_requests() -> list[BadRequest]:  # noqa: C901  # one loop a table

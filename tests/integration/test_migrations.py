@@ -74,7 +74,11 @@ def test_lead_to_the_tables_that_the_code_uses(empty_database_url: str, new_data
 
 
 def _context(connection: Connection) -> MigrationContext:
-    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    # An index that each dialect has of its own confuses Alembic; what the databases say of it is compared below.
+    def compared(_: object, name: str | None, *__: object) -> bool:
+        return name != "pets_by_name"
+
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "include_object": compared})
 
 
 def test_end_with_the_revision_that_the_code_needs() -> None:

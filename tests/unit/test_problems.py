@@ -1,40 +1,37 @@
 """What clients see when something inside fails."""
 
 import logging
-from collections.abc import Collection, Sequence
+from typing import Never
 
 import msgspec
 import pytest
 from litestar.testing import TestClient
 
+from pets.adapters.memory import InMemoryPetRepository
 from pets.bootstrap import create_app
 from pets.domain.errors import InvalidPet, StoreUnavailable
-from pets.domain.pet import NewPet, Pet
-from pets.domain.repository import PetPage, PetRepository
+from pets.domain.repository import PetRepository
 from tests.factories import PetCreateFactory
 
 
-class FailingRepository:
+class FailingRepository(InMemoryPetRepository):
     def __init__(self, error: Exception) -> None:
+        super().__init__()
         self.error = error
 
-    async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:  # noqa: ARG002
+    async def _fail(self, *_: object, **__: object) -> Never:
         raise self.error
 
-    async def page(self, limit: int) -> PetPage:  # noqa: ARG002
-        raise self.error
-
-    async def remove(self, ids: Collection[int]) -> set[int]:  # noqa: ARG002
-        raise self.error
-
-    async def check(self) -> None:
-        raise self.error
+    add = add_once = find = page = change = remove = check = _fail
 
 
 REQUESTS = [
     ("GET", "/pets/", None),
     ("POST", "/pets/", msgspec.to_builtins(PetCreateFactory.build())),
     ("DELETE", "/pets/", {"ids": [1]}),
+    ("GET", "/pets/1", None),
+    ("PATCH", "/pets/1", {}),
+    ("DELETE", "/pets/1", None),
 ]
 
 

@@ -9,8 +9,14 @@ from pets.api.strict_json import AnyConnection, headers
 
 MAX_KEY_LENGTH: Final = 255
 
-_QUOTED: Final = re.compile(rb'"((?:[ !#-\[\]-~]|\\["\\])+)"')  # a string of RFC 9651, as the draft has it
-_BARE: Final = re.compile(rb"[!#-+\--\[\]-~]+")  # as many clients send it: what is visible, but for quotes and commas
+# A string of RFC 9651, as the draft has it, or its content alone, as many clients send it.
+KEY_PATTERN: Final = (
+    rf'"([ !#-\[\]-~]|\\["\\]){{1,{MAX_KEY_LENGTH}}}"'
+    "|"
+    rf"[!#-+\--\[\]-~]{{1,{MAX_KEY_LENGTH}}}"
+)
+
+_KEY: Final = re.compile(KEY_PATTERN)
 
 
 def idempotency_key(request: AnyConnection) -> str | None:
@@ -18,14 +24,12 @@ def idempotency_key(request: AnyConnection) -> str | None:
     given = headers(request, b"idempotency-key")
     if not given:
         return None
-    text = b",".join(given).strip(b" \t")
-    if quoted := _QUOTED.fullmatch(text):
-        text = re.sub(rb"\\(.)", rb"\1", quoted[1])
-    elif not _BARE.fullmatch(text):
-        raise ClientException("The header `Idempotency-Key` must be visible ASCII characters, in quotes or without.")
-    if len(text) > MAX_KEY_LENGTH:
-        raise ClientException(f"The header `Idempotency-Key` must have at most {MAX_KEY_LENGTH} characters.")
-    return text.decode()
+    text = b",".join(given).decode("latin-1").strip(" \t")
+    if not _KEY.fullmatch(text):
+        raise ClientException(
+            f"The header `Idempotency-Key` must be 1 to {MAX_KEY_LENGTH} visible ASCII characters, best in quotes."
+        )
+    return re.sub(r"\\(.)", r"\1", text[1:-1]) if text[0] == '"' else text
 
 
 class KeyReused(HTTPException):
