@@ -124,7 +124,10 @@ def csv_reader(struct: type[PetLine], header: bytes) -> Read:
 
 def _cells(line: bytes) -> list[str]:
     try:
-        return next(csv.reader([line.decode()], strict=True))
+        text = line.decode()
+        if '"' not in text:  # as in most lines, and splitting is quicker
+            return text.removesuffix("\r").split(",")
+        return next(csv.reader([text], strict=True))
     except (csv.Error, UnicodeDecodeError) as error:
         raise BadLine(f"cannot be read as CSV: {error}") from None
 
