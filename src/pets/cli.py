@@ -14,8 +14,9 @@ from pets.bootstrap import MEMORY, Settings, SettingsError, create_app, migrate
 from pets.domain.errors import InvalidQuery, StoreUnavailable
 from pets.domain.pet import PetType
 from pets.domain.query import PetQuery
+from pets.formats import CSV, NDJSON
 from pets.server import serve
-from pets.transfer import CSV, NDJSON, TransferError, export_pets, import_pets
+from pets.transfer import TransferError, export_pets, import_pets
 
 
 class _Parser(argparse.ArgumentParser):
@@ -82,37 +83,37 @@ def main(arguments: list[str] | None = None) -> int:
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
     try:
-        if command == "openapi":
-            print(json.dumps(document(create_app(Settings(database_url=MEMORY))), indent=2))
-            return 0
-        given = options if command == "serve" else {}
-        flags = {f"PETS_{name.upper()}": str(value) for name, value in given.items() if value is not None}
-        settings = Settings.from_environment(os.environ | flags)
-        query = _query(options) if command == "export" else PetQuery()
-        migrate(settings)
-        if command == "serve":
-            serve(settings)
-        elif command == "export":
-            export_pets(settings, query, options["format"], options["output"])
-        elif command == "import":
-            skip = options["on_error"] == "skip"
-            return (
-                0
-                if import_pets(settings, options["file"], options["format"], keep_ids=options["keep_ids"], skip=skip)
-                else 1
-            )
+        return _run(command, options)
     except SettingsError as error:
-        print(f"pets: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        if command in {"export", "import"}:
-            print(f"pets: interrupted{'; nothing was imported' if command == 'import' else ''}", file=sys.stderr)
-            return 130
-        return 0
+        return _fail(2, error)
     except StoreUnavailable as error:
-        print(f"pets: PETS_DATABASE_URL: {error}", file=sys.stderr)
-        return 1
+        return _fail(1, f"PETS_DATABASE_URL: {error}")
     except TransferError as error:
-        print(f"pets: {error}", file=sys.stderr)
-        return 1
+        return _fail(1, error)
+    except KeyboardInterrupt:
+        consequences = {"export": "interrupted", "import": "interrupted; nothing was imported"}
+        return _fail(130, consequences[command]) if command in consequences else 0
+
+
+def _run(command: str, options: Mapping[str, Any]) -> int:  # Any: as each argument is read
+    if command == "openapi":
+        print(json.dumps(document(create_app(Settings(database_url=MEMORY))), indent=2))
+        return 0
+    given = options if command == "serve" else {}
+    flags = {f"PETS_{name.upper()}": str(value) for name, value in given.items() if value is not None}
+    settings = Settings.from_environment(os.environ | flags)
+    query = _query(options) if command == "export" else PetQuery()
+    migrate(settings)
+    if command == "serve":
+        serve(settings)
+    elif command == "export":
+        export_pets(settings, query, options["format"], options["output"])
+    elif command == "import":
+        keep_ids, skip = options["keep_ids"], options["on_error"] == "skip"
+        return 0 if import_pets(settings, options["file"], options["format"], keep_ids=keep_ids, skip=skip) else 1
     return 0
+
+
+def _fail(status: int, reason: object) -> int:
+    print(f"pets: {reason}", file=sys.stderr)
+    return status

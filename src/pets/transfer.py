@@ -2,170 +2,49 @@
 
 import asyncio
 import codecs
-import csv
 import io
 import os
 import signal
 import stat
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-import msgspec
-from msgspec import Meta
-
-from pets.api.schemas import Pet as PetStruct
-from pets.api.schemas import PetCreate, encode_lines
-from pets.api.strict_json import Invalid, NotJSON, convert, decode
 from pets.bootstrap import Settings, open_store
-from pets.domain.pet import MAX_ID, NewPet, Pet
 from pets.domain.query import PetQuery
+from pets.formats import (
+    CSV,
+    CSV_HEADER,
+    NDJSON,
+    AnyPet,
+    BadLine,
+    KeptPetLine,
+    PetLine,
+    csv_lines,
+    csv_reader,
+    format_of,
+    ndjson_lines,
+    ndjson_reader,
+)
 
-NDJSON: Final = "ndjson"
-CSV: Final = "csv"
 STANDARD_INPUT: Final = "-"
 MAX_LINE_BYTES: Final = 1024 * 1024
 
 _BLOCK_BYTES: Final = 256 * 1024
-_TIME: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$"
-_TIME_RULE: Final = "a time in UTC like 2021-05-18T19:10:17"
 
-AnyPet = NewPet | Pet
-Read = Callable[[bytes], AnyPet]
 Show = Callable[[int, int | None, int], None]
-
-
-class PetLine(PetCreate, frozen=True, kw_only=True):
-    """A pet to be imported, under an id that the store gives."""
-
-    # What is missing has a value that, if given, would be refused.
-    id: Annotated[int, Meta(ge=1, le=MAX_ID, description=f"an integer from 1 to {MAX_ID}")] = 0
-    created_at: Annotated[str, Meta(pattern=_TIME, description=_TIME_RULE)] = ""
-
-    def to_domain(self) -> NewPet:
-        if not self.created_at:
-            return super().to_domain()
-        try:
-            created_at = datetime.fromisoformat(f"{self.created_at}Z")
-        except ValueError:
-            raise BadLine(f"created_at must be {_TIME_RULE}") from None
-        return NewPet(name=self.name, age=self.age, type=self.type, created_at=created_at)
-
-
-class KeptPetLine(PetLine, frozen=True, kw_only=True):
-    """A pet to be imported under the id that it has."""
-
-    id: Annotated[int, Meta(ge=1, le=MAX_ID, description=f"an integer from 1 to {MAX_ID}")]
 
 
 class TransferError(Exception):
     """A file that cannot be read or written. The message names it."""
 
 
-class BadLine(ValueError):
-    """The message says why no pet can be made of a line."""
-
-    @classmethod
-    def of(cls, error: Invalid) -> "BadLine":
-        # A pointer is percent-encoded, so whatever a member is called this is one line.
-        return cls("; ".join(f"{fault.pointer[2:]} {fault.detail}".strip() for fault in error.faults))
-
-
 class _Aborted(Exception):
     """There are bad lines, so nothing is to be imported."""
-
-
-def _format(file: str) -> str:
-    return CSV if file.lower().endswith(".csv") else NDJSON
-
-
-def ndjson_lines(pets: Sequence[Pet]) -> bytes:
-    return encode_lines(map(PetStruct.from_domain, pets))
-
-
-def csv_lines(pets: Sequence[Pet]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(
-        (pet.id, pet.name, pet.age, pet.type, pet.created_at.isoformat()[:19]) for pet in pets
-    )
-    return text.getvalue().encode()
-
-
-def ndjson_reader(struct: type[PetLine]) -> Read:
-    """Return what makes a pet of a line, or raises `BadLine`."""
-
-    def read(line: bytes) -> AnyPet:
-        try:
-            return _pet(decode(line, struct))
-        except NotJSON as error:
-            raise BadLine(str(error)) from None
-        except Invalid as error:
-            raise BadLine.of(error) from None
-
-    return read
-
-
-def csv_reader(struct: type[PetLine], header: bytes) -> Read:
-    """Return what makes a pet of a line below this header, or raises `BadLine`, also for the header."""
-    columns = _cells(header)
-    fields = {field.name: field for field in msgspec.structs.fields(struct)}
-    missing = {name for name, field in fields.items() if field.required}.difference(columns)
-    if missing or len({*columns}) < len(columns) or not fields.keys() >= {*columns}:
-        required = " ".join(name for name, field in fields.items() if field.required)
-        raise BadLine(f"the header must name, once each, {required}, and may name no other than {' '.join(fields)}")
-
-    def read(line: bytes) -> AnyPet:
-        cells = _cells(line)
-        if len(cells) != len(columns):
-            raise BadLine(f"has {len(cells)} values, not {len(columns)}")
-        given = {name: _value(name, cell) for name, cell in zip(columns, cells, strict=True) if cell}
-        try:
-            return _pet(convert(given, struct))
-        except Invalid as error:
-            raise BadLine.of(error) from None
-
-    return read
-
-
-def _cells(line: bytes) -> list[str]:
-    try:
-        return next(csv.reader([line.decode()], strict=True))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise BadLine(f"cannot be read as CSV: {error}") from None
-
-
-def _value(name: str, cell: str) -> str | int:
-    is_number = name in {"id", "age"} and cell.isascii() and cell.isdigit() and len(cell) <= len(str(MAX_ID))
-    return int(cell) if is_number else cell
-
-
-def _pet(line: PetLine) -> AnyPet:
-    new = line.to_domain()
-    return new.with_id(line.id) if isinstance(line, KeptPetLine) else new
-
-
-async def _blocks(source: int) -> AsyncIterator[bytes]:
-    """Read a file without keeping the loop from being told to stop."""
-    loop = asyncio.get_running_loop()
-    while True:
-        readable = asyncio.Event()
-        try:
-            loop.add_reader(source, readable.set)
-        except PermissionError:  # a regular file, which is always readable
-            await asyncio.sleep(0)
-        else:
-            try:
-                await readable.wait()
-            finally:
-                loop.remove_reader(source)
-        if not (block := os.read(source, _BLOCK_BYTES)):
-            return
-        yield block
 
 
 class _Lines:
@@ -185,7 +64,7 @@ class _Lines:
         self.bad += 1
         print(f"pets: {self._name}:{number}: {reason}", file=sys.stderr)
 
-    async def pets(self, source: int, show: Show) -> AsyncIterator[Sequence[tuple[int, AnyPet]]]:
+    async def pets(self, source: int, show: Show) -> AsyncGenerator[Sequence[tuple[int, AnyPet]], None]:
         """Give the pets with the numbers of their lines; if strict, none after a bad one, and `_Aborted` at the end."""
         status = os.fstat(source)
         size = status.st_size if stat.S_ISREG(status.st_mode) else None
@@ -284,7 +163,7 @@ def import_pets(settings: Settings, file: str, format_: str | None, *, keep_ids:
     Bad lines are reported; unless told to skip them, they have nothing imported. Nothing is either if this raises:
     `TransferError`, `StoreUnavailable`, or `KeyboardInterrupt` for SIGINT.
     """
-    lines = _Lines(file, format_ or _format(file), KeptPetLine if keep_ids else PetLine, strict=not skip)
+    lines = _Lines(file, format_ or format_of(file), KeptPetLine if keep_ids else PetLine, strict=not skip)
 
     async def load(source: int) -> None:
         with _progress("importing") as show:
@@ -315,9 +194,9 @@ def export_pets(settings: Settings, query: PetQuery, format_: str | None, output
 
     Raises `TransferError`, `StoreUnavailable`, or `KeyboardInterrupt` for SIGINT.
     """
-    format_ = format_ or _format(str(output))
+    format_ = format_ or format_of(str(output))
     # asyncio's own handler waits for the next turn of its loop, which a reader who does not read may keep from coming.
-    signal.signal(signal.SIGINT, lambda *_: signal.default_int_handler(*_))
+    signal.signal(signal.SIGINT, _interrupt)
 
     async def write(file: io.RawIOBase) -> None:
         done = 0
@@ -325,7 +204,7 @@ def export_pets(settings: Settings, query: PetQuery, format_: str | None, output
             async with open_store(settings) as store, aclosing(store.export(query)) as export:
                 total = (await store.page(replace(query, limit=0))).count if sys.stderr.isatty() else None
                 if format_ == CSV:
-                    _write(file, f"{','.join(PetStruct.__struct_fields__)}\n".encode())
+                    _write(file, CSV_HEADER)
                 async for pets in export:
                     _write(file, csv_lines(pets) if format_ == CSV else ndjson_lines(pets))
                     done += len(pets)
@@ -338,6 +217,10 @@ def export_pets(settings: Settings, query: PetQuery, format_: str | None, output
         pass
     except OSError as error:
         raise TransferError(f"{output or 'standard output'}: {error.strerror}") from error
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 @contextmanager

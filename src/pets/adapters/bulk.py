@@ -1,12 +1,13 @@
-"""Any number of pets into a store at once: staged in a table of the connection's own, then kept by one statement."""
+"""Any number of pets into a store at once; where ids are to be checked, by way of a table of the connection's own."""
 
 import asyncio
 from array import array
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
+from pets.adapters.dialects import NEW
 from pets.domain.pet import NewPet, Pet
 
 Numbered = Sequence[tuple[int, NewPet | Pet]]
@@ -19,16 +20,20 @@ _REFUSED: Final = """
 _KEEP: Final = """
     INSERT INTO pets (id, name, age, type, created_at) {overriding}
     SELECT id, name, age, type, created_at FROM staged WHERE id IS NOT NULL
-    ORDER BY id, number ON CONFLICT (id) DO NOTHING
+    ORDER BY id, number {refusing}
 """
 _ADD: Final = """
     INSERT INTO pets (name, age, type, created_at)
     SELECT name, age, type, created_at FROM staged WHERE id IS NULL ORDER BY number
 """
-_GO_ON_FROM: Final = """
-    SELECT setval(sequence, greatest(pg_sequence_last_value(sequence), $1))
+_GO_ON: Final = """
+    SELECT setval(sequence, greatest(pg_sequence_last_value(sequence), (SELECT max(id) FROM staged)))
     FROM CAST(pg_get_serial_sequence('pets', 'id') AS regclass) AS sequence
 """
+
+
+def _keep(overriding: str, refused: Sequence[int]) -> str:
+    return _KEEP.format(overriding=overriding, refusing="ON CONFLICT (id) DO NOTHING" if refused else "")
 
 
 def _row(number: int, pet: NewPet | Pet) -> tuple[int, int | None, str, int, str, datetime]:
@@ -39,31 +44,48 @@ def _row(number: int, pet: NewPet | Pet) -> tuple[int, int | None, str, int, str
 
 
 async def _load_into_postgresql(driver: Any, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
-    refused = array("q")
     transaction = driver.transaction()
     await transaction.start()
     try:
-        await driver.execute(
-            "CREATE TEMPORARY TABLE staged ON COMMIT DROP AS SELECT id AS number, * FROM pets WHERE false"
-        )
-        async for some in pets:
-            await driver.copy_records_to_table("staged", records=[_row(*numbered) for numbered in some])
-        last_id = await driver.fetchval("SELECT max(id) FROM staged")
-        if last_id is not None:
-            # Writers wait from here to the commit, readers do not: nobody takes an id, given or from the sequence.
-            await driver.execute("LOCK TABLE pets IN SHARE ROW EXCLUSIVE MODE")
-            async for row in driver.cursor(_REFUSED, prefetch=1000):
-                refused.append(row[0])
-        if skip_taken or not refused:
-            if last_id is not None:
-                await driver.execute(_KEEP.format(overriding="OVERRIDING SYSTEM VALUE"))
-                await driver.execute(_GO_ON_FROM, last_id)
-            await driver.execute(_ADD)
+        chunks = aiter(pets)
+        first = await anext(chunks, ())
+        if first and isinstance(first[0][1], Pet):
+            refused = await _copy_staged(driver, first, chunks, skip_taken=skip_taken)
+        else:
+            # One statement, so that the counts are locked at its end alone; its indexes grow while the next are read.
+            rows = ((pet.name, pet.age, pet.type, pet.created_at) async for _, pet in _each(first, chunks))
+            await driver.copy_records_to_table("pets", records=rows, columns=list(NEW))
+            refused = ()
     except BaseException:
         await transaction.rollback()
         raise
     await _finish(transaction.commit())
     return refused
+
+
+async def _copy_staged(
+    driver: Any, first: Numbered, chunks: AsyncIterable[Numbered], *, skip_taken: bool
+) -> Sequence[int]:
+    await driver.execute("CREATE TEMPORARY TABLE staged ON COMMIT DROP AS SELECT id AS number, * FROM pets WHERE false")
+    rows = (_row(number, pet) async for number, pet in _each(first, chunks))
+    await driver.copy_records_to_table("staged", records=rows)
+    # Writers wait from here to the commit, readers do not: nobody takes an id, given or from the sequence.
+    await driver.execute("LOCK TABLE pets IN SHARE ROW EXCLUSIVE MODE")
+    refused = array("q")
+    async for row in driver.cursor(_REFUSED, prefetch=1000):
+        refused.append(row[0])
+    if skip_taken or not refused:
+        await driver.execute(_keep("OVERRIDING SYSTEM VALUE", refused))
+        await driver.execute(_GO_ON)
+    return refused
+
+
+async def _each(first: Numbered, chunks: AsyncIterable[Numbered]) -> AsyncIterator[tuple[int, NewPet | Pet]]:
+    for numbered in first:
+        yield numbered
+    async for some in chunks:
+        for numbered in some:
+            yield numbered
 
 
 async def _load_into_sqlite(driver: Any, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
@@ -79,7 +101,7 @@ async def _load_into_sqlite(driver: Any, pets: AsyncIterable[Numbered], *, skip_
         async for row in await driver.execute(_REFUSED):
             refused.append(row[0])
         if skip_taken or not refused:
-            await driver.execute(_KEEP.format(overriding=""))
+            await driver.execute(_keep("", refused))
             await driver.execute(_ADD)
         await _finish(driver.execute("COMMIT"))
     finally:

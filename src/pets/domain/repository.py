@@ -90,6 +90,8 @@ class PetRepository(Protocol):
     async def load(self, pets: AsyncIterable[Sequence[tuple[int, NewPet | Pet]]], *, skip_taken: bool) -> Sequence[int]:
         """Keep pets in any number, each given with a number of the caller's, and return the numbers of those refused.
 
+        Either all are new, or all have ids.
+
         New pets get ids that ascend in the order given, from beyond all that are there. A pet that has an id keeps it,
         and no id up to it will be given again; it is refused if its id is taken, be it by one before it. Unless
         `skip_taken`, a single refusal has none kept. None is kept either if `pets` raises.

@@ -1,0 +1,296 @@
+"""`pets export` and `pets import`, over both stores."""
+
+import http.client
+import io
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pets.cli import main
+from pets.domain.pet import Pet
+from pets.formats import CSV_HEADER, csv_lines, ndjson_lines
+from tests.factories import NewPetFactory
+from tests.integration.served import COMMAND, Served, served
+
+LINE = b'{"name":"boy","age":7,"type":"dog"}\n'
+
+
+def some_pets(number: int, first: int = 1) -> list[Pet]:
+    return [new.with_id(id_) for id_, new in enumerate(NewPetFactory.batch(number), first)]
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Choose the store."""
+    return lambda url: monkeypatch.setenv("PETS_DATABASE_URL", url)
+
+
+@pytest.fixture
+def url(empty_database_url: str, use: Callable[[str], None]) -> str:
+    use(empty_database_url)
+    return empty_database_url
+
+
+def exported(tmp_path: Path, *arguments: str) -> bytes:
+    assert main(["export", "--output", str(tmp_path / "exported"), *arguments]) == 0
+    return (tmp_path / "exported").read_bytes()
+
+
+def errors(capsys: pytest.CaptureFixture[str], file: Path) -> list[str]:
+    return [line.removeprefix(f"pets: {file}:") for line in capsys.readouterr().err.splitlines()]
+
+
+BAD_FILE = b"\xef\xbb\xbf" + LINE + b"\n" + LINE + b"{}\r\n" + LINE + b"x" * 3_000_000 + b"\n" + LINE + b"\n \n"
+BAD_LINES = ["2: is blank", "4: name is required; age is required; type is required", "6: is over 1 MiB"]
+
+
+@pytest.mark.usefixtures("url")
+def test_every_bad_line_is_reported_and_has_nothing_imported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "pets.ndjson"
+    file.write_bytes(BAD_FILE)
+    assert main(["import", str(file)]) == 1
+    assert errors(capsys, file) == [*BAD_LINES, "pets: imported nothing; bad lines: 3"]
+    assert exported(tmp_path) == b""
+
+
+@pytest.mark.usefixtures("url")
+def test_bad_lines_can_be_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "pets.ndjson"
+    file.write_bytes(BAD_FILE)
+    assert main(["import", str(file), "--on-error", "skip"]) == 0
+    assert errors(capsys, file) == [*BAD_LINES, "pets: imported 4, skipped 3"]
+    assert exported(tmp_path).count(b"\n") == 4
+
+
+@pytest.mark.usefixtures("url")
+@pytest.mark.parametrize("content", [b"", b"name,age\nx,7\n"])
+def test_without_a_header_csv_is_not_imported_at_all(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "pets.csv"
+    file.write_bytes(content)
+    assert main(["import", str(file), "--on-error", "skip"]) == 1
+    assert errors(capsys, file) == [
+        "1: the header must name, once each, name age type, and may name no other than name age type id created_at",
+        "pets: imported nothing; bad lines: 1",
+    ]
+
+
+@pytest.mark.parametrize("format_", ["ndjson", "csv"])
+def test_who_outgrows_sqlite_moves_to_postgresql(
+    tmp_path: Path, new_database: Callable[[str], str], use: Callable[[str], None], format_: str
+) -> None:
+    pets = some_pets(3000, first=5)
+    written = ndjson_lines(pets) if format_ == "ndjson" else CSV_HEADER + csv_lines(pets)
+    file = tmp_path / f"pets.{format_}"
+    file.write_bytes(written)
+    for kind in ("sqlite", "postgresql"):
+        use(url := new_database(kind))
+        assert main(["import", str(file), "--keep-ids"]) == 0
+        assert main(["export", "--output", str(file)]) == 0
+        assert file.read_bytes() == written
+    with served(url) as service:
+        assert create(service) == pets[-1].id + 1
+
+
+def create(service: Served) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port)
+    connection.request("POST", "/pets/", LINE, {"content-type": "application/json"})
+    response = connection.getresponse()
+    response.read()
+    connection.close()
+    assert response.status == 201
+    return int(response.headers["location"].rpartition("/")[2])
+
+
+@pytest.mark.usefixtures("url")
+def test_an_id_that_is_taken_is_a_bad_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "pets.ndjson"
+    file.write_bytes(ndjson_lines(some_pets(2)))
+    assert main(["import", str(file), "--keep-ids"]) == 0
+    file.write_bytes(ndjson_lines(some_pets(3, first=2) + some_pets(1, first=3)))
+    for arguments, status, summary, number in (
+        ([], 1, "imported nothing; bad lines: 2", 2),
+        (["--on-error", "skip"], 0, "imported 2, skipped 2", 4),
+    ):
+        capsys.readouterr()
+        assert main(["import", str(file), "--keep-ids", *arguments]) == status
+        assert errors(capsys, file) == ["1: its id is taken", "4: its id is taken", f"pets: {summary}"]
+        assert exported(tmp_path).count(b"\n") == number
+
+
+def test_a_service_goes_on_writing_while_pets_are_imported(
+    tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "pets.ndjson"
+    file.write_bytes(ndjson_lines(some_pets(20_000, first=100_000)))
+    created = []
+    imported = threading.Event()
+
+    with served(url) as service:
+
+        def write() -> None:
+            while not imported.is_set():
+                created.append(create(service))
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        status = main(["import", str(file), "--keep-ids"])
+        imported.set()
+        writer.join()
+        created.append(create(service))
+    assert status == 0, capsys.readouterr().err
+    assert created == sorted({*created})
+    assert created[-1] > 119_999
+    assert exported(tmp_path).count(b"\n") == 20_000 + len(created)
+
+
+@pytest.mark.usefixtures("url")
+@pytest.mark.parametrize(("number", "on_error"), [(signal.SIGINT, "abort"), (signal.SIGTERM, "skip")])
+def test_an_import_that_is_interrupted_leaves_nothing(tmp_path: Path, number: int, on_error: str) -> None:
+    command = [*COMMAND, "import", "-", "--on-error", on_error]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stderr
+        process.stdin.write(LINE * 50_000)  # more than a pipe holds
+        process.stdin.flush()
+        process.send_signal(number)
+        assert process.wait(timeout=20) == 130
+        assert process.stderr.read() == b"pets: interrupted; nothing was imported\n"
+        process.stdin.close()
+    assert exported(tmp_path) == b""
+
+
+@pytest.fixture
+def many(tmp_path: Path, url: str) -> Path:  # noqa: ARG001  # the store that has them
+    """A file of 20,000 pets, which the store has too."""
+    file = tmp_path / "pets.ndjson"
+    file.write_bytes(ndjson_lines(some_pets(20_000)))
+    assert main(["import", str(file), "--keep-ids"]) == 0
+    return file
+
+
+def test_an_export_ends_quietly_when_its_reader_does(many: Path) -> None:
+    with many.open("rb") as file:
+        first = file.readline()
+    with subprocess.Popen([*COMMAND, "export"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == first
+        process.stdout.close()
+        assert (process.wait(timeout=20), process.stderr.read()) == (0, b"")
+
+
+@pytest.mark.usefixtures("many")
+def test_an_export_can_be_interrupted_while_nobody_reads() -> None:
+    with subprocess.Popen([*COMMAND, "export"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.read(1)
+        process.send_signal(signal.SIGTERM)
+        assert (process.wait(timeout=20), process.stderr.read()) == (130, b"pets: interrupted\n")
+
+
+def test_an_export_has_the_pets_that_are_chosen(many: Path, tmp_path: Path) -> None:
+    chosen = exported(tmp_path, "--type", "cat", "--age-min", "20", "--age-max", "30", "--name", "o'm").splitlines()
+    with many.open("rb") as file:
+        lines = [line for line in file.read().splitlines() if b"O'Malley" in line and b'"cat"' in line]
+    assert chosen == [line for line in lines if 20 <= int(line.partition(b'"age":')[2].partition(b",")[0]) <= 30]
+
+
+@pytest.mark.usefixtures("many")
+def test_a_file_of_an_export_that_fails_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = exported(tmp_path)
+
+    def fail(_: object) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pets.transfer.ndjson_lines", fail)
+    assert main(["export", "--output", str(tmp_path / "exported")]) == 1
+    assert (tmp_path / "exported").read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"exported", "pets.ndjson"}
+
+
+@pytest.mark.parametrize("arguments", [["import", "{many}"], ["export", "--output", "{output}"]])
+def test_on_a_terminal_a_bar_shows_progress(many: Path, tmp_path: Path, arguments: list[str]) -> None:
+    files = {"many": many, "output": tmp_path / "exported"}
+    controller, terminal = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
+    command = [*COMMAND, *(argument.format_map(files) for argument in arguments)]
+    with subprocess.Popen(command, stderr=terminal, env=environment) as process:
+        os.close(terminal)
+        shown = b"".join(_read_all(controller))
+        assert process.wait(timeout=20) == 0
+    assert b"20,000 pets" in shown
+    assert b"/s" in shown
+
+
+def _read_all(terminal: int) -> Iterator[bytes]:
+    with io.FileIO(terminal) as file:
+        while True:
+            try:
+                yield file.read(1000) or b""
+            except OSError:  # nobody has it open any more
+                return
+
+
+# The peak is told by the process itself: what the kernel tells of one that has ended begins with its parent's.
+MEASURED = [
+    *(sys.executable, "-c"),
+    (
+        "import re, sys; from pets.cli import main; status = main(sys.argv[1:]);"
+        "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]); sys.exit(status)"
+    ),
+]
+
+
+@pytest.mark.usefixtures("url")
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak")
+def test_memory_is_constant(tmp_path: Path) -> None:
+    file = tmp_path / "pets.csv"
+    pets = csv_lines(some_pets(2000))
+    file.write_bytes(CSV_HEADER + pets * 25)
+    for arguments in (["import", str(file)], ["export", "--output", str(tmp_path / "exported.csv")]):
+        done = subprocess.run([*MEASURED, *arguments], stdout=subprocess.PIPE, check=True)
+        assert int(done.stdout) < 120 * 1000  # kB, of which 50,000 pets would be a third
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, use: Callable[[str], None]) -> None:
+    use(f"sqlite+aiosqlite:///{tmp_path / 'pets.db'}")
+
+
+@pytest.mark.usefixtures("sqlite")
+@pytest.mark.parametrize(
+    ("arguments", "status", "line"),
+    [
+        (["import", "nowhere.csv"], 1, "pets: nowhere.csv: No such file or directory"),
+        (["import", "/"], 1, "pets: /: Is a directory"),
+        (["export", "--output", "/nowhere/pets.csv"], 1, "pets: /nowhere/pets.csv: No such file or directory"),
+        (["export", "--age-min", "101"], 2, "pets: --age-min must be an integer from 0 to 100"),
+        (["export", "--name", ""], 2, "pets: --name must be 1 to 100 characters, none of them a control character"),
+    ],
+)
+def test_what_cannot_work_is_told_in_one_line(
+    arguments: list[str], status: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == status
+    assert capsys.readouterr().err == f"{line}\n"
+
+
+@pytest.mark.parametrize("arguments", [["import", "-"], ["export"]])
+def test_there_is_nothing_to_move_in_memory(
+    arguments: list[str], use: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    use("memory://")
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith("pets: PETS_DATABASE_URL: ")

@@ -1,0 +1,142 @@
+"""Pets as lines of NDJSON and CSV, and back."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from pets.domain.pet import MAX_ID, NewPet, PetType
+from pets.formats import (
+    CSV_HEADER,
+    BadLine,
+    KeptPetLine,
+    PetLine,
+    csv_lines,
+    csv_reader,
+    format_of,
+    ndjson_lines,
+    ndjson_reader,
+)
+from tests.factories import NewPetFactory
+
+AT = datetime(2021, 5, 18, 19, 10, 17, tzinfo=UTC)
+BOY = NewPet(name="boy", age=7, type=PetType.DOG, created_at=AT)
+NAME = "name must be 1 to 100 characters, not counting white space at both ends, none of them a control character"
+AGE = "age must be an integer from 0 to 100, in whole years"
+TYPE = 'type must be "dog" or "cat"'
+ID = f"id must be an integer from 1 to {MAX_ID}"
+TIME = "created_at must be a time in UTC like 2021-05-18T19:10:17"
+
+
+def test_a_pet_is_written_as_the_api_writes_it() -> None:
+    assert ndjson_lines([BOY.with_id(1)]) == (
+        b'{"id":1,"name":"boy","age":7,"type":"dog","created_at":"2021-05-18T19:10:17"}\n'
+    )
+
+
+def test_a_value_of_csv_is_quoted_where_it_must_be() -> None:
+    pet = NewPet(name='a, "b"', age=7, type=PetType.DOG, created_at=AT).with_id(1)
+    assert CSV_HEADER == b"id,name,age,type,created_at\n"
+    assert csv_lines([pet]) == b'1,"a, ""b""",7,dog,2021-05-18T19:10:17\n'
+
+
+def test_what_was_written_is_read_as_it_was() -> None:
+    names = ['a, "b"', 'Z"}', "a\u2028b", '"', ",", "\\", "=1+1", "\ufeffx"]
+    pets = [new.with_id(id_) for id_, new in enumerate(NewPetFactory.batch(100), 1)]
+    pets += [NewPet(name=name, age=0, type=PetType.CAT, created_at=AT).with_id(MAX_ID) for name in names]
+    read = ndjson_reader(KeptPetLine)
+    assert [read(line) for line in ndjson_lines(pets).split(b"\n")[:-1]] == pets
+    read = csv_reader(KeptPetLine, CSV_HEADER)
+    assert [read(line) for line in csv_lines(pets).split(b"\n")[:-1]] == pets
+
+
+def test_an_id_that_is_not_kept_is_ignored() -> None:
+    assert ndjson_reader(PetLine)(ndjson_lines([BOY.with_id(1)])) == BOY
+    assert csv_reader(PetLine, CSV_HEADER)(csv_lines([BOY.with_id(1)])) == BOY
+
+
+def test_columns_come_in_any_order_and_those_that_may_be_missing_may_be_empty() -> None:
+    assert csv_reader(PetLine, b"type,age,name\r")(b"dog,007,boy\r").name == "boy"
+    assert csv_reader(PetLine, b"created_at,id,type,age,name")(b"2021-05-18T19:10:17,,dog,7,boy") == BOY
+    before = datetime.now(UTC).replace(microsecond=0)
+    assert before <= ndjson_reader(PetLine)(b'{"name":"boy","age":7,"type":"dog"}').created_at <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"[]", "must be an object"),
+        (b"{}", "name is required; age is required; type is required"),
+        (b'{"name":"","age":"7","type":"bird"}', f"{NAME}; {AGE}; {TYPE}"),
+        (b'{"name":"x\\u0000","age":7,"type":"dog"}', NAME),
+        (b'{"name":"x","age":7,"type":"dog","a\\nb":1}', "a%0Ab is not a member that is known here"),
+        (b'{"name":"x","age":7,"type":"dog","id":0}', ID),
+        (b'{"name":"x","age":7,"type":"dog","id":9223372036854775808}', ID),
+        (b'{"name":"x","age":7,"type":"dog","id":"1"}', ID),
+        (b'{"name":"x","age":7,"type":"dog","created_at":"2021-05-18T19:10:17Z"}', TIME),
+        (b'{"name":"x","age":7,"type":"dog","created_at":"2021-05-18 19:10:17"}', TIME),
+        (b'{"name":"x","age":7,"type":"dog","created_at":"2021-02-30T19:10:17"}', TIME),
+        (b'{"name":"x","age":7,"type":"dog","created_at":null}', TIME),
+        (b'{"name":"x","age":7,"type":"dog"', "cannot be read as JSON: Input data was truncated"),
+        (b"[" * 100_000, "is nested too deeply"),
+    ],
+)
+def test_a_bad_line_of_ndjson_has_its_reason(line: bytes, reason: str) -> None:
+    with pytest.raises(BadLine) as refused:
+        ndjson_reader(PetLine)(line)
+    assert str(refused.value) == reason
+
+
+@pytest.mark.parametrize(
+    "line", [b"\xff", b'{"name":"\xff"}', b'{"name":"\\ud800"}', b'{"name":"\xed\xa0\x80"}', b"\x00"]
+)
+def test_what_is_no_text_is_no_json(line: bytes) -> None:
+    with pytest.raises(BadLine, match=r"^cannot be read as JSON: "):
+        ndjson_reader(PetLine)(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"1,x,7,dog", "has 4 values, not 5"),
+        (b"1,x,7,dog,2021-05-18T19:10:17,", "has 6 values, not 5"),
+        (b"1,,,,", "name is required; age is required; type is required"),
+        (b"-1, ,7.0,Dog,yesterday", f"{NAME}; {AGE}; {TYPE}; {ID}; {TIME}"),
+        ("\u0661,x,\u0667,dog,".encode(), f"{AGE}; {ID}"),
+        (b"1,x,+7,dog,", AGE),
+        (b"1,x, 7,dog,", AGE),
+        (b"1,x,101,dog,", AGE),
+        (b"1,x," + b"9" * 5000 + b",dog,", AGE),
+        (b"9223372036854775808,x,7,dog,", ID),
+        (b"1,x\x00y,7,dog,", NAME),
+        (b'1,"x', "cannot be read as CSV: unexpected end of data"),
+        (b'1,"x"y,7,dog,', "cannot be read as CSV: ',' expected after '\"'"),
+    ],
+)
+def test_a_bad_line_of_csv_has_its_reason(line: bytes, reason: str) -> None:
+    with pytest.raises(BadLine) as refused:
+        csv_reader(PetLine, CSV_HEADER)(line)
+    assert sorted(str(refused.value).split("; ")) == sorted(reason.split("; "))
+
+
+def test_bytes_that_are_no_text_are_no_csv() -> None:
+    with pytest.raises(BadLine, match=r"^cannot be read as CSV: 'utf-8' codec can't decode byte 0xff"):
+        csv_reader(PetLine, CSV_HEADER)(b"1,\xff,7,dog,")
+
+
+@pytest.mark.parametrize(
+    "header", [b"", b"boy,7,dog", b"name,age", b"name,age,type,age", b"name,age,type,breed", b"\xff"]
+)
+def test_a_header_without_the_columns_of_a_pet_is_refused(header: bytes) -> None:
+    with pytest.raises(BadLine, match=r"^the header must name|^cannot be read"):
+        csv_reader(PetLine, header)
+
+
+def test_to_keep_ids_they_must_be_there() -> None:
+    with pytest.raises(BadLine, match=r"^id is required$"):
+        ndjson_reader(KeptPetLine)(b'{"name":"x","age":7,"type":"dog"}')
+    with pytest.raises(BadLine, match="the header must name"):
+        csv_reader(KeptPetLine, b"name,age,type")
+
+
+def test_the_name_of_a_file_tells_its_format() -> None:
+    assert [format_of(name) for name in ("a.csv", "a.CSV", "a.ndjson", "-")] == ["csv", "csv", "ndjson", "ndjson"]
