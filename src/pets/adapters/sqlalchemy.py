@@ -100,7 +100,7 @@ class SQLAlchemyPetRepository:
             if rows:  # else there is none to have the count
                 return PetPage.cut(query, rows[0][0], [_pet(row) for _, *row in rows])
         async with self._connect() as connection:
-            rows = await self._dialect.search(connection, _search(query, self._dialect))
+            rows = await self._dialect.search(connection, search(query, self._dialect))
         return PetPage.cut(query, rows[0][0], [_pet(row) for _, *row in rows if row[0] is not None])
 
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
@@ -189,7 +189,7 @@ def listing(query: PetQuery, dialect: Dialect) -> sa.Select[Any]:
     return found.order_by(*(column.desc() if query.descending else column for column in order))
 
 
-def _search(query: PetQuery, dialect: Dialect) -> sa.Select[Any]:
+def search(query: PetQuery, dialect: Dialect) -> sa.Select[Any]:
     """Return the statement for a page: rows of the count and a pet, one more than the limit, or of the count alone."""
     if query.is_filtered:
         count = sa.select(sa.func.count().label("count")).select_from(pets).where(*_chosen(query, dialect))
