@@ -4,7 +4,6 @@ import asyncio
 from array import array
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from datetime import datetime
 from typing import Any, Final
 
 from pets.adapters.dialects import NEW
@@ -36,7 +35,7 @@ def _keep(overriding: str, refused: Sequence[int]) -> str:
     return _KEEP.format(overriding=overriding, refusing="ON CONFLICT (id) DO NOTHING" if refused else "")
 
 
-def _row(number: int, pet: NewPet | Pet) -> tuple[int, int | None, str, int, str, datetime]:
+def _row(number: int, pet: NewPet | Pet) -> tuple[object, ...]:
     return number, pet.id if isinstance(pet, Pet) else None, pet.name, pet.age, pet.type, pet.created_at
 
 
@@ -85,7 +84,6 @@ async def _copy_staged(
 async def _rows(
     first: Numbered, chunks: AsyncIterable[Numbered], columns: slice
 ) -> AsyncGenerator[tuple[object, ...], None]:
-    row: tuple[object, ...]
     for row in (_row(*numbered) for numbered in first):
         yield row[columns]
     async for some in chunks:
