@@ -14,7 +14,7 @@ from bench.database import database, postgresql
 from bench.report import table
 
 ROWS: Final = 1_000_000
-TURNS: Final = int(os.environ.get("TURNS", "3"))
+TURNS: Final = 3
 COPY: Final = r"\copy pets (name, age, type, created_at) from '{file}' csv header"
 OUT: Final = (
     r"\copy (select name, age, type, created_at at time zone 'UTC' from pets order by id) to '{file}' csv header"

@@ -126,7 +126,7 @@ def _cells(line: bytes) -> list[str]:
     try:
         text = line.decode()
         if '"' not in text:  # as in most lines, and splitting is quicker
-            return text.removesuffix("\r").split(",")
+            return text.rstrip("\r\n").split(",")
         return next(csv.reader([text], strict=True))
     except (csv.Error, UnicodeDecodeError) as error:
         raise BadLine(f"cannot be read as CSV: {error}") from None

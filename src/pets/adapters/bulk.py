@@ -2,9 +2,8 @@
 
 import asyncio
 from array import array
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
-from datetime import datetime
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from typing import Any, Final
 
 from pets.adapters.dialects import NEW
@@ -36,7 +35,7 @@ def _keep(overriding: str, refused: Sequence[int]) -> str:
     return _KEEP.format(overriding=overriding, refusing="ON CONFLICT (id) DO NOTHING" if refused else "")
 
 
-def _row(number: int, pet: NewPet | Pet) -> tuple[int, int | None, str, int, str, datetime]:
+def _row(number: int, pet: NewPet | Pet) -> tuple[object, ...]:
     return number, pet.id if isinstance(pet, Pet) else None, pet.name, pet.age, pet.type, pet.created_at
 
 
@@ -48,13 +47,15 @@ async def _load_into_postgresql(driver: Any, pets: AsyncIterable[Numbered], *, s
     await transaction.start()
     try:
         chunks = aiter(pets)
-        first = await anext(chunks, ())
+        first: Numbered = ()
+        with suppress(StopAsyncIteration):
+            first = await anext(chunks)
         if first and isinstance(first[0][1], Pet):
             refused = await _copy_staged(driver, first, chunks, skip_taken=skip_taken)
         else:
             # One statement, so that the counts are locked at its end alone; its indexes grow while the next are read.
-            rows = ((pet.name, pet.age, pet.type, pet.created_at) async for _, pet in _each(first, chunks))
-            await driver.copy_records_to_table("pets", records=rows, columns=list(NEW))
+            async with aclosing(_rows(first, chunks, slice(2, None))) as rows:
+                await driver.copy_records_to_table("pets", records=rows, columns=list(NEW))
             refused = ()
     except BaseException:
         await transaction.rollback()
@@ -67,8 +68,8 @@ async def _copy_staged(
     driver: Any, first: Numbered, chunks: AsyncIterable[Numbered], *, skip_taken: bool
 ) -> Sequence[int]:
     await driver.execute("CREATE TEMPORARY TABLE staged ON COMMIT DROP AS SELECT id AS number, * FROM pets WHERE false")
-    rows = (_row(number, pet) async for number, pet in _each(first, chunks))
-    await driver.copy_records_to_table("staged", records=rows)
+    async with aclosing(_rows(first, chunks, slice(None))) as rows:
+        await driver.copy_records_to_table("staged", records=rows)
     # Writers wait from here to the commit, readers do not: nobody takes an id, given or from the sequence.
     await driver.execute("LOCK TABLE pets IN SHARE ROW EXCLUSIVE MODE")
     refused = array("q")
@@ -80,12 +81,14 @@ async def _copy_staged(
     return refused
 
 
-async def _each(first: Numbered, chunks: AsyncIterable[Numbered]) -> AsyncIterator[tuple[int, NewPet | Pet]]:
-    for numbered in first:
-        yield numbered
+async def _rows(
+    first: Numbered, chunks: AsyncIterable[Numbered], columns: slice
+) -> AsyncGenerator[tuple[object, ...], None]:
+    for row in (_row(*numbered) for numbered in first):
+        yield row[columns]
     async for some in chunks:
-        for numbered in some:
-            yield numbered
+        for row in (_row(*numbered) for numbered in some):
+            yield row[columns]
 
 
 async def _load_into_sqlite(driver: Any, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
