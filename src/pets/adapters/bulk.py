@@ -1,10 +1,11 @@
 """Any number of pets into a store at once; where ids are to be checked, by way of a table of the connection's own."""
 
 import asyncio
-from array import array
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, Final
+
+from asyncpg.exceptions import UniqueViolationError
 
 from pets.adapters.dialects import NEW
 from pets.domain.pet import NewPet, Pet
@@ -18,9 +19,9 @@ _REFUSED: Final = """
 """
 _KEEP: Final = """
     INSERT INTO pets (id, name, age, type, created_at) {overriding}
-    SELECT id, name, age, type, created_at FROM staged WHERE id IS NOT NULL
-    ORDER BY id, number {refusing}
+    SELECT id, name, age, type, created_at FROM staged WHERE id IS NOT NULL {refusing}
 """
+_REFUSING: Final = "ORDER BY id, number ON CONFLICT (id) DO NOTHING"
 _ADD: Final = """
     INSERT INTO pets (name, age, type, created_at)
     SELECT name, age, type, created_at FROM staged WHERE id IS NULL ORDER BY number
@@ -29,14 +30,6 @@ _GO_ON: Final = """
     SELECT setval(sequence, greatest(pg_sequence_last_value(sequence), (SELECT max(id) FROM staged)))
     FROM CAST(pg_get_serial_sequence('pets', 'id') AS regclass) AS sequence
 """
-
-
-def _keep(overriding: str, refused: Sequence[int]) -> str:
-    return _KEEP.format(overriding=overriding, refusing="ON CONFLICT (id) DO NOTHING" if refused else "")
-
-
-def _row(number: int, pet: NewPet | Pet) -> tuple[object, ...]:
-    return number, pet.id if isinstance(pet, Pet) else None, pet.name, pet.age, pet.type, pet.created_at
 
 
 # Any: a connection of asyncpg, or of aiosqlite. SQLAlchemy gives up a connection of its own when a call is cancelled.
@@ -51,11 +44,11 @@ async def _load_into_postgresql(driver: Any, pets: AsyncIterable[Numbered], *, s
         with suppress(StopAsyncIteration):
             first = await anext(chunks)
         if first and isinstance(first[0][1], Pet):
-            refused = await _copy_staged(driver, first, chunks, skip_taken=skip_taken)
+            refused = await _keep_ids(driver, first, chunks, skip_taken=skip_taken)
         else:
             # One statement, so that the counts are locked at its end alone; its indexes grow while the next are read.
-            async with aclosing(_rows(first, chunks, slice(2, None))) as rows:
-                await driver.copy_records_to_table("pets", records=rows, columns=list(NEW))
+            async with aclosing(_text(first, chunks, _values)) as text:
+                await driver.copy_to_table("pets", source=text, columns=list(NEW))
             refused = ()
     except BaseException:
         await transaction.rollback()
@@ -64,47 +57,65 @@ async def _load_into_postgresql(driver: Any, pets: AsyncIterable[Numbered], *, s
     return refused
 
 
-async def _copy_staged(
+async def _keep_ids(
     driver: Any, first: Numbered, chunks: AsyncIterable[Numbered], *, skip_taken: bool
 ) -> Sequence[int]:
     await driver.execute("CREATE TEMPORARY TABLE staged ON COMMIT DROP AS SELECT id AS number, * FROM pets WHERE false")
-    async with aclosing(_rows(first, chunks, slice(None))) as rows:
-        await driver.copy_records_to_table("staged", records=rows)
+    async with aclosing(
+        _text(first, chunks, lambda number, pet: f"{number}\t{pet.id}\t{_values(number, pet)}")
+    ) as text:
+        await driver.copy_to_table("staged", source=text)
     # Writers wait from here to the commit, readers do not: nobody takes an id, given or from the sequence.
     await driver.execute("LOCK TABLE pets IN SHARE ROW EXCLUSIVE MODE")
-    refused = array("q")
-    async for row in driver.cursor(_REFUSED, prefetch=1000):
-        refused.append(row[0])
-    if skip_taken or not refused:
-        await driver.execute(_keep("OVERRIDING SYSTEM VALUE", refused))
-        await driver.execute(_GO_ON)
+    refused: list[int] = []
+    try:
+        async with driver.transaction():
+            await driver.execute(_KEEP.format(overriding="OVERRIDING SYSTEM VALUE", refusing=""))
+    except UniqueViolationError:
+        refused = [number for (number,) in await driver.fetch(_REFUSED)]
+        if not skip_taken:
+            return refused
+        await driver.execute(_KEEP.format(overriding="OVERRIDING SYSTEM VALUE", refusing=_REFUSING))
+    await driver.execute(_GO_ON)
     return refused
 
 
-async def _rows(
-    first: Numbered, chunks: AsyncIterable[Numbered], columns: slice
-) -> AsyncGenerator[tuple[object, ...], None]:
-    for row in (_row(*numbered) for numbered in first):
-        yield row[columns]
+async def _text(
+    first: Numbered, chunks: AsyncIterable[Numbered], write: Callable[[int, Any], str]
+) -> AsyncGenerator[bytes, None]:
+    """Give pets as COPY reads them."""
+    yield "".join(write(*numbered) for numbered in first).encode()
     async for some in chunks:
-        for row in (_row(*numbered) for numbered in some):
-            yield row[columns]
+        yield "".join(write(*numbered) for numbered in some).encode()
+
+
+def _values(_: int, pet: NewPet | Pet) -> str:
+    name = pet.name.replace("\\", "\\\\")  # all that must be escaped, for it has no control characters
+    return f"{name}\t{pet.age}\t{pet.type}\t{pet.created_at}\n"
 
 
 async def _load_into_sqlite(driver: Any, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
-    refused = array("q")
     try:
         await driver.execute("CREATE TEMPORARY TABLE staged AS SELECT id AS number, * FROM pets WHERE false")
         async for some in pets:
-            rows = [(*row, str(created_at)[:19]) for *row, created_at in (_row(*numbered) for numbered in some)]
+            rows = [
+                (
+                    number,
+                    pet.id if isinstance(pet, Pet) else None,
+                    pet.name,
+                    pet.age,
+                    pet.type,
+                    str(pet.created_at)[:19],
+                )
+                for number, pet in some
+            ]
             await driver.execute("BEGIN")  # of what is staged alone, which nobody waits for
             await driver.executemany("INSERT INTO staged VALUES (?, ?, ?, ?, ?, ?)", rows)
             await driver.execute("COMMIT")
         await driver.execute("BEGIN IMMEDIATE")
-        async for row in await driver.execute(_REFUSED):
-            refused.append(row[0])
+        refused = [number async for (number,) in await driver.execute(_REFUSED)]
         if skip_taken or not refused:
-            await driver.execute(_keep("", refused))
+            await driver.execute(_KEEP.format(overriding="", refusing=_REFUSING))
             await driver.execute(_ADD)
         await _finish(driver.execute("COMMIT"))
     finally:

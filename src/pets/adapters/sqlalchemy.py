@@ -98,7 +98,8 @@ class SQLAlchemyPetRepository:
         if query.is_plain and query.limit:
             rows = await self._fetch(_WALK, {"after": query.after.id if query.after else 0, "limit": query.limit + 1})
             if rows:  # else there is none to have the count
-                return PetPage.cut(query, rows[0][0], [_pet(row) for _, *row in rows])
+                found = [Pet(id_, name, age, _TYPES[type_], at) for _, id_, name, age, type_, at in rows]
+                return PetPage.cut(query, rows[0][0], found)
         async with self._connect() as connection:
             rows = await self._dialect.search(connection, search(query, self._dialect))
         return PetPage.cut(query, rows[0][0], [_pet(row) for _, *row in rows if row[0] is not None])
