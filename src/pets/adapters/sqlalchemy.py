@@ -181,8 +181,12 @@ def _chosen(query: PetQuery, dialect: Dialect) -> list[sa.ColumnElement[bool]]:
 
 def listing(query: PetQuery, dialect: Dialect) -> sa.Select[Any]:
     """Return the statement for all pets of a query, whatever its limit."""
-    order = [dialect.in_code_point_order(pets.c[query.sort]), pets.c.id]
-    found = sa.select(pets).where(*_chosen(query, dialect))
+    chosen = sa.select(pets).where(*_chosen(query, dialect))
+    # OFFSET keeps PostgreSQL from looking for a part of a name in the order of an index: it cannot know how seldom that
+    # is, and a walk over the whole index takes twenty times as long as one over the table.
+    source = pets if query.name is None else chosen.offset(0).subquery()
+    found = chosen if query.name is None else sa.select(source)
+    order = [dialect.in_code_point_order(source.c[query.sort]), source.c.id]
     if query.after:
         here = sa.tuple_(*order)
         there = sa.tuple_(sa.literal(query.after.value, pets.c[query.sort].type), query.after.id)

@@ -1,0 +1,31 @@
+"""How PostgreSQL means to find a page."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pets.adapters.dialects import PostgreSQL
+from pets.adapters.sqlalchemy import search
+from pets.domain.query import PetQuery
+
+_SCAN: Final = re.compile(
+    r"(?:Parallel )?((?:Bitmap |Index |Index Only |Seq )(?:Index |Heap )?Scan)(?: Backward)?(?: using| on) (\w+)"
+)
+
+
+async def explain(connection: AsyncConnection, query: PetQuery, *, analyze: bool = False) -> list[str]:
+    """Return the plan of a page line by line, and what it took; planned as the repository has it planned."""
+    compiled = search(query, PostgreSQL()).compile(dialect=connection.dialect)
+    assert compiled.positiontup is not None
+    await connection.exec_driver_sql("SET plan_cache_mode = force_custom_plan")
+    values = tuple(compiled.params[name] for name in compiled.positiontup)
+    options = "COSTS OFF, TIMING OFF, ANALYZE" if analyze else "COSTS OFF"
+    result = await connection.exec_driver_sql(f"EXPLAIN ({options}) {compiled.string}", values)
+    return [line for (line,) in result]
+
+
+def scans(plan: Sequence[str]) -> list[str]:
+    """Return how tables and indexes are read, in the order of the plan: for the count, then for the pets."""
+    return [f"{kind} {name}" for kind, name in _SCAN.findall("\n".join(plan))]
