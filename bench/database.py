@@ -81,7 +81,7 @@ def fill(url: str, rows: int) -> None:
     names = [index.split()[2] for index in indexes]
     execute(
         url,
-        "TRUNCATE pets RESTART IDENTITY",
+        "TRUNCATE pets, pet_keys RESTART IDENTITY",
         "ALTER TABLE pets DROP CONSTRAINT pets_name_check",
         *(f"DROP INDEX {name}" for name in names),
         FILL.format(rows=rows),

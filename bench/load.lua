@@ -1,9 +1,11 @@
--- One workload for wrk: "list LIMIT", "create", "delete IDS" (so many ids a request) or "mixed".
+-- One workload for wrk: "list LIMIT", "create", "create_once" (each with a key of its own), "delete IDS" (so many ids a
+-- request) or "mixed".
 -- With one thread there is one of this state, so ids follow each other.
 
 local workload, number
 local requests = 0
 local last_id = 0
+local run
 local json = { ["Content-Type"] = "application/json" }
 
 local function list(limit)
@@ -11,6 +13,11 @@ local function list(limit)
 end
 
 local function create()
+   return wrk.format("POST", "/pets/", json, '{"name": "boy", "age": 7, "type": "dog"}')
+end
+
+local function create_once()
+   json["Idempotency-Key"] = string.format('"%s-%d"', run, requests)
    return wrk.format("POST", "/pets/", json, '{"name": "boy", "age": 7, "type": "dog"}')
 end
 
@@ -25,6 +32,7 @@ end
 
 function init(args)
    workload, number = args[1], tonumber(args[2])
+   run = tostring(os.time()) .. tostring(json)
    listing, creation = list(number or 20), create()
 end
 
@@ -39,6 +47,8 @@ function request()
       return listing
    elseif kind == "create" then
       return creation
+   elseif kind == "create_once" then
+      return create_once()
    end
    return delete(number or 1)
 end

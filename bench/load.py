@@ -24,6 +24,7 @@ class Workload:
 LIST_20: Final = Workload("list 20", ("list", "20"), writes=False)
 LIST_1000: Final = Workload("list 1000", ("list", "1000"), writes=False)
 CREATE: Final = Workload("create", ("create",))
+CREATE_ONCE: Final = Workload("create with a key", ("create_once",))
 DELETE: Final = Workload("delete 3", ("delete", "3"))
 MIXED: Final = Workload("mixed", ("mixed",))
 WORKLOADS: Final = [LIST_20, LIST_1000, CREATE, DELETE, MIXED]

@@ -7,7 +7,7 @@ from statistics import median
 from typing import NamedTuple, Self
 
 from bench import ROWS
-from bench.load import CREATE, LIST_20, WORKLOADS, Figures, Workload
+from bench.load import CREATE, CREATE_ONCE, LIST_20, WORKLOADS, Figures, Workload
 
 SMALL = 1000
 
@@ -74,6 +74,10 @@ def bars(results: Results) -> Iterator[Bar]:
         large, small = (results[Cell(workload, 1, "pets", rows)].p50 for rows in (results.large, SMALL))
         what = f"{workload.name}, 1 connection, p50 with {results.large:,} rows against {SMALL:,}"
         yield Bar.at_most(what, bound, large / small)
+    plain, keyed = (results[Cell(workload, 1, "pets")].p50 for workload in (CREATE, CREATE_ONCE))
+    yield Bar.at_most("create, 1 connection, p50 with an `Idempotency-Key` against without", 1.3, keyed / plain)
+    plain, keyed = (results[Cell(workload, 64, "pets")].rate for workload in (CREATE, CREATE_ONCE))
+    yield Bar.at_most("create, 64 connections, time a request with a key against without", 1.3, plain / keyed)
     pets, asyncpg = (results[Cell(LIST_20, 64, server)].database_cpu for server in ("pets", "asyncpg"))
     yield Bar.at_most("list 20, 64 connections, PostgreSQL's CPU a request against `asyncpg`", 0.3, pets / asyncpg)
     peak = max(run.memory for cell, runs in results.runs.items() if cell.server == "pets" for run in runs)

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from bench import ROWS
 from bench.agreement import agree
 from bench.database import COUNT, KEPT_COUNT, database, fill, main_process, milliseconds, postgresql, version
-from bench.load import CREATE, LIST_20, WORKLOADS, drive
+from bench.load import CREATE, CREATE_ONCE, LIST_20, WORKLOADS, drive
 from bench.plot import plot
 from bench.processes import COMMANDS, Server, leave_first_core, served
 from bench.report import report
@@ -73,6 +73,8 @@ class Bench:
             in_bars = connections == 1 or (connections == 64 and workload in (LIST_20, CREATE))
             for _, server in product(range(plan.repetitions if in_bars else 1), COMMANDS):
                 yield self.measuring(Cell(workload, connections, server))
+        for connections, _, workload in product((1, 64), range(plan.repetitions), (CREATE, CREATE_ONCE)):
+            yield self.measuring(Cell(workload, connections, "pets"))
         yield Step(f"filling {SMALL:,} rows", 3, partial(self.prepare, SMALL, ["pets"]))
         yield Step(
             f"filling {plan.large:,} rows", 3 + plan.large / 250_000, partial(self.prepare, plan.large, ["pets"])

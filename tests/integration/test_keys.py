@@ -1,0 +1,118 @@
+"""Requests with an `Idempotency-Key` are safe to send again, whatever became of the first."""
+
+import json
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from secrets import token_hex
+
+import asyncpg
+import httpx
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from pets.adapters.engine import create_config, parse_url
+from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
+from pets.adapters.tables import pet_keys
+from pets.domain.pet import NewPet, PetType
+from tests.integration.served import Served, served
+
+BOY = {"name": "boy", "age": 7, "type": "dog"}
+NEW = NewPet(name="boy", age=7, type=PetType.DOG)
+
+
+@pytest.fixture
+def key() -> str:
+    return token_hex(16)
+
+
+@pytest.fixture(scope="module")
+def service(database_url: str) -> Iterator[Served]:
+    with served(database_url, workers=2) as service:
+        yield service
+
+
+def post(service: Served, key: str) -> httpx.Response:
+    return httpx.post(f"{service.url}/pets/", json=BOY, headers={"idempotency-key": key}, timeout=10)
+
+
+def count(service: Served) -> int:
+    return int(httpx.get(f"{service.url}/pets/?limit=0").json()["count"])
+
+
+def send(service: Served, key: str) -> socket.socket:
+    """Send the request, and leave the answer alone."""
+    body = json.dumps(BOY)
+    head = f"POST /pets/ HTTP/1.1\r\nhost: pets\r\ncontent-type: application/json\r\nidempotency-key: {key}\r\n"
+    connection = socket.create_connection(("127.0.0.1", service.port), timeout=10)
+    connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
+    return connection
+
+
+def test_at_once_to_several_processes_they_create_one_pet(service: Served, key: str) -> None:
+    before = count(service)
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: post(service, key), range(40)))
+    assert {(answer.status_code, answer.content) for answer in answers} == {(201, answers[0].content)}
+    assert count(service) == before + 1
+
+
+def test_after_an_answer_that_was_lost_they_create_no_other_pet(service: Served, key: str) -> None:
+    before = count(service)
+    for _ in range(10):
+        send(service, key).close()
+    assert post(service, key).status_code == 201
+    assert count(service) == before + 1
+
+
+@pytest.mark.anyio
+async def test_after_the_process_was_killed_in_between_they_create_no_other_pet(postgresql_url: str, key: str) -> None:
+    connection = await asyncpg.connect(postgresql_url)
+    with served(postgresql_url) as killed:
+        before = count(killed)
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE pet_counts")
+            with send(killed, key):
+                waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pet_counts'::regclass"
+                while not await connection.fetchval(waiting):
+                    pass
+                assert killed.stop(signal.SIGKILL) == -signal.SIGKILL
+    await connection.close()
+    with served(postgresql_url) as again:
+        first, second = post(again, key), post(again, key)
+        assert (first.status_code, first.content) == (201, second.content)
+        assert count(again) == before + 1
+
+
+def test_keys_are_forgotten_after_the_time_that_is_set(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("PETS_IDEMPOTENCY_TTL", "2")
+    with served("memory://") as service:
+        began = time.monotonic()
+        first = post(service, key).json()["id"]
+        while post(service, key).json()["id"] == first:
+            assert time.monotonic() - began < 10
+        assert time.monotonic() - began > 1
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_config(parse_url(database_url)).get_engine()
+    yield engine
+    await engine.dispose()
+
+
+@pytest.mark.anyio
+async def test_old_keys_go_as_new_ones_come(engine: AsyncEngine) -> None:
+    repository = SQLAlchemyPetRepository(engine, key_ttl=timedelta(days=1))
+    old = replace(NEW, created_at=NEW.created_at - timedelta(days=2))
+    await repository.add_once({f"old {number}": old for number in range(20)})
+    for number in range(10):
+        await repository.add_once({f"new {number}": NEW})
+    async with engine.connect() as connection:
+        expired = select(func.count()).where(pet_keys.c.created_at == old.created_at)
+        assert (await connection.execute(expired)).scalar() == 0
