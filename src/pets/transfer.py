@@ -34,7 +34,7 @@ from pets.formats import (
 STANDARD_INPUT: Final = "-"
 MAX_LINE_BYTES: Final = 1024 * 1024
 
-_BLOCK_BYTES: Final = 256 * 1024
+_BLOCK_BYTES: Final = 64 * 1024
 
 Show = Callable[[int, int | None, int], None]
 

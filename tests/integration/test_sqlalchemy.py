@@ -1,11 +1,14 @@
+from asyncio import create_task, sleep, wait_for
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from pets.adapters.batching import BatchingPetRepository
 from pets.adapters.engine import create_config, parse_url
-from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
+from pets.adapters.sqlalchemy import MAX_SEARCHES, SQLAlchemyPetRepository
 from pets.adapters.tables import pet_keys, pets
+from pets.domain.query import PetQuery
 from tests.port_contract import PetRepositoryContract
 
 
@@ -16,6 +19,24 @@ async def repository(database_url: str) -> AsyncIterator[SQLAlchemyPetRepository
         for table in (pets, pet_keys):
             await connection.execute(table.delete())
     yield SQLAlchemyPetRepository(engine)
+    await engine.dispose()
+
+
+@pytest.mark.anyio
+async def test_searches_leave_connections_to_what_is_quick(postgresql_url: str) -> None:
+    engine = create_config(parse_url(postgresql_url)).get_engine()
+    repository = SQLAlchemyPetRepository(engine)
+    locking = await asyncpg.connect(postgresql_url)
+    async with locking.transaction():
+        await locking.execute("LOCK TABLE pets")
+        searches = [create_task(repository.page(PetQuery(name=str(number)))) for number in range(20)]
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pets'::regclass"
+        while await locking.fetchval(waiting) < MAX_SEARCHES:
+            await sleep(0)
+        await wait_for(repository.check(), 4)
+        assert await locking.fetchval(waiting) == MAX_SEARCHES
+    await locking.close()
+    assert {(await search).count for search in searches} == {0}
     await engine.dispose()
 
 

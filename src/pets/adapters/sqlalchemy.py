@@ -1,5 +1,6 @@
 """Pets in PostgreSQL or SQLite, by SQLAlchemy Core: one statement a call, committed by itself, wherever that can be."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -19,6 +20,9 @@ from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange, PetType
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
+
+MAX_SEARCHES: Final = 5
+"""How many connections may search at once, which can take seconds; the others are left to what is quick."""
 
 _TOTAL: Final = sa.select(
     sa.cast(sa.func.coalesce(sa.func.sum(pet_counts.c.count), sa.literal_column("0")), sa.BigInteger).label("count")
@@ -73,6 +77,7 @@ class SQLAlchemyPetRepository:
     def __init__(self, engine: AsyncEngine, key_ttl: timedelta = timedelta(days=1)) -> None:
         self._engine = engine
         self._key_ttl = key_ttl
+        self._searching = asyncio.Semaphore(MAX_SEARCHES)
         self._dialect = _DIALECTS[engine.dialect.name]
         self._statements = _STATEMENTS[engine.dialect.name]
 
@@ -100,7 +105,7 @@ class SQLAlchemyPetRepository:
             if rows:  # else there is none to have the count
                 found = [Pet(id_, name, age, _TYPES[type_], at) for _, id_, name, age, type_, at in rows]
                 return PetPage.cut(query, rows[0][0], found)
-        async with self._connect() as connection:
+        async with self._searching, self._connect() as connection:
             rows = await self._dialect.search(connection, search(query, self._dialect))
         return PetPage.cut(query, rows[0][0], [_pet(row) for _, *row in rows if row[0] is not None])
 
