@@ -1,17 +1,15 @@
 """The page at /docs, in a real browser."""
 
-import shutil
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, Request, sync_playwright
+from playwright.sync_api import Page, Request
 
+from tests.integration.browser import needs_chromium, new_page
 from tests.integration.served import Served, served
 
-CHROMIUM = shutil.which("chromium")
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +26,9 @@ def requests() -> list[Request]:
 
 @pytest.fixture
 def page(requests: list[Request]) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]
-        )
-        page = browser.new_page()
+    with new_page() as page:
         page.on("request", lambda request: requests.append(request))  # noqa: PLW0108  # Playwright sets attributes on it
         yield page
-        browser.close()
 
 
 def test_the_root_leads_a_browser_to_a_page_of_the_three_calls(page: Page, service: Served) -> None:
