@@ -215,7 +215,7 @@ BAD_QUERIES = {
 
 
 def _cursor(content: bytes, version: int = 1) -> str:
-    digest = blake2b(bytes([version]) + content + b'[null,null,null,null,"id",false,0,null]', digest_size=8).digest()
+    digest = blake2b(bytes([version]) + content + b'[null,null,null,null,"id",false]', digest_size=8).digest()
     return urlsafe_b64encode(bytes([version]) + digest + content).decode().rstrip("=")
 
 

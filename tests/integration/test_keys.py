@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.engine import create_config, parse_url
-from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
+from pets.adapters.sqlalchemy import CLEAR_EVERY, SQLAlchemyPetRepository
 from pets.adapters.tables import pet_keys
 from pets.domain.pet import NewPet, PetType
 from tests.integration.served import Served, served
@@ -110,8 +110,8 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 async def test_old_keys_go_as_new_ones_come(engine: AsyncEngine) -> None:
     repository = SQLAlchemyPetRepository(engine, key_ttl=timedelta(days=1))
     old = replace(NEW, created_at=NEW.created_at - timedelta(days=2))
-    await repository.add_once({f"old {number}": old for number in range(20)})
-    for number in range(10):
+    await repository.add_once({f"old {number}": old for number in range(2 * CLEAR_EVERY)})
+    for number in range(CLEAR_EVERY + 1):
         await repository.add_once({f"new {number}": NEW})
     async with engine.connect() as connection:
         expired = select(func.count()).where(pet_keys.c.created_at == old.created_at)

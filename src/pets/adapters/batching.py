@@ -8,13 +8,11 @@ from collections.abc import (
     Awaitable,
     Callable,
     Collection,
-    Iterator,
     Mapping,
     Sequence,
 )
-from contextlib import contextmanager
 from itertools import islice
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, ParamSpec, TypeVar
 
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import NewPet, Pet, PetChange
@@ -26,6 +24,7 @@ MAX_BATCH: Final = 10_000
 
 Item = TypeVar("Item", bound=Collection[object])
 Result = TypeVar("Result")
+Parameters = ParamSpec("Parameters")
 
 
 class _Lane(Generic[Item, Result]):
@@ -126,20 +125,20 @@ class BatchingPetRepository:
         self._pages: dict[PetQuery, _Lane[tuple[()], PetPage]] = {}
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
-        return await self._enter(self._adding, pets)
+        return await self._enter(self._adding.call, pets)
 
     async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
-        return await self._enter(self._adding_once, pets)
+        return await self._enter(self._adding_once.call, pets)
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
-        return await self._enter(self._finding, ids)
+        return await self._enter(self._finding.call, ids)
 
     async def page(self, query: PetQuery) -> PetPage:
         lane = self._pages.get(query)
         if lane is None:
             lane = self._pages[query] = _Lane(lambda callers: self._page(query, len(callers)))
         try:
-            return await self._enter(lane, ())
+            return await self._enter(lane.call, ())
         finally:
             if lane.idle and self._pages.get(query) is lane:
                 del self._pages[query]
@@ -150,14 +149,12 @@ class BatchingPetRepository:
     async def change(
         self, changes: Mapping[int, PetChange], *, expected: Mapping[int, Pet] | None = None
     ) -> Mapping[int, Pet]:
-        with self._counted():
-            return await self._inner.change(changes, expected=expected)
+        return await self._enter(self._inner.change, changes, expected=expected)
 
     async def remove(self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None) -> set[int]:
         if expected is None:
-            return await self._enter(self._removing, ids)
-        with self._counted():
-            return await self._inner.remove(ids, expected=expected)
+            return await self._enter(self._removing.call, ids)
+        return await self._enter(self._inner.remove, ids, expected=expected)
 
     async def load(self, pets: AsyncIterable[Sequence[tuple[int, NewPet | Pet]]], *, skip_taken: bool) -> Sequence[int]:
         return await self._inner.load(pets, skip_taken=skip_taken)
@@ -165,17 +162,14 @@ class BatchingPetRepository:
     async def check(self) -> None:
         await self._inner.check()
 
-    async def _enter(self, lane: _Lane[Item, Result], item: Item) -> Result:
-        with self._counted():
-            return await lane.call(item)
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
+    async def _enter(
+        self, call: Callable[Parameters, Awaitable[Result]], *arguments: Parameters.args, **options: Parameters.kwargs
+    ) -> Result:
         if self._callers >= self._max_callers:
             raise StoreUnavailable("Too many requests are waiting for the store.")
         self._callers += 1
         try:
-            yield
+            return await call(*arguments, **options)
         finally:
             self._callers -= 1
 

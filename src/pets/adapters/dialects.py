@@ -124,8 +124,7 @@ def _compiled(statement: sa.Executable, dialect: sa.Dialect) -> Any:
 
 
 # Of several that come with one key at once, all but the first wait here for the first's commit, and then find the key
-# used. Each new key clears two old ones, if there are; only after all keys are claimed, so as to hold no key while
-# waiting for another.
+# used. Keys are claimed in their order, so that calls for the same ones cannot deadlock.
 _ADD_ONCE: Final = sa.text("""
     WITH claimed AS (
         INSERT INTO pet_keys AS used (key, id, name, age, type, created_at)
@@ -140,11 +139,6 @@ _ADD_ONCE: Final = sa.text("""
     ), added AS (
         INSERT INTO pets (id, name, age, type, created_at) OVERRIDING SYSTEM VALUE
         SELECT id, name, age, type, created_at FROM claimed
-    ), cleared AS (
-        DELETE FROM pet_keys WHERE key IN (
-            SELECT key FROM pet_keys WHERE created_at <= :expired
-            ORDER BY created_at LIMIT 2 * (SELECT count(*) FROM claimed) FOR UPDATE SKIP LOCKED
-        )
     )
     SELECT * FROM claimed
 """).bindparams(
@@ -187,12 +181,9 @@ class SQLite:
 
     async def add_once(self, connection: AsyncConnection, keyed: Rows, expired: datetime) -> Rows:
         async with immediate(connection):
-            await connection.execute(sa.delete(pet_keys).where(pet_keys.c.created_at <= expired))
-            used = await self.fetch(
-                connection,
-                sa.select(pet_keys).where(self.is_among(pet_keys.c.key, "keys")),
-                {"keys": [key for key, *_ in keyed]},
-            )
+            keys, are_given = {"keys": [key for key, *_ in keyed]}, self.is_among(pet_keys.c.key, "keys")
+            await connection.execute(sa.delete(pet_keys).where(are_given, pet_keys.c.created_at <= expired), keys)
+            used = await self.fetch(connection, sa.select(pet_keys).where(are_given), keys)
             known = {row.key for row in used}
             new = [row for row in keyed if row[0] not in known]
             ids = await self.fetch(connection, insert(self), self.parameters(NEW, [row[1:] for row in new]))

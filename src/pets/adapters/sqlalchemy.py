@@ -1,8 +1,7 @@
 """Pets in PostgreSQL or SQLite, by SQLAlchemy Core: one statement a call, committed by itself, wherever that can be."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, Collection, Mapping, Sequence
 from datetime import timedelta
 from sqlite3 import OperationalError
 from typing import Any, Final
@@ -11,11 +10,11 @@ import sqlalchemy as sa
 from asyncpg.exceptions import DataError, IntegrityConstraintViolationError, InterfaceError, PostgresError
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.bulk import LOAD
 from pets.adapters.dialects import NEW, Dialect, Parameters, PostgreSQL, Rows, SQLite, insert
-from pets.adapters.tables import REVISION, VERSION_TABLE, pet_counts, pets
+from pets.adapters.tables import REVISION, VERSION_TABLE, pet_counts, pet_keys, pets
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange, PetType
 from pets.domain.query import PetQuery
@@ -23,6 +22,9 @@ from pets.domain.repository import PetPage
 
 MAX_SEARCHES: Final = 5
 """How many connections may search at once, which can take seconds; the others are left to what is quick."""
+
+CLEAR_EVERY: Final = 100
+"""After how many keys old ones are cleared."""
 
 _TOTAL: Final = sa.select(
     sa.cast(sa.func.coalesce(sa.func.sum(pet_counts.c.count), sa.literal_column("0")), sa.BigInteger).label("count")
@@ -33,6 +35,20 @@ _WALK: Final = (
     .where(pets.c.id > sa.bindparam("after", type_=sa.BigInteger))
     .order_by(pets.c.id)
     .limit(sa.bindparam("limit"))
+)
+# Twice as many as came, so that keys go faster than they come.
+_CLEAR: Final = (
+    sa.delete(pet_keys)
+    .where(
+        pet_keys.c.key.in_(
+            sa.select(pet_keys.c.key)
+            .where(pet_keys.c.created_at <= sa.bindparam("expired", type_=pet_keys.c.created_at.type))
+            .order_by(pet_keys.c.created_at)
+            .limit(sa.bindparam("number"))
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .returning(pet_keys.c.key)
 )
 _VERSION: Final[sa.Select[Any]] = sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE))
 
@@ -77,6 +93,7 @@ class SQLAlchemyPetRepository:
     def __init__(self, engine: AsyncEngine, key_ttl: timedelta = timedelta(days=1)) -> None:
         self._engine = engine
         self._key_ttl = key_ttl
+        self._uncleared = CLEAR_EVERY  # who starts anew begins with it
         self._searching = asyncio.Semaphore(MAX_SEARCHES)
         self._dialect = _DIALECTS[engine.dialect.name]
         self._statements = _STATEMENTS[engine.dialect.name]
@@ -89,10 +106,15 @@ class SQLAlchemyPetRepository:
     async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
         if not pets:
             return {}
-        keyed = [(key, pet.name, pet.age, pet.type, pet.created_at) for key, pet in pets.items()]
         expired = max(pet.created_at for pet in pets.values()) - self._key_ttl
-        async with self._connect() as connection:
-            rows = await self._dialect.add_once(connection, keyed, expired)
+        self._uncleared += len(pets)
+        if self._uncleared >= CLEAR_EVERY:
+            number, self._uncleared = 2 * self._uncleared, 0
+            await self._fetch(_CLEAR, {"expired": expired, "number": number})
+        keyed = [(key, pet.name, pet.age, pet.type, pet.created_at) for key, pet in pets.items()]
+        with _translated:
+            async with self._engine.connect() as connection:
+                rows = await self._dialect.add_once(connection, keyed, expired)
         return {key: _pet(row) for key, *row in rows}
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
@@ -105,14 +127,16 @@ class SQLAlchemyPetRepository:
             if rows:  # else there is none to have the count
                 found = [Pet(id_, name, age, _TYPES[type_], at) for _, id_, name, age, type_, at in rows]
                 return PetPage.cut(query, rows[0][0], found)
-        async with self._searching, self._connect() as connection:
-            rows = await self._dialect.search(connection, search(query, self._dialect))
+        with _translated:
+            async with self._searching, self._engine.connect() as connection:
+                rows = await self._dialect.search(connection, search(query, self._dialect))
         return PetPage.cut(query, rows[0][0], [_pet(row) for _, *row in rows if row[0] is not None])
 
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
-        async with self._connect() as connection:
-            async for rows in self._dialect.stream(connection, listing(query, self._dialect)):
-                yield [_pet(row) for row in rows]
+        with _translated:
+            async with self._engine.connect() as connection:
+                async for rows in self._dialect.stream(connection, listing(query, self._dialect)):
+                    yield [_pet(row) for row in rows]
 
     async def change(
         self, changes: Mapping[int, PetChange], *, expected: Mapping[int, Pet] | None = None
@@ -135,29 +159,36 @@ class SQLAlchemyPetRepository:
         return self._dialect.parameters(_CHANGE | _EXPECTED, rows)
 
     async def load(self, pets: AsyncIterable[Sequence[tuple[int, NewPet | Pet]]], *, skip_taken: bool) -> Sequence[int]:
-        async with self._connect() as connection:
-            driver = (await connection.get_raw_connection()).driver_connection
-            return await LOAD[self._engine.dialect.name](driver, pets, skip_taken=skip_taken)
+        with _translated:
+            async with self._engine.connect() as connection:
+                driver = (await connection.get_raw_connection()).driver_connection
+                return await LOAD[self._engine.dialect.name](driver, pets, skip_taken=skip_taken)
 
     async def check(self) -> None:
         if [revision for (revision,) in await self._fetch(_VERSION, {})] != [REVISION]:
             raise StoreUnavailable("The store is not migrated to this version; `pets migrate` does that.")
 
     async def _fetch(self, statement: sa.Executable, parameters: Parameters) -> Rows:
-        async with self._connect() as connection:
-            return await self._dialect.fetch(connection, statement, parameters)
-
-    @asynccontextmanager
-    async def _connect(self) -> AsyncIterator[AsyncConnection]:
-        try:
+        with _translated:
             async with self._engine.connect() as connection:
-                yield connection
-        # A value that the domain should have refused: a bug, not a failing store.
-        except (IntegrityError, IntegrityConstraintViolationError, DataError):
-            raise
-        except (DBAPIError, PoolTimeoutError, PostgresError, InterfaceError, OperationalError, OSError) as error:
+                return await self._dialect.fetch(connection, statement, parameters)
+
+
+class _Translated:
+    """Makes the domain's error of what databases and drivers raise. A class, for a generator costs more than a row."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        # A value that the domain should have refused is a bug, not a failing store.
+        if isinstance(error, _FAILURES) and not isinstance(error, _BUGS):
             raise StoreUnavailable("The store cannot be reached or does not answer.") from error
 
+
+_translated: Final = _Translated()
+_BUGS: Final = (IntegrityError, IntegrityConstraintViolationError, DataError)
+_FAILURES: Final = (DBAPIError, PoolTimeoutError, PostgresError, InterfaceError, OperationalError, OSError)
 
 _TYPES: Final = {str(kind): kind for kind in PetType}
 

@@ -1,7 +1,7 @@
 """Where a listing goes on, as a text for clients to give back."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import astuple, replace
+from dataclasses import replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final
@@ -25,8 +25,9 @@ _POSITIONS: Final[dict[PetSort, Any]] = {  # Any: mypy knows no type of types
 
 def write_cursor(query: PetQuery) -> str:
     """Return the position of a query as an opaque text, which fits no query that chooses or sorts otherwise."""
-    position = msgspec.json.encode(query.after and astuple(query.after))
-    rest = msgspec.json.encode(astuple(replace(query, limit=0, after=None)))
+    assert query.after is not None
+    position = msgspec.json.encode((query.after.value, query.after.id))
+    rest = msgspec.json.encode((query.type, query.age_min, query.age_max, query.name, query.sort, query.descending))
     # No secret: a cursor gives nothing that the query would not give anyway. What is altered is found out.
     digest = blake2b(_VERSION + position + rest, digest_size=_DIGEST_BYTES).digest()
     return urlsafe_b64encode(_VERSION + digest + position).decode().rstrip("=")

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode
@@ -123,22 +122,19 @@ def links(query: PetQuery, following: PetQuery | None) -> str:
 
     Without scheme and host, so it holds behind any proxy that leaves paths as they are.
     """
-    first = f'<{_url(replace(query, after=None))}>; rel="first"'
-    return f'<{_url(following)}>; rel="next", {first}' if following else first
-
-
-def _url(query: PetQuery) -> str:
+    sort = f"{'-' * query.descending}{query.sort}"
     given = {
         "limit": query.limit,
         "type": query.type,
         "age_min": query.age_min,
         "age_max": query.age_max,
         "name": query.name,
-        "sort": None if query.sort is PetSort.ID and not query.descending else f"{'-' * query.descending}{query.sort}",
-        "cursor": query.after and write_cursor(query),
+        "sort": None if sort == "id" else sort,
     }
     shown = {name: value for name, value in given.items() if value is not None}
-    return f"/pets/?{urlencode(shown, quote_via=quote)}"
+    first = f"/pets/?{urlencode(shown, quote_via=quote)}"
+    next_ = f'<{first}&cursor={write_cursor(following)}>; rel="next", ' if following else ""
+    return f'{next_}<{first}>; rel="first"'
 
 
 def read_ids(query_string: bytes) -> PetsDelete | None:
