@@ -128,7 +128,7 @@ def _compiled(statement: sa.Executable, dialect: sa.Dialect) -> Any:
 _ADD_ONCE: Final = sa.text("""
     WITH claimed AS (
         INSERT INTO pet_keys AS used (key, id, name, age, type, created_at)
-        SELECT key, nextval(pg_get_serial_sequence('pets', 'id')), name, age, type, created_at
+        SELECT key, nextval((SELECT pg_get_serial_sequence('pets', 'id'))::regclass), name, age, type, created_at
         FROM unnest(:key, :name, :age, :type, :created_at) AS given (key, name, age, type, created_at)
         ORDER BY key
         ON CONFLICT (key) DO UPDATE

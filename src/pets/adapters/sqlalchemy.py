@@ -115,7 +115,7 @@ class SQLAlchemyPetRepository:
         with _translated:
             async with self._engine.connect() as connection:
                 rows = await self._dialect.add_once(connection, keyed, expired)
-        return {key: _pet(row) for key, *row in rows}
+        return {key: Pet(id_, name, age, _TYPES[type_], at) for key, id_, name, age, type_, at in rows}
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
         rows = await self._fetch(self._statements.find, {"ids": _possible(ids)})
