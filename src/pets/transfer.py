@@ -173,7 +173,11 @@ def import_pets(settings: Settings, file: str, format_: str | None, *, keep_ids:
                     lines.good -= 1
 
     try:
-        source = open(0 if file == STANDARD_INPUT else file, "rb", buffering=0)  # noqa: PTH123, SIM115
+        source = (
+            open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115
+            if file == STANDARD_INPUT
+            else Path(file).open("rb", buffering=0)  # noqa: SIM115
+        )
     except OSError as error:
         raise TransferError(f"{file}: {error.strerror}") from error
     with source:
