@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Final
@@ -16,7 +17,10 @@ from pets.domain.pet import MAX_ID, NewPet, Pet
 
 NDJSON: Final = "ndjson"
 CSV: Final = "csv"
+MAX_KEPT_ID: Final = MAX_ID - 2**32
+"""So that a store still has ids to give after an import that keeps its own."""
 
+_RECORD: Final = re.compile('("([^"]|"")*"|[^",]*)(,("([^"]|"")*"|[^",]*))*')
 _NUMBERS: Final = frozenset({"id", "age"})
 _MAX_DIGITS: Final = len(str(MAX_ID))
 _TIME: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$"
@@ -46,7 +50,7 @@ class PetLine(PetCreate, frozen=True, kw_only=True):
 class KeptPetLine(PetLine, frozen=True, kw_only=True):
     """A pet to be imported under the id that it has."""
 
-    id: Annotated[int, Meta(ge=1, le=MAX_ID, description=f"an integer from 1 to {MAX_ID}")]
+    id: Annotated[int, Meta(ge=1, le=MAX_KEPT_ID, description=f"an integer from 1 to {MAX_KEPT_ID}")]
 
 
 class BadLine(ValueError):
@@ -127,9 +131,12 @@ def _cells(line: bytes) -> list[str]:
         text = line.decode()
         if '"' not in text:  # as in most lines, and splitting is quicker
             return text.rstrip("\r\n").split(",")
-        return next(csv.reader([text], strict=True))
+        cells = next(csv.reader([text], strict=True))
     except (csv.Error, UnicodeDecodeError) as error:
         raise BadLine(f"cannot be read as CSV: {error}") from None
+    if not _RECORD.fullmatch(text.rstrip("\r\n")):  # Python's reader lets quotes pass where RFC 4180 does not
+        raise BadLine("cannot be read as CSV: a quote within a value that is not in quotes")
+    return cells
 
 
 def _pet(line: PetLine) -> AnyPet:

@@ -4,6 +4,7 @@ import asyncio
 import codecs
 import io
 import os
+import shutil
 import signal
 import stat
 import sys
@@ -165,12 +166,13 @@ def import_pets(settings: Settings, file: str, format_: str | None, *, keep_ids:
     """
     lines = _Lines(file, format_ or format_of(file), KeptPetLine if keep_ids else PetLine, strict=not skip)
 
+    refused: list[Sequence[int]] = []  # empty until all is done
+    aborted = False
+
     async def load(source: int) -> None:
         with _progress("importing") as show:
             async with open_store(settings) as store, aclosing(lines.pets(source, show)) as pets:
-                for number in await store.load(pets, skip_taken=skip):
-                    lines.refuse(number, "its id is taken")
-                    lines.good -= 1
+                refused.append(await store.load(pets, skip_taken=skip))
 
     try:
         source = (
@@ -183,9 +185,16 @@ def import_pets(settings: Settings, file: str, format_: str | None, *, keep_ids:
     with source:
         try:
             asyncio.run(load(source.fileno()))
-            done = skip or not lines.bad
+        except KeyboardInterrupt:
+            if not refused:
+                raise  # else it came too late
         except _Aborted:
-            done = False
+            refused.append(())
+            aborted = True
+    for number in refused[0]:
+        lines.refuse(number, "its id is taken")
+        lines.good -= 1
+    done = not aborted and (skip or not lines.bad)
     summary = (
         f"imported {lines.good:,}, skipped {lines.bad:,}" if done else f"imported nothing; bad lines: {lines.bad:,}"
     )
@@ -238,6 +247,8 @@ def _whole(output: Path | None) -> Iterator[io.RawIOBase]:
     part = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with part.open("xb", buffering=0) as file:
+            if target.exists():
+                shutil.copymode(target, part)
             yield file
         part.replace(target)
     finally:

@@ -185,6 +185,16 @@ async def test_a_cancelled_first_caller_leaves_those_behind_it_to_be_served() ->
 
 
 @pytest.mark.anyio
+async def test_nothing_is_left_of_a_page_whose_waiting_reader_was_cancelled() -> None:
+    scene = Scene()
+    first, second = await scene.page(), await scene.page()
+    second.cancel()
+    await scene.let(0)
+    await first
+    assert not scene.repository._pages  # noqa: SLF001  # nothing else tells what is kept in memory
+
+
+@pytest.mark.anyio
 async def test_only_those_fail_for_whose_sake_a_batch_fails() -> None:
     scene = Scene()
     scene.inner.poisonous = "bad"

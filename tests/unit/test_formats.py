@@ -7,6 +7,7 @@ import pytest
 from pets.domain.pet import MAX_ID, NewPet, PetType
 from pets.formats import (
     CSV_HEADER,
+    MAX_KEPT_ID,
     BadLine,
     KeptPetLine,
     PetLine,
@@ -42,7 +43,7 @@ def test_a_value_of_csv_is_quoted_where_it_must_be() -> None:
 def test_what_was_written_is_read_as_it_was() -> None:
     names = ['a, "b"', 'Z"}', "a\u2028b", '"', ",", "\\", "=1+1", "\ufeffx"]
     pets = [new.with_id(id_) for id_, new in enumerate(NewPetFactory.batch(100), 1)]
-    pets += [NewPet(name=name, age=0, type=PetType.CAT, created_at=AT).with_id(MAX_ID) for name in names]
+    pets += [NewPet(name=name, age=0, type=PetType.CAT, created_at=AT).with_id(MAX_KEPT_ID) for name in names]
     read = ndjson_reader(KeptPetLine)
     assert [read(line) for line in ndjson_lines(pets).split(b"\n")[:-1]] == pets
     read = csv_reader(KeptPetLine, CSV_HEADER)
@@ -109,6 +110,7 @@ def test_what_is_no_text_is_no_json(line: bytes) -> None:
         (b"9223372036854775808,x,7,dog,", ID),
         (b"1,x\x00y,7,dog,", NAME),
         (b'1,"x', "cannot be read as CSV: unexpected end of data"),
+        (b'1,x"y,7,dog,', "cannot be read as CSV: a quote within a value that is not in quotes"),
         (b'1,"x"y,7,dog,', "cannot be read as CSV: ',' expected after '\"'"),
     ],
 )

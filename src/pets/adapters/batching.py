@@ -34,9 +34,12 @@ class _Lane(Generic[Item, Result]):
     is under way wait and form the next, so what answers a caller always begins after the caller came.
     """
 
-    def __init__(self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]]) -> None:
+    def __init__(
+        self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], on_idle: Callable[[], object] = lambda: None
+    ) -> None:
         self.idle = True
         self._run = run
+        self._on_idle = on_idle
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._task: asyncio.Task[None] | None = None  # a reference, without which the loop may forget the task
 
@@ -69,6 +72,7 @@ class _Lane(Generic[Item, Result]):
                 for (_, future), result in zip(batch, results, strict=True):
                     _settle(future, result)
         self.idle = True
+        self._on_idle()
 
     def _next_batch(self) -> list[tuple[Item, asyncio.Future[Result]]]:
         batch: list[tuple[Item, asyncio.Future[Result]]] = []
@@ -136,7 +140,9 @@ class BatchingPetRepository:
     async def page(self, query: PetQuery) -> PetPage:
         lane = self._pages.get(query)
         if lane is None:
-            lane = self._pages[query] = _Lane(lambda callers: self._page(query, len(callers)))
+            lane = self._pages[query] = _Lane(
+                lambda callers: self._page(query, len(callers)), on_idle=lambda: self._pages.pop(query, None)
+            )
         try:
             return await self._enter(lane.call, ())
         finally:

@@ -108,6 +108,8 @@ class PostgreSQL:
         rows = await self.fetch(connection, _ADD_ONCE, {**self.parameters(KEYED, keyed), "expired": expired})
         if used := {key for key, *_ in keyed}.difference(row[0] for row in rows):
             rows = [*rows, *await self.fetch(connection, _USED, {"keys": used})]
+        if cleared := used.difference(row[0] for row in rows):  # by another, in this very moment
+            rows = [*rows, *await self.add_once(connection, [row for row in keyed if row[0] in cleared], expired)]
         return rows
 
 

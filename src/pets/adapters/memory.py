@@ -3,6 +3,7 @@
 import operator
 from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 from pets.domain.pet import NewPet, Pet, PetChange
@@ -14,7 +15,7 @@ class InMemoryPetRepository:
     """A `PetRepository` for one event loop. No method awaits before it has read or changed all that it will."""
 
     def __init__(self, key_ttl: timedelta = timedelta(days=1)) -> None:
-        self._pets: dict[int, Pet] = {}
+        self._pets: dict[int, Pet] = {}  # in the order of ids
         self._last_id = 0
         self._keys: dict[str, Pet] = {}  # in the order of their use
         self._key_ttl = key_ttl
@@ -41,6 +42,8 @@ class InMemoryPetRepository:
         return {id_: self._pets[id_] for id_ in ids if id_ in self._pets}
 
     async def page(self, query: PetQuery) -> PetPage:
+        if query.is_plain and query.after is None:
+            return PetPage.cut(query, len(self._pets), list(islice(self._pets.values(), query.limit + 1)))
         found = [pet for pet in self._pets.values() if query.matches(pet)]
         return PetPage.cut(query, len(found), _in_order(found, query)[: query.limit + 1])
 
@@ -75,7 +78,7 @@ class InMemoryPetRepository:
                 else:
                     kept[pet.id] = pet
         if skip_taken or not refused:
-            self._pets |= kept
+            self._pets = dict(sorted((self._pets | kept).items()))
             self._last_id = max(self._last_id, *kept, 0)
             for _, pet in given:
                 if isinstance(pet, NewPet):

@@ -1,7 +1,8 @@
 """Pets in PostgreSQL or SQLite, by SQLAlchemy Core: one statement a call, committed by itself, wherever that can be."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from sqlite3 import OperationalError
 from typing import Any, Final
@@ -22,6 +23,9 @@ from pets.domain.repository import PetPage
 
 MAX_SEARCHES: Final = 5
 """How many connections may search at once, which can take seconds; the others are left to what is quick."""
+
+MAX_WAITING: Final = 64
+"""How many searches may be under way or wait."""
 
 CLEAR_EVERY: Final = 100
 """After how many keys old ones are cleared."""
@@ -95,6 +99,7 @@ class SQLAlchemyPetRepository:
         self._key_ttl = key_ttl
         self._uncleared = CLEAR_EVERY  # who starts anew begins with it
         self._searching = asyncio.Semaphore(MAX_SEARCHES)
+        self._searches = 0
         self._dialect = _DIALECTS[engine.dialect.name]
         self._statements = _STATEMENTS[engine.dialect.name]
 
@@ -127,10 +132,21 @@ class SQLAlchemyPetRepository:
             if rows:  # else there is none to have the count
                 found = [Pet(id_, name, age, _TYPES[type_], at) for _, id_, name, age, type_, at in rows]
                 return PetPage.cut(query, rows[0][0], found)
-        with _translated:
-            async with self._searching, self._engine.connect() as connection:
+        with _translated, self._admitted(query):
+            async with self._searching if query.is_filtered else nullcontext(), self._engine.connect() as connection:
                 rows = await self._dialect.search(connection, search(query, self._dialect))
         return PetPage.cut(query, rows[0][0], [_pet(row) for _, *row in rows if row[0] is not None])
+
+    @contextmanager
+    def _admitted(self, query: PetQuery) -> Iterator[None]:
+        """Turn searches away rather than let them wait in numbers that would keep others from being served."""
+        if query.is_filtered and self._searches >= MAX_WAITING:
+            raise StoreUnavailable("Too many searches are under way.")
+        self._searches += query.is_filtered
+        try:
+            yield
+        finally:
+            self._searches -= query.is_filtered
 
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         with _translated:

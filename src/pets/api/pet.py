@@ -17,6 +17,7 @@ from pets.api.queries import read_parameters
 from pets.api.schemas import Pet, PetUpdate, encode
 from pets.api.strict_json import MergePatch
 from pets.domain import pet as domain
+from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import MAX_ID
 from pets.domain.repository import PetRepository
 
@@ -26,6 +27,9 @@ Id = Annotated[
     PathParameter(schema_extra={"type": OpenAPIType.INTEGER, "minimum": 1, "maximum": MAX_ID, "examples": [1]}),
 ]
 
+
+MAX_ROUNDS: Final = 100
+"""How often a pet may change between being looked at and being acted on."""
 
 _ID: Final = re.compile("[1-9][0-9]{0,18}")
 
@@ -108,9 +112,10 @@ async def _do(id_: int, request: AnyRequest, repository: PetRepository, act: Act
         if not done:
             raise PetNotFound
         return done
-    while True:
+    for _ in range(MAX_ROUNDS):
         pet = await _find(repository, id_)
         if not is_met(request, entity_tag(_represent(pet))):
             raise PreconditionFailed
         if done := await act({id_: pet}):
             return done  # else it was changed meanwhile, by another who did succeed
+    raise StoreUnavailable("The pet is being changed too often.")
