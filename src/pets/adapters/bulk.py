@@ -1,10 +1,12 @@
-"""Any number of pets into a store at once; where ids are to be checked, by way of a table of the connection's own."""
+"""Any number of pets into a store at once. Where ids must be checked first, they are staged in a temporary table."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import Any, Final
+from typing import Final
 
+import aiosqlite
+import asyncpg
 from asyncpg.exceptions import UniqueViolationError
 
 from pets.adapters.dialects import NEW
@@ -31,11 +33,12 @@ _GO_ON: Final = """
     FROM CAST(pg_get_serial_sequence('pets', 'id') AS regclass) AS sequence
 """
 
+# By the drivers' own connections, since SQLAlchemy gives up one of its own when a call is cancelled.
 
-# Any: a connection of asyncpg, or of aiosqlite. SQLAlchemy gives up a connection of its own when a call is cancelled.
 
-
-async def _load_into_postgresql(driver: Any, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
+async def _load_into_postgresql(
+    driver: asyncpg.Connection, pets: AsyncIterable[Numbered], *, skip_taken: bool
+) -> Sequence[int]:
     transaction = driver.transaction()
     await transaction.start()
     try:
@@ -58,12 +61,10 @@ async def _load_into_postgresql(driver: Any, pets: AsyncIterable[Numbered], *, s
 
 
 async def _keep_ids(
-    driver: Any, first: Numbered, chunks: AsyncIterable[Numbered], *, skip_taken: bool
+    driver: asyncpg.Connection, first: Numbered, chunks: AsyncIterable[Numbered], *, skip_taken: bool
 ) -> Sequence[int]:
     await driver.execute("CREATE TEMPORARY TABLE staged ON COMMIT DROP AS SELECT id AS number, * FROM pets WHERE false")
-    async with aclosing(
-        _text(first, chunks, lambda number, pet: f"{number}\t{pet.id}\t{_values(number, pet)}")
-    ) as text:
+    async with aclosing(_text(first, chunks, _staged_values)) as text:
         await driver.copy_to_table("staged", source=text)
     # Writers wait from here to the commit, readers do not: nobody takes an id, given or from the sequence.
     await driver.execute("LOCK TABLE pets IN SHARE ROW EXCLUSIVE MODE")
@@ -81,7 +82,7 @@ async def _keep_ids(
 
 
 async def _text(
-    first: Numbered, chunks: AsyncIterable[Numbered], write: Callable[[int, Any], str]
+    first: Numbered, chunks: AsyncIterable[Numbered], write: Callable[[int, NewPet | Pet], str]
 ) -> AsyncGenerator[bytes, None]:
     """Give pets as COPY reads them."""
     yield "".join(write(*numbered) for numbered in first).encode()
@@ -94,7 +95,14 @@ def _values(_: int, pet: NewPet | Pet) -> str:
     return f"{name}\t{pet.age}\t{pet.type}\t{pet.created_at}\n"
 
 
-async def _load_into_sqlite(driver: Any, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
+def _staged_values(number: int, pet: NewPet | Pet) -> str:
+    assert isinstance(pet, Pet)
+    return f"{number}\t{pet.id}\t{_values(number, pet)}"
+
+
+async def _load_into_sqlite(
+    driver: aiosqlite.Connection, pets: AsyncIterable[Numbered], *, skip_taken: bool
+) -> Sequence[int]:
     try:
         await driver.execute("CREATE TEMPORARY TABLE staged AS SELECT id AS number, * FROM pets WHERE false")
         async for some in pets:

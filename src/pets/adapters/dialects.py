@@ -10,33 +10,37 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final, Protocol
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from pets.adapters.tables import pet_keys, pets
 
 # Any: the types of rows and parameters are those of each statement, and drivers have none.
 Rows = Sequence[Any]
 Parameters = Mapping[str, Any]
+Column = sa.Column[Any]
+Element = sa.ColumnElement[Any]
 
 NEW: Final = {column.name: column for column in (pets.c.name, pets.c.age, pets.c.type, pets.c.created_at)}
 KEYED: Final = {column.name: column for column in pet_keys.c if column.name != "id"}
 
 
 class Dialect(Protocol):
-    def in_code_point_order(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]: ...
+    def in_code_point_order(self, column: Element) -> Element: ...
 
     def name_contains(self, part: str) -> sa.ColumnElement[bool]: ...
 
-    def is_among(self, column: sa.Column[Any], parameter: str) -> sa.ColumnElement[bool]:
+    def is_among(self, column: Column, parameter: str) -> sa.ColumnElement[bool]:
         """Return whether the column's value is in a parameter that is a list."""
         ...
 
-    def given(self, columns: Mapping[str, sa.Column[Any]]) -> sa.FromClause:
+    def given(self, columns: Mapping[str, Column]) -> sa.FromClause:
         """Return the rows that are parameters, and the `position` of each."""
         ...
 
-    def parameters(self, columns: Mapping[str, sa.Column[Any]], rows: Rows) -> Parameters:
+    def parameters(self, columns: Mapping[str, Column], rows: Rows) -> Parameters:
         """Return the parameters that `given` makes the rows of."""
         ...
 
@@ -64,7 +68,7 @@ def insert(dialect: Dialect) -> sa.Executable:
 
 
 class PostgreSQL:
-    def in_code_point_order(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    def in_code_point_order(self, column: Element) -> Element:
         return column.collate("C") if isinstance(column.type, sa.Text) else column
 
     def name_contains(self, part: str) -> sa.ColumnElement[bool]:
@@ -74,21 +78,22 @@ class PostgreSQL:
         escaped = re.sub(r"([\\%_])", r"\\\1", part)
         return folded(pets.c.name).like(folded(sa.literal(f"%{escaped}%")))
 
-    def is_among(self, column: sa.Column[Any], parameter: str) -> sa.ColumnElement[bool]:
+    def is_among(self, column: Column, parameter: str) -> sa.ColumnElement[bool]:
         return column == sa.any_(sa.bindparam(parameter, type_=sa.ARRAY(column.type)))
 
-    def given(self, columns: Mapping[str, sa.Column[Any]]) -> sa.FromClause:
+    def given(self, columns: Mapping[str, Column]) -> sa.FromClause:
         arrays = (sa.bindparam(name, type_=sa.ARRAY(column.type)) for name, column in columns.items())
         return sa.func.unnest(*arrays).table_valued(*columns, with_ordinality="position").render_derived()
 
-    def parameters(self, columns: Mapping[str, sa.Column[Any]], rows: Rows) -> Parameters:
+    def parameters(self, columns: Mapping[str, Column], rows: Rows) -> Parameters:
         return {name: [row[index] for row in rows] for index, name in enumerate(columns)}
 
     async def fetch(self, connection: AsyncConnection, statement: sa.Executable, parameters: Parameters) -> Rows:
         """Have SQLAlchemy write the statement, once, and the driver run it: its own results cost as much as a query."""
         compiled = _compiled(statement, connection.dialect)
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        rows: Rows = await driver.fetch(compiled.string, *(parameters[name] for name in compiled.positiontup))
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert isinstance(driver, asyncpg.Connection)
+        rows: Rows = await driver.fetch(compiled.string, *(parameters[name] for name in compiled.positiontup or ()))
         return rows
 
     async def search(self, connection: AsyncConnection, statement: sa.Executable) -> Rows:
@@ -120,9 +125,11 @@ async def _partitions(connection: AsyncConnection, statement: sa.Executable) -> 
 
 
 @cache
-def _compiled(statement: sa.Executable, dialect: sa.Dialect) -> Any:
+def _compiled(statement: sa.Executable, dialect: sa.Dialect) -> SQLCompiler:
     assert isinstance(statement, sa.ClauseElement)
-    return statement.compile(dialect=dialect)
+    compiled = statement.compile(dialect=dialect)
+    assert isinstance(compiled, SQLCompiler)
+    return compiled
 
 
 # Of several that come with one key at once, all but the first wait here for the first's commit, and then find the key
@@ -151,22 +158,22 @@ _USED: Final = sa.select(pet_keys).where(PostgreSQL().is_among(pet_keys.c.key, "
 
 
 class SQLite:
-    def in_code_point_order(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    def in_code_point_order(self, column: Element) -> Element:
         return column
 
     def name_contains(self, part: str) -> sa.ColumnElement[bool]:
         return sa.func.instr(sa.func.casefold(pets.c.name), part.casefold()) > 0  # casefold: see engine.py
 
-    def is_among(self, column: sa.Column[Any], parameter: str) -> sa.ColumnElement[bool]:
+    def is_among(self, column: Column, parameter: str) -> sa.ColumnElement[bool]:
         values = sa.func.json_each(sa.bindparam(parameter, type_=sa.JSON)).table_valued("value")
         return column.in_(sa.select(values.c.value))
 
-    def given(self, columns: Mapping[str, sa.Column[Any]]) -> sa.FromClause:
+    def given(self, columns: Mapping[str, Column]) -> sa.FromClause:
         rows = sa.func.json_each(sa.bindparam("rows", type_=sa.JSON)).table_valued("key", "value")
         values = (sa.func.json_extract(rows.c.value, f"$[{index}]").label(name) for index, name in enumerate(columns))
         return sa.select(rows.c.key.label("position"), *values).subquery()
 
-    def parameters(self, columns: Mapping[str, sa.Column[Any]], rows: Rows) -> Parameters:  # noqa: ARG002
+    def parameters(self, columns: Mapping[str, Column], rows: Rows) -> Parameters:  # noqa: ARG002
         def plain(value: object) -> object:
             return value.isoformat(" ")[:19] if isinstance(value, datetime) else value
 

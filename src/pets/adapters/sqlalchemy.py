@@ -1,8 +1,8 @@
 """Pets in PostgreSQL or SQLite, by SQLAlchemy Core: one statement a call, committed by itself, wherever that can be."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from sqlite3 import OperationalError
 from typing import Any, Final
@@ -132,21 +132,25 @@ class SQLAlchemyPetRepository:
             if rows:  # else there is none to have the count
                 found = [Pet(id_, name, age, _TYPES[type_], at) for _, id_, name, age, type_, at in rows]
                 return PetPage.cut(query, rows[0][0], found)
-        with _translated, self._admitted(query):
-            async with self._searching if query.is_filtered else nullcontext(), self._engine.connect() as connection:
+        with _translated:
+            async with self._admitted(query), self._engine.connect() as connection:
                 rows = await self._dialect.search(connection, search(query, self._dialect))
         return PetPage.cut(query, rows[0][0], [_pet(row) for _, *row in rows if row[0] is not None])
 
-    @contextmanager
-    def _admitted(self, query: PetQuery) -> Iterator[None]:
-        """Turn searches away rather than let them wait in numbers that would keep others from being served."""
-        if query.is_filtered and self._searches >= MAX_WAITING:
-            raise StoreUnavailable("Too many searches are under way.")
-        self._searches += query.is_filtered
-        try:
+    @asynccontextmanager
+    async def _admitted(self, query: PetQuery) -> AsyncIterator[None]:
+        """Have searches wait for one another, and turn them away rather than keep others from being served."""
+        if not query.is_filtered:
             yield
+            return
+        if self._searches >= MAX_WAITING:
+            raise StoreUnavailable("Too many searches are under way.")
+        self._searches += 1
+        try:
+            async with self._searching:
+                yield
         finally:
-            self._searches -= query.is_filtered
+            self._searches -= 1
 
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         with _translated:

@@ -33,7 +33,7 @@ _name_pattern = rf"^[^{WHITE_SPACE}{_control}]([^{_control}]{{0,{MAX_NAME_LENGTH
 
 
 class _Seconds(DateTimeUTC):
-    """Times in UTC and whole seconds, also in rows that are written by hand."""
+    """Times in UTC and whole seconds; PostgreSQL sees to it in rows that are written by hand, too."""
 
     cache_ok = True
 

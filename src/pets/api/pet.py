@@ -11,8 +11,8 @@ from litestar.params import JSONBody, PathParameter
 from litestar.response.base import ASGIResponse
 
 from pets.api.conditions import PreconditionFailed, entity_tag, is_conditional, is_met
-from pets.api.pets import AnyRequest, Repository
-from pets.api.problems import PetNotFound, documented
+from pets.api.pets import Repository
+from pets.api.problems import AnyRequest, PetNotFound, documented
 from pets.api.queries import read_parameters
 from pets.api.schemas import Pet, PetUpdate, encode
 from pets.api.strict_json import MergePatch

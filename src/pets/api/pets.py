@@ -1,15 +1,13 @@
 """The pets."""
 
-from typing import Any
-
-from litestar import Controller, HttpMethod, Request, Response, delete, get, post, route
+from litestar import Controller, HttpMethod, Response, delete, get, post, route
 from litestar.di import NamedDependency
 from litestar.exceptions import ClientException
 from litestar.params import JSONBody, SkipValidation
 from litestar.response.base import ASGIResponse
 
 from pets.api.idempotency import KeyReused, idempotency_key
-from pets.api.problems import documented
+from pets.api.problems import AnyRequest, documented
 from pets.api.queries import links, read_ids, read_parameters, read_query
 from pets.api.schemas import Pet, PetCreate, PetPage, PetsDelete, PetsDeleted, encode
 from pets.api.strict_json import StrictJSON
@@ -18,7 +16,6 @@ from pets.domain.repository import PetPage as DomainPetPage
 from pets.domain.repository import PetRepository
 
 Repository = NamedDependency[SkipValidation[PetRepository]]
-AnyRequest = Request[Any, Any, Any]  # Any: nobody is authenticated, nothing is kept in a request
 
 
 class PetsController(Controller):

@@ -12,6 +12,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ExceptionHandlersMap
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from pets.api.schemas import NOT_FOUND
 from pets.domain.errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ def documented(success: int, answer: type[Struct] | None, description: str, *sta
 
 
 class PetNotFound(NotFoundException):
-    detail = "Pet with the matching ID was not found."
+    detail = NOT_FOUND
 
 
 class InvalidBody(ClientException):

@@ -11,7 +11,7 @@ from litestar.exceptions import ClientException
 from pets.api.cursors import CURSOR_RULE, read_cursor, write_cursor
 from pets.api.schemas import MAX_IDS, MAX_LIMIT, PetsDelete
 from pets.domain.errors import InvalidQuery
-from pets.domain.pet import AGE_RULE, MAX_AGE, MAX_NAME_LENGTH, MIN_AGE, TYPE_RULE, PetType
+from pets.domain.pet import AGE_RULE, CONTROL, MAX_AGE, MAX_NAME_LENGTH, MIN_AGE, TYPE_RULE, PetType
 from pets.domain.query import DEFAULT_LIMIT, LIMIT_RULE, PART_RULE, PetQuery, PetSort
 
 _INTEGER: Final = re.compile("-?(0|[1-9][0-9]*)")  # as in JSON
@@ -65,7 +65,7 @@ LISTING: Final = {
             "type": "string",
             "minLength": 1,
             "maxLength": MAX_NAME_LENGTH,
-            "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$",
+            "pattern": f"^[^{CONTROL}]*$",
             "examples": ["bo"],
         },
     ),

@@ -1,18 +1,19 @@
 """What can be asked of a store: which pets, in which order."""
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Self
 
 from pets.domain.errors import InvalidQuery
-from pets.domain.pet import AGE_RULE, MAX_AGE, MAX_ID, MAX_NAME_LENGTH, MIN_AGE, TYPE_RULE, Pet, PetType
+from pets.domain.pet import AGE_RULE, CONTROL, MAX_AGE, MAX_ID, MAX_NAME_LENGTH, MIN_AGE, TYPE_RULE, Pet, PetType
 
 DEFAULT_LIMIT: Final = 20
 LIMIT_RULE: Final = "an integer, 0 or more"
 PART_RULE: Final = f"1 to {MAX_NAME_LENGTH} characters, none of them a control character"
 
-_CONTROLS: Final = frozenset(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))  # Unicode's category Cc
+_CONTROL: Final = re.compile(f"[{CONTROL}]")
 
 
 class PetSort(StrEnum):
@@ -113,4 +114,4 @@ def _is_age(age: object) -> bool:
 
 
 def _is_part_of_name(text: object) -> bool:
-    return isinstance(text, str) and 1 <= len(text) <= MAX_NAME_LENGTH and _CONTROLS.isdisjoint(text)
+    return isinstance(text, str) and 1 <= len(text) <= MAX_NAME_LENGTH and not _CONTROL.search(text)
