@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pets.adapters.dialects import PostgreSQL
-from pets.adapters.sqlalchemy import search
+from pets.adapters.searching import search
 from pets.domain.query import PetQuery
 
 _SCAN: Final = re.compile(

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.bulk import LOAD
 from pets.adapters.dialects import NEW, Dialect, Parameters, PostgreSQL, Rows, SQLite, insert
-from pets.adapters.tables import REVISION, VERSION_TABLE, pet_counts, pet_keys, pets
+from pets.adapters.searching import TOTAL, listing, search
+from pets.adapters.tables import REVISION, VERSION_TABLE, pet_keys, pets
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange, PetType
 from pets.domain.query import PetQuery
@@ -30,12 +31,9 @@ MAX_WAITING: Final = 64
 CLEAR_EVERY: Final = 100
 """After how many keys old ones are cleared."""
 
-_TOTAL: Final = sa.select(
-    sa.cast(sa.func.coalesce(sa.func.sum(pet_counts.c.count), sa.literal_column("0")), sa.BigInteger).label("count")
-)
 # The count and the items come from one statement, so from one snapshot.
 _WALK: Final = (
-    sa.select(_TOTAL.scalar_subquery(), pets)
+    sa.select(TOTAL.scalar_subquery(), pets)
     .where(pets.c.id > sa.bindparam("after", type_=sa.BigInteger))
     .order_by(pets.c.id)
     .limit(sa.bindparam("limit"))
@@ -220,49 +218,3 @@ def _pet(row: Any) -> Pet:  # Any: a row of `pets`, as the driver gives it
 
 def _possible(ids: Collection[int]) -> list[int]:
     return [id_ for id_ in ids if 1 <= id_ <= MAX_ID]  # others do not fit the parameter's type
-
-
-def _chosen(query: PetQuery, dialect: Dialect) -> list[sa.ColumnElement[bool]]:
-    conditions = []
-    if query.type is not None:
-        conditions.append(pets.c.type == query.type)
-    if query.age_min is not None:
-        conditions.append(pets.c.age >= query.age_min)
-    if query.age_max is not None:
-        conditions.append(pets.c.age <= query.age_max)
-    if query.name is not None:
-        conditions.append(dialect.name_contains(query.name))
-    return conditions
-
-
-def listing(query: PetQuery, dialect: Dialect) -> sa.Select[Any]:
-    """Return the statement for all pets of a query, whatever its limit."""
-    chosen = sa.select(pets).where(*_chosen(query, dialect))
-    # OFFSET keeps PostgreSQL from looking for a part of a name in the order of an index: it cannot know how seldom that
-    # is, and a walk over the whole index takes twenty times as long as one over the table.
-    source = pets if query.name is None else chosen.offset(0).subquery()
-    found = chosen if query.name is None else sa.select(source)
-    order = [dialect.in_code_point_order(source.c[query.sort]), source.c.id]
-    if query.after:
-        here = sa.tuple_(*order)
-        there = sa.tuple_(sa.literal(query.after.value, pets.c[query.sort].type), query.after.id)
-        found = found.where(here < there if query.descending else here > there)
-    return found.order_by(*(column.desc() if query.descending else column for column in order))
-
-
-def search(query: PetQuery, dialect: Dialect) -> sa.Select[Any]:
-    """Return the statement for a page: rows of the count and a pet, one more than the limit, or of the count alone."""
-    if query.is_filtered:
-        count = sa.select(sa.func.count().label("count")).select_from(pets).where(*_chosen(query, dialect))
-    elif query.type is not None:
-        count = _TOTAL.where(pet_counts.c.type == query.type)
-    else:
-        count = _TOTAL
-    counted = count.subquery()
-    found = listing(query, dialect).limit(query.limit + 1).subquery()
-    order = [dialect.in_code_point_order(found.c[query.sort]), found.c.id]
-    return (
-        sa.select(counted, found)
-        .select_from(counted.outerjoin(found, sa.true()))
-        .order_by(*(column.desc() if query.descending else column for column in order))
-    )
