@@ -37,25 +37,25 @@ class _Lane(Generic[Item, Result]):
     def __init__(
         self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], on_idle: Callable[[], object] = lambda: None
     ) -> None:
-        self.idle = True
+        self._idle = True
         self._run = run
         self._on_idle = on_idle
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._task: asyncio.Task[None] | None = None  # a reference, without which the loop may forget the task
 
     async def call(self, item: Item) -> Result:
-        if not self.idle:
+        if not self._idle:
             future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
             self._waiting.append((item, future))
             return await future
-        self.idle = False
+        self._idle = False
         try:
             (result,) = await self._run([item])
         finally:
             if self._waiting:
                 self._task = asyncio.create_task(self._serve())
             else:
-                self.idle = True
+                self._rest()
         return result
 
     async def _serve(self) -> None:
@@ -71,7 +71,10 @@ class _Lane(Generic[Item, Result]):
             else:
                 for (_, future), result in zip(batch, results, strict=True):
                     _settle(future, result)
-        self.idle = True
+        self._rest()
+
+    def _rest(self) -> None:
+        self._idle = True
         self._on_idle()
 
     def _next_batch(self) -> list[tuple[Item, asyncio.Future[Result]]]:
@@ -138,16 +141,15 @@ class BatchingPetRepository:
         return await self._enter(self._finding.call, ids)
 
     async def page(self, query: PetQuery) -> PetPage:
+        return await self._enter(self._share_page, query)
+
+    async def _share_page(self, query: PetQuery) -> PetPage:
         lane = self._pages.get(query)
         if lane is None:
             lane = self._pages[query] = _Lane(
-                lambda callers: self._page(query, len(callers)), on_idle=lambda: self._pages.pop(query, None)
+                lambda callers: self._page(query, len(callers)), on_idle=lambda: self._pages.pop(query)
             )
-        try:
-            return await self._enter(lane.call, ())
-        finally:
-            if lane.idle and self._pages.get(query) is lane:
-                del self._pages[query]
+        return await lane.call(())
 
     def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         return self._inner.export(query)
