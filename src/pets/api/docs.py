@@ -51,7 +51,10 @@ _PARAMETERS: Final = {
     ],
     "deletePets": [
         _parameter(
-            "query", "ids", "The ids, where a body cannot be sent.", {"type": "array", "items": {"type": "integer"}}
+            "query",
+            "ids",
+            "The ids, where a body cannot be sent.",
+            {"type": "array", "items": {"type": "integer"}, "examples": [[1, 2]]},
         )
     ],
     "getPet": _CONDITIONS,

@@ -45,7 +45,7 @@ LISTING: Final = {
         lambda text: min(_natural(text), MAX_LIMIT),
         LIMIT_RULE,
         f"How many pets to return at most. Above {MAX_LIMIT} it means {MAX_LIMIT}.",
-        {"type": "integer", "minimum": 0, "default": DEFAULT_LIMIT},
+        {"type": "integer", "minimum": 0, "default": DEFAULT_LIMIT, "examples": [DEFAULT_LIMIT]},
     ),
     "cursor": Parameter(
         str,
