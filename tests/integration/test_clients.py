@@ -1,4 +1,4 @@
-"""The examples of docs/clients.md, each run by its client from top to bottom of the page."""
+"""The examples of the documents, each run from top to bottom of its page against a new service."""
 
 import os
 import re
@@ -15,10 +15,14 @@ import pytest
 from tests.integration.browser import needs_chromium, new_page
 from tests.integration.served import served
 
-PAGE = Path(__file__).parents[2].joinpath("docs", "clients.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT.joinpath("docs", "clients.md").read_text()
 HOST = "127.0.0.1:3000"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")
+TAG = re.compile(r'"[0-9a-f]{32}"')
+SEPARATOR = "echo; echo ---"
+"""Prints a line of three dashes, also after a body that does not end with a line break."""
 
 _, *PARTS = re.split(r"^## (.+)\n", PAGE, flags=re.MULTILINE)
 SECTIONS = {title: BLOCK.findall(text) for title, text in zip(PARTS[::2], PARTS[1::2], strict=True)}
@@ -69,8 +73,8 @@ class Client(NamedTuple):
 
 
 CLIENTS = {
-    "curl": Client("sh", "curl ", "echo; echo ---", run_bash),
-    "HTTPie": Client("sh", "http ", "echo; echo ---", run_bash),
+    "curl": Client("sh", "curl ", SEPARATOR, run_bash),
+    "HTTPie": Client("sh", "http ", SEPARATOR, run_bash),
     "httpx": Client("python", "api.", 'print("---")', run_python),
     "fetch": Client("js", "fetch(", 'console.log("---");', run_fetch),
 }
@@ -104,5 +108,39 @@ def test_prints_what_the_page_says(name: str, tmp_path: Path) -> None:
     }
 
 
+CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PROMPT = re.compile(r"^\$ ", re.MULTILINE)
+
+
+class Example(NamedTuple):
+    command: str
+    output: str
+
+
+def read_examples(page: str) -> list[Example]:
+    """Return the commands of the console blocks, which begin with `$`, and what they print."""
+    examples = []
+    for block in CONSOLE.findall(page):
+        before, *parts = PROMPT.split(block)
+        assert before == "", block
+        for part in parts:
+            command, output = re.split(r"(?<!\\)\n", part, maxsplit=1)
+            examples.append(Example(command, output))
+    return examples
+
+
+@NEEDED["curl"]
+@pytest.mark.parametrize("name", ["README.md", "docs/api.md"])
+def test_commands_print_what_the_document_shows(name: str, tmp_path: Path) -> None:
+    examples = read_examples(ROOT.joinpath(name).read_text())
+    assert examples
+    program = f"\n{SEPARATOR}\n".join(example.command for example in examples)
+    with served("memory://") as service:
+        host = service.url.removeprefix("http://")
+        printed = run_bash(program.replace(HOST, host), host, tmp_path).split("---\n")
+    for example, output in zip(examples, printed, strict=True):
+        assert _comparable(output) == _comparable(example.output), example.command
+
+
 def _comparable(text: str) -> str:
-    return TIME.sub("some time", text).replace("\n", "")
+    return TAG.sub("some tag", TIME.sub("some time", text)).replace("\n", "")
