@@ -1,4 +1,4 @@
-"""The examples of docs/clients.md, each run by its client from top to bottom of the page."""
+"""The examples of the documents, each run from top to bottom of its page on a new service."""
 
 import os
 import re
@@ -15,14 +15,19 @@ import pytest
 from tests.integration.browser import needs_chromium, new_page
 from tests.integration.served import served
 
-PAGE = Path(__file__).parents[2].joinpath("docs", "clients.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT.joinpath("docs", "clients.md").read_text()
 HOST = "127.0.0.1:3000"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+OTHER_CODE = re.compile(r"```|~~~|^(\t| {4})", re.MULTILINE)
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")
+TAG = re.compile(r'"[0-9a-f]{32}"')
+PROMPT = re.compile(r"^\$ ", re.MULTILINE)
+END_OF_COMMAND = re.compile(r"(?<!\\)\n")
 
 _, *PARTS = re.split(r"^## (.+)\n", PAGE, flags=re.MULTILINE)
 SECTIONS = {title: BLOCK.findall(text) for title, text in zip(PARTS[::2], PARTS[1::2], strict=True)}
-"""For each title the pairs of language and code: a block for each client, and then what each of them prints."""
+"""For each title the pairs of language and code: a block for each client, then what they print."""
 
 Run = Callable[[str, str, Path], str]
 """Runs a program against the host named in it, in a folder, and returns what it printed."""
@@ -34,11 +39,19 @@ def run_process(directory: Path, *command: str) -> str:
         "HOME": str(directory),
         "HTTPIE_CONFIG_DIR": str(directory),
     }
-    # HTTPie reads its body from what is not a terminal, and asks its makers' site for news, unless told not to.
+    # Without these options HTTPie would read its body from standard input, which is no terminal
+    # here, and would ask its makers' site for news.
     directory.joinpath("config.json").write_text(
         '{"default_options": ["--ignore-stdin"], "disable_update_warnings": true}'
     )
-    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -52,25 +65,27 @@ def run_python(program: str, _: str, directory: Path) -> str:
 
 
 def run_fetch(program: str, host: str, _: Path) -> str:
+    console = "const printed = []; const console = { log: (text) => printed.push(text) };"
+    function = f"async () => {{ {console}\n{program}\nreturn printed; }}"
     with new_page() as page:
         page.goto(f"http://{host}/docs")
-        console = "const printed = []; const console = { log: (text) => printed.push(text) };"
-        printed: list[str] = page.evaluate(f"async () => {{ {console}\n{program}\nreturn printed; }}")
+        printed: list[str] = page.evaluate(function)
     return "\n".join(printed)
 
 
 class Client(NamedTuple):
     language: str
     call: str
-    """What every one of its blocks has."""
+    """A text that each of its blocks contains."""
     separator: str
     """A statement that prints a line of three dashes."""
     run: Run
 
 
+IN_BASH = "echo; echo ---"
 CLIENTS = {
-    "curl": Client("sh", "curl ", "echo; echo ---", run_bash),
-    "HTTPie": Client("sh", "http ", "echo; echo ---", run_bash),
+    "curl": Client("sh", "curl ", IN_BASH, run_bash),
+    "HTTPie": Client("sh", "http ", IN_BASH, run_bash),
     "httpx": Client("python", "api.", 'print("---")', run_python),
     "fetch": Client("js", "fetch(", 'console.log("---");', run_fetch),
 }
@@ -78,31 +93,73 @@ NEEDED = {
     "curl": pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed"),
     "fetch": needs_chromium,
 }
+NAMES = [pytest.param(name, marks=NEEDED.get(name, ())) for name in CLIENTS]
 
 
-def test_every_block_of_the_page_is_a_clients_or_what_they_print() -> None:
-    assert [block for blocks in SECTIONS.values() for block in blocks] == BLOCK.findall(PAGE) != []
-    assert not re.search(r"```|~~~|^(\t| {4})", BLOCK.sub("", PAGE), re.MULTILINE)
-    languages = [*(client.language for client in CLIENTS.values()), "text"]
+def run_on_new_service(run: Run, blocks: list[str], separator: str, directory: Path) -> list[str]:
+    """Run the blocks as one program on an empty service, and return what each block printed."""
+    program = f"\n{separator}\n".join(blocks)
+    assert HOST in program
+    with served("memory://") as service:
+        host = service.url.removeprefix("http://")
+        printed = run(program.replace(HOST, host), host, directory)
+    return printed.split("---\n")
+
+
+def comparable(text: str) -> str:
+    """Return the text without times, tags and line breaks; curl ends a body with no line break."""
+    without_times = TIME.sub("some time", text)
+    return TAG.sub("some tag", without_times).replace("\n", "")
+
+
+def test_each_section_has_a_block_for_each_client() -> None:
+    languages = [client.language for client in CLIENTS.values()]
     for title, blocks in SECTIONS.items():
-        assert [language for language, _ in blocks] == languages, title
+        assert [language for language, _ in blocks] == [*languages, "text"], title
         for client, (_, code) in zip(CLIENTS.values(), blocks, strict=False):
             assert client.call in code, title
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=NEEDED.get(name, ())) for name in CLIENTS])
-def test_prints_what_the_page_says(name: str, tmp_path: Path) -> None:
-    client, index = CLIENTS[name], list(CLIENTS).index(name)
-    program = f"\n{client.separator}\n".join(blocks[index][1] for blocks in SECTIONS.values())
-    assert HOST in program
-    with served("memory://") as service:
-        host = service.url.removeprefix("http://")
-        printed = client.run(program.replace(HOST, host), host, tmp_path).split("---\n")
-    # Line breaks aside: curl and HTTPie print bodies as they are, which end with none.
-    assert dict(zip(SECTIONS, map(_comparable, printed), strict=True)) == {
-        title: _comparable(blocks[-1][1]) for title, blocks in SECTIONS.items()
-    }
+def test_all_code_of_the_page_is_in_these_blocks() -> None:
+    in_sections = [block for blocks in SECTIONS.values() for block in blocks]
+    assert in_sections == BLOCK.findall(PAGE) != []
+    assert not OTHER_CODE.search(BLOCK.sub("", PAGE))
 
 
-def _comparable(text: str) -> str:
-    return TIME.sub("some time", text).replace("\n", "")
+@pytest.mark.parametrize("name", NAMES)
+def test_each_client_prints_what_the_page_shows(name: str, tmp_path: Path) -> None:
+    client = CLIENTS[name]
+    index = list(CLIENTS).index(name)
+    programs = [blocks[index][1] for blocks in SECTIONS.values()]
+    printed = run_on_new_service(client.run, programs, client.separator, tmp_path)
+    for (title, blocks), output in zip(SECTIONS.items(), printed, strict=True):
+        _, shown = blocks[-1]
+        assert comparable(output) == comparable(shown), title
+
+
+class Example(NamedTuple):
+    command: str
+    shown: str
+
+
+def read_examples(page: str) -> list[Example]:
+    """Return the commands of the console blocks, each after a `$`, and what the page shows."""
+    examples = []
+    for language, block in BLOCK.findall(page):
+        if language == "console":
+            nothing, *parts = PROMPT.split(block)
+            assert not nothing, "a console block begins with a command"
+            for part in parts:
+                command, shown = END_OF_COMMAND.split(part, maxsplit=1)
+                examples.append(Example(command, shown))
+    return examples
+
+
+@NEEDED["curl"]
+@pytest.mark.parametrize("name", ["README.md", "docs/api.md"])
+def test_each_command_prints_what_the_document_shows(name: str, tmp_path: Path) -> None:
+    examples = read_examples(ROOT.joinpath(name).read_text())
+    commands = [example.command for example in examples]
+    printed = run_on_new_service(run_bash, commands, IN_BASH, tmp_path)
+    for example, output in zip(examples, printed, strict=True):
+        assert comparable(output) == comparable(example.shown), example.command

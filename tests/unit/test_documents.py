@@ -1,0 +1,117 @@
+"""The documents agree with each other and with the code."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from pets.api.docs import document
+from pets.bootstrap import MEMORY, Settings, create_app
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+API = ROOT / "docs" / "api.md"
+CONFIGURATION = ROOT / "docs" / "configuration.md"
+PERFORMANCE = ROOT / "docs" / "performance.md"
+RESULTS = ROOT / "bench" / "results.md"
+DECISIONS = ROOT / "docs" / "decisions"
+
+WRITTEN = {*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")}
+DOCUMENTS = sorted(WRITTEN.difference(ROOT.glob("bench/*-quick.md")))  # which Git ignores
+
+BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+INLINE_CODE = re.compile(r"`[^`\n]*`")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+NOT_IN_ANCHOR = re.compile(r"[^\w\- ]")
+SETTING = re.compile(r"^\| `(PETS_\w+)` \|[^|]*\| `([^`]*)` \|", re.MULTILINE)
+CALL = re.compile(r"^\| `([A-Z]+ /\S*)` \|", re.MULTILINE)
+AT_64_CONNECTIONS = re.compile(r"^\| (\S.*\S) +\| +64 \| (`\w+`) +\| +([\d,]+) \|", re.MULTILINE)
+"""The load, the server and its requests a second, in a row of `bench/results.md`."""
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def links(path: Path) -> list[str]:
+    """Return the targets of the document's links that stay within the repository."""
+    prose = BLOCK.sub("", path.read_text())
+    targets = LINK.findall(INLINE_CODE.sub("", prose))
+    return [target for target in targets if not target.startswith("https://")]
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of the document."""
+    found = set()
+    for heading in HEADING.findall(BLOCK.sub("", path.read_text())):
+        kept = NOT_IN_ANCHOR.sub("", heading.lower())
+        found.add(kept.replace(" ", "-"))
+    return found
+
+
+def row_after(start: str, page: str) -> list[str]:
+    """Return the cells of the one table row that begins like this, without its first two cells."""
+    (row,) = re.findall(rf"^{re.escape(start)}.*$", page, re.MULTILINE)
+    cells = row.strip("|").split("|")
+    return [cell.strip() for cell in cells[2:]]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_every_link_leads_to_a_file_and_a_heading(path: Path) -> None:
+    for link in links(path):
+        file, _, anchor = link.partition("#")
+        target = path.parent / file if file else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_document_can_be_reached_from_the_readme() -> None:
+    reached = {README}
+    waiting = [README]
+    while waiting:
+        path = waiting.pop()
+        for link in links(path):
+            target = (path.parent / link.partition("#")[0]).resolve()
+            if target.suffix == ".md" and target not in reached:
+                reached.add(target)
+                waiting.append(target)
+    assert reached == set(DOCUMENTS)
+
+
+@pytest.mark.parametrize("path", sorted(DECISIONS.glob("0*.md")), ids=name_of)
+def test_the_index_names_each_decision_by_its_title(path: Path) -> None:
+    first_line = path.read_text().partition("\n")[0]
+    number, title = first_line.removeprefix("# ").split(". ", maxsplit=1)
+    assert int(number) == int(path.name[:4])
+    index = DECISIONS.joinpath("README.md").read_text()
+    assert f"| {number} | [{title}]({path.name}) |" in index
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    defaults = {}
+    for setting in dataclasses.fields(Settings):
+        defaults[f"PETS_{setting.name.upper()}"] = str(setting.default)
+    assert dict(SETTING.findall(CONFIGURATION.read_text())) == defaults
+
+
+def test_every_call_is_documented() -> None:
+    calls = set()
+    app = create_app(Settings(database_url=MEMORY))
+    for path, operations in document(app)["paths"].items():
+        for method in operations:
+            calls.add(f"{method.upper()} {path}")
+    assert set(CALL.findall(API.read_text())) == calls
+
+
+def test_the_performance_page_shows_the_last_benchmark() -> None:
+    figures: dict[str, dict[str, str]] = {}
+    for load, server, requests in AT_64_CONNECTIONS.findall(RESULTS.read_text()):
+        figures.setdefault(server, {})[load] = requests
+    assert len(figures) == 4
+
+    page = PERFORMANCE.read_text()
+    loads = row_after("| server |", page)
+    for server, measured in figures.items():
+        assert row_after(f"| {server} |", page) == [measured[load] for load in loads]
