@@ -94,6 +94,10 @@ class ProblemProtocol(HttpToolsProtocol):
             self.parser.feed_data(b"\r\n".join(lines) + b"\r\n\r\n")
             data = data[body_start:]
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # httptools leaves white space at the end of a value (RFC 9112, 5.1).
+        super().on_header(name, value.rstrip(b" \t"))
+
     def on_headers_complete(self) -> None:
         self._progress = True
         method = self.parser.get_method()
