@@ -2,7 +2,7 @@
 
 import asyncio
 from functools import partial
-from typing import Any, Final, Never
+from typing import Final, Never
 
 import httptools
 import msgspec
@@ -29,19 +29,21 @@ class ProblemProtocol(HttpToolsProtocol):
     No byte that follows it is parsed.
     """
 
-    _connection: "LingeringTransport"
+    _lingering: "LingeringTransport"
     _refused = False
+    _awaits_body = False
     _progress = False
     _bytes_without_progress = 0
     _previous_cycle: RequestResponseCycle
     _keep_alive = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        self._connection = LingeringTransport(transport, self.loop)
-        super().connection_made(self._connection)
+    # type: ignore: as in uvicorn, which is always given a Transport
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._lingering = LingeringTransport(transport, self.loop)
 
     def data_received(self, data: bytes) -> None:
-        if self._refused or self.transport.is_closing():
+        if self._refused or self._lingering.started:
             return
         self._unset_keepalive_if_required()
         # In slices, so that MAX_HEAD_BYTES holds however many bytes one read brings.
@@ -55,8 +57,16 @@ class ProblemProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         self._progress = False
+        rest = data
         try:
-            self._feed(data)
+            while rest:
+                try:
+                    self.parser.feed_data(rest)
+                    break
+                except httptools.HttpParserUpgrade as offer:
+                    (body_start,) = offer.args
+                rest = rest[body_start:]
+                self._ignore_offer()
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, HTTPException):  # raised by on_headers_complete
                 raise error.__context__ from None
@@ -70,33 +80,27 @@ class ProblemProtocol(HttpToolsProtocol):
         if self._bytes_without_progress > MAX_HEAD_BYTES:
             raise HeadTooLarge
 
-    def _feed(self, data: bytes) -> None:
-        """Feed the parser; ignore offers to upgrade (RFC 9110, 7.8).
+    def _ignore_offer(self) -> None:
+        """Let a new parser read a head that offers to upgrade (RFC 9110, 7.8), without the offer.
 
-        When the parser meets an offer it drops the body, and stops where the body begins. A new
-        parser that never sees the field `Upgrade` reads the same head, and then the body.
+        At such a head a parser drops the body, and stops where the body begins.
         """
-        while data:
-            try:
-                self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as offer:
-                (body_start,) = offer.args
-            else:
-                return
-            method = self.parser.get_method()
-            version = self.parser.get_http_version().encode()
-            lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
-            for name, value in self.headers:
-                if name != b"upgrade":
-                    lines.append(b"%s: %s" % (name, value))
-            self.parser = httptools.HttpRequestParser(self)
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
-            self.parser.feed_data(b"\r\n".join(lines) + b"\r\n\r\n")
-            data = data[body_start:]
+        method = self.parser.get_method()
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
+        for name, value in self.headers:
+            if name != b"upgrade":
+                lines.append(b"%s: %s" % (name, value))
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self.parser.feed_data(b"\r\n".join(lines) + b"\r\n\r\n")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # httptools leaves white space at the end of a value (RFC 9112, 5.1).
-        super().on_header(name, value.rstrip(b" \t"))
+        name = name.lower()
+        value = value.rstrip(b" \t")  # httptools leaves white space there (RFC 9112, 5.1).
+        if name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._progress = True
@@ -104,7 +108,7 @@ class ProblemProtocol(HttpToolsProtocol):
         if method == b"CONNECT":
             raise ClientException("CONNECT is not served, because this is not a proxy.")
         if self.parser.should_upgrade():
-            return  # `_feed` sends this head again
+            return  # `_ignore_offer` reads this head again
         version = self.parser.get_http_version()
         check_head(method, self.url, version, self.headers)
         self.url = origin_form(method, self.url)
@@ -115,9 +119,11 @@ class ProblemProtocol(HttpToolsProtocol):
         # Trailers come to this list, and are ignored (RFC 9110, 6.5.1).
         self.headers = []
         # An answer that begins before the body has ended closes the connection.
-        self._connection.awaits_body = True
-        self._keep_alive = self.cycle.keep_alive
-        self.cycle.keep_alive = False
+        self._awaits_body = True
+        cycle = self.cycle
+        cycle.transport = self._lingering
+        self._keep_alive = cycle.keep_alive
+        cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self._progress = True
@@ -127,9 +133,11 @@ class ProblemProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         self._progress = True
-        self._connection.awaits_body = False
-        if not self.cycle.response_started:
-            self.cycle.keep_alive = self._keep_alive
+        self._awaits_body = False
+        cycle = self.cycle
+        cycle.transport = self.transport
+        if not cycle.response_started:
+            cycle.keep_alive = self._keep_alive
         super().on_message_complete()
 
     def shutdown(self) -> None:
@@ -139,7 +147,7 @@ class ProblemProtocol(HttpToolsProtocol):
     def _refuse(self, refusal: HTTPException) -> None:
         """Answer with the refusal as soon as all earlier requests are answered, and close."""
         self._refused = True
-        if self._connection.awaits_body:
+        if self._awaits_body:
             if not self.pipeline:
                 # The application has this request, and answers it when it misses the body.
                 body_arrived = self.cycle.message_event
@@ -154,7 +162,7 @@ class ProblemProtocol(HttpToolsProtocol):
             self._send_refusal(refusal)
 
     def _send_refusal(self, refusal: HTTPException) -> None:
-        if self.transport.is_closing():
+        if self._lingering.is_closing():
             return
         document = problem(refusal.status_code, refusal.detail, "/")
         body = msgspec.json.encode(document)
@@ -168,53 +176,36 @@ class ProblemProtocol(HttpToolsProtocol):
         for name, value in headers:
             head += b"%s: %s\r\n" % (name, value)
         self.transport.write(head + b"\r\n" + body)
-        self._connection.linger()
+        self._lingering.close()
 
 
 class LingeringTransport(asyncio.Transport):
-    """Closes in two steps while the client is still sending (RFC 9112, 9.6).
+    """Closes a connection in two steps, because the client is still sending (RFC 9112, 9.6).
 
     To close a connection with unread bytes resets it, and a reset can destroy an answer before
-    the client has read it. So the answer is ended first; what still comes is discarded by the
-    protocol until the client closes, or until LINGER_SECONDS have passed.
+    the client has read it. So this ends the answer first. The protocol discards whatever comes
+    until the client closes, or until LINGER_SECONDS have passed.
     """
-
-    awaits_body = False
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._transport = transport
         self._loop = loop
-        self._lingers = False
-
-    def close(self) -> None:
-        if self.awaits_body:
-            self.linger()
-        else:
-            self._transport.close()
-
-    def linger(self) -> None:
-        if self.is_closing():
-            return
-        self._lingers = True
-        self._transport.write_eof()
-        self._transport.resume_reading()
-        self._loop.call_later(LINGER_SECONDS, self._transport.close)
-
-    def is_closing(self) -> bool:
-        return self._lingers or self._transport.is_closing()
+        self.started = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self._transport.write(data)
 
-    def pause_reading(self) -> None:
-        self._transport.pause_reading()
+    def is_closing(self) -> bool:
+        return self.started or self._transport.is_closing()
 
-    def resume_reading(self) -> None:
+    def close(self) -> None:
+        if self.is_closing():
+            return
+        self.started = True
+        self._transport.write_eof()
         self._transport.resume_reading()
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:  # Any: as in asyncio
-        return self._transport.get_extra_info(name, default)
+        self._loop.call_later(LINGER_SECONDS, self._transport.close)
 
 
 class BrokenBody(asyncio.Event):

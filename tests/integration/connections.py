@@ -2,9 +2,10 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -95,10 +96,10 @@ class Server:
     async def connection(self) -> AsyncIterator[Connection]:
         loop = asyncio.get_running_loop()
         client_end, server_end = socket.socketpair()
-        client_end.setblocking(False)
-        server_end.setblocking(False)
-        new: Callable[[], ProblemProtocol] = lambda: ProblemProtocol(self._config, self._state, {})  # noqa: E731
-        transport, protocol = await loop.connect_accepted_socket(new, sock=server_end)
+        client_end.settimeout(0)
+        server_end.settimeout(0)
+        new_protocol = partial(ProblemProtocol, self._config, self._state, {})
+        transport, protocol = await loop.connect_accepted_socket(new_protocol, sock=server_end)
         reader, writer = await asyncio.open_connection(sock=client_end, limit=2**20)
         try:
             yield Connection(protocol, reader)

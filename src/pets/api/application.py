@@ -18,9 +18,10 @@ class Application(Litestar):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        raw_path = scope["raw_path"].partition(b"?")[0]
-        if b"%" in raw_path and b"%2f" in raw_path.lower():
-            scope["path"] = raw_path.decode("latin-1")  # No route matches `%2F`.
+        if b"%" in scope["raw_path"]:
+            path = scope["raw_path"].partition(b"?")[0]
+            if b"%2f" in path.lower():
+                scope["path"] = path.decode("latin-1")  # No route matches `%2F`.
         match scope["method"]:
             case "HEAD":
                 await self._answer_head(scope, receive, send)
@@ -31,7 +32,9 @@ class Application(Litestar):
 
     async def _answer_head(self, scope: Any, receive: Any, send: Any) -> None:
         async def send_head(message: Any) -> None:
-            await send(message | {"body": b""} if message["type"] == "http.response.body" else message)
+            if message["type"] == "http.response.body":
+                message = message | {"body": b""}
+            await send(message)
 
         as_get: Any = scope | {"method": "GET"}
         await super().__call__(as_get, receive, send_head)

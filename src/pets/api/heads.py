@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 from litestar.exceptions import ClientException, HTTPException
@@ -11,7 +12,7 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 
 # host [":" port] of RFC 3986: an address in brackets, or a name that may be empty.
 _ADDRESS: Final = rb"\[(?:[0-9A-Fa-f:.]+|v[0-9A-Fa-f]+\.[\w.~!$&'()*+,;=:-]+)\]"
-_NAME: Final = rb"(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*"
+_NAME: Final = rb"(?:[\w.~!$&'()*+,;=-]++|%[0-9A-Fa-f]{2})*+"
 _HOST: Final = re.compile(rb"(?:" + _ADDRESS + rb"|" + _NAME + rb")(?::[0-9]*)?")
 _ABSOLUTE_FORM: Final = re.compile(rb"https?://([^/?#]+)", re.IGNORECASE)
 
@@ -23,14 +24,20 @@ class HeadTooLarge(HTTPException):
     detail = f"The header or trailer fields are over {MAX_HEAD_BYTES} bytes."
 
 
+class TransferCodingRefused(ClientException):
+    detail = "The only Transfer-Encoding that is served is `chunked`, from HTTP/1.1 on."
+
+
 def check_head(method: bytes, url: bytes, version: str, headers: Headers) -> None:
     """Raise `HTTPException` for a head that httptools accepts although it must be refused."""
     if version not in {"1.0", "1.1"}:
         raise ClientException("Only HTTP/1.1 and HTTP/1.0 are served.")
     size = len(b"%s %s HTTP/1.1\r\n\r\n" % (method, url))
+    size += sum(map(len, chain.from_iterable(headers))) + len(headers) * len(b": \r\n")
+    if size > MAX_HEAD_BYTES:
+        raise HeadTooLarge
     hosts = 0
     for name, value in headers:
-        size += len(name) + len(value) + len(b": \r\n")
         if name == b"host":
             hosts += 1
             # An empty host is valid by its grammar, and one service listens here for any host.
@@ -39,9 +46,7 @@ def check_head(method: bytes, url: bytes, version: str, headers: Headers) -> Non
         elif name == b"transfer-encoding" and (version == "1.0" or value.lower() != b"chunked"):
             # RFC 9112, 6.1 has 501 for other codings. But no request, however hostile, may look
             # like a failure of the service.
-            raise ClientException("The only Transfer-Encoding that is served is `chunked`, from HTTP/1.1 on.")
-    if size > MAX_HEAD_BYTES:
-        raise HeadTooLarge
+            raise TransferCodingRefused
     if hosts > 1 or (hosts == 0 and version == "1.1"):
         raise ClientException("The header Host must be sent exactly once.")
 
