@@ -17,7 +17,7 @@ from pets.api.heads import MAX_HEAD_BYTES, HeadTooLarge, check_head, origin_form
 from pets.api.problems import MEDIA_TYPE, problem
 
 LINGER_SECONDS: Final = 5
-"""For how long, in all, bytes are discarded that come after the answer; less than the grace."""
+"""For how long, in all, bytes that come after the last answer are discarded."""
 
 _SLICE_BYTES: Final = 16 * 1024
 
@@ -31,13 +31,13 @@ class ProblemProtocol(HttpToolsProtocol):
 
     _lingering: "LingeringTransport"
     _refused = False
-    _awaits_body = False
-    _progress = False
+    _progress = False  # whether this slice completed a head, or brought bytes of a body
     _bytes_without_progress = 0
-    _previous_cycle: RequestResponseCycle
-    _keep_alive = False
+    _awaits_body = False  # whether the request of `cycle` has yet to arrive in full
+    _keep_alive = False  # whether `cycle` may keep the connection once it has
+    _previous_cycle: RequestResponseCycle  # that of the request before
 
-    # type: ignore: as in uvicorn, which is always given a Transport
+    # uvicorn narrows the type of the transport in the same way, so the override must be ignored.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._lingering = LingeringTransport(transport, self.loop)
@@ -116,7 +116,7 @@ class ProblemProtocol(HttpToolsProtocol):
             self.expect_100_continue = False  # RFC 9110, 10.1.1
         self._previous_cycle = self.cycle
         super().on_headers_complete()
-        # Trailers come to this list, and are ignored (RFC 9110, 6.5.1).
+        # The parser adds trailers to this list, which nobody reads (RFC 9110, 6.5.1).
         self.headers = []
         # An answer that begins before the body has ended closes the connection.
         self._awaits_body = True

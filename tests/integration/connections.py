@@ -87,7 +87,13 @@ class Server:
 
     def __init__(self, repository: PetRepository) -> None:
         app = create_app(repository=repository)
-        self._config = uvicorn.Config(app, http=ProblemProtocol, ws="none", log_config=None, access_log=False)
+        self._config = uvicorn.Config(
+            app,
+            http=ProblemProtocol,
+            ws="none",
+            log_config=None,
+            access_log=False,
+        )
         self._config.load()
         self._state = ServerState()
         self._state.default_headers = [(b"date", b"Tue, 24 Nov 2026 13:00:00 GMT")]

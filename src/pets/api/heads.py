@@ -10,11 +10,12 @@ from litestar.exceptions import ClientException, HTTPException
 MAX_HEAD_BYTES: Final = 64 * 1024
 """How long a head may be: its request line, and each field as `name: value` with a line break."""
 
-# host [":" port] of RFC 3986: an address in brackets, or a name that may be empty.
+# host [":" port] of RFC 3986: an address in brackets, or a name that may be empty. The name is
+# possessive (`++`, `*+`), so that a long bad one is not tried again and again.
 _ADDRESS: Final = rb"\[(?:[0-9A-Fa-f:.]+|v[0-9A-Fa-f]+\.[\w.~!$&'()*+,;=:-]+)\]"
 _NAME: Final = rb"(?:[\w.~!$&'()*+,;=-]++|%[0-9A-Fa-f]{2})*+"
 _HOST: Final = re.compile(rb"(?:" + _ADDRESS + rb"|" + _NAME + rb")(?::[0-9]*)?")
-_ABSOLUTE_FORM: Final = re.compile(rb"https?://([^/?#]+)", re.IGNORECASE)
+_ABSOLUTE_FORM: Final = re.compile(rb"https?://([^/?#:][^/?#]*)", re.IGNORECASE)
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -32,8 +33,9 @@ def check_head(method: bytes, url: bytes, version: str, headers: Headers) -> Non
     """Raise `HTTPException` for a head that httptools accepts although it must be refused."""
     if version not in {"1.0", "1.1"}:
         raise ClientException("Only HTTP/1.1 and HTTP/1.0 are served.")
-    size = len(b"%s %s HTTP/1.1\r\n\r\n" % (method, url))
-    size += sum(map(len, chain.from_iterable(headers))) + len(headers) * len(b": \r\n")
+    request_line = len(method) + len(url) + len(b"  HTTP/1.1\r\n")
+    fields = sum(map(len, chain.from_iterable(headers))) + len(headers) * len(b": \r\n")
+    size = request_line + fields + len(b"\r\n")
     if size > MAX_HEAD_BYTES:
         raise HeadTooLarge
     hosts = 0
