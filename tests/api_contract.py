@@ -302,6 +302,11 @@ class Conditions:
             assert f"`{header.title()}`" in response.json()["detail"]
         assert client.get(path).json() == pet
 
+    def test_a_malformed_header_is_refused_beside_one_that_is_not_met(self, client: Client) -> None:
+        pet = create(client)["id"]
+        headers = {"if-match": '"x"', "if-none-match": "nonsense"}
+        assert client.get(f"/pets/{pet}", headers=headers).status_code == 400
+
     def test_a_long_list_of_tags_is_read_quickly(self, client: Client) -> None:
         pet = create(client)["id"]
         start = time.perf_counter()

@@ -216,7 +216,7 @@ class TestARefusal:
         assert statuses(answers) == [201, status]
         assert answers[0].document["name"] == "Upgrade: me"
 
-    async def test_waits_for_the_answers_to_all_earlier_requests(self, server: Server, broken: Broken) -> None:
+    async def test_waits_for_all_earlier_answers(self, server: Server, broken: Broken) -> None:
         bad, status = broken
         good = request(b"POST /pets/", JSON, body=BOY)
         answers = await server.exchange(good + LIVE + good + bad, LIVE)

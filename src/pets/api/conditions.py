@@ -12,10 +12,14 @@ from litestar.exceptions import ClientException, HTTPException
 
 from pets.api.strict_json import AnyConnection, headers
 
+_TAG: Final = r'(W/)?("[!#-~\x80-\xff]*")'
+
+# RFC 9110, 8.8.3; elements of a list may be empty (5.6.1.2).
+TAGS_PATTERN: Final = rf"\*|[ \t,]*({_TAG}([ \t]*,[ \t,]*{_TAG})*[ \t,]*)?"
+
+_ONE_TAG: Final = re.compile(_TAG.encode())
+_TAGS: Final = re.compile(TAGS_PATTERN.encode())
 _HEADERS: Final = {b"if-match", b"if-none-match"}
-_TAG: Final = rb'(W/)?("[!#-~\x80-\xff]*")'
-_TAGS: Final = re.compile(_TAG)
-_LIST: Final = re.compile(rb"[ \t,]*(?:" + _TAG + rb"[ \t]*(?:,[ \t,]*|$))*")  # 8.8.3, 5.6.1.2
 
 
 def entity_tag(representation: bytes) -> str:
@@ -33,11 +37,14 @@ def is_met(request: AnyConnection, tag: str | None) -> bool:
     Raises `PreconditionFailed` if `If-Match` forbids it, and `ClientException` for a header that
     is malformed.
     """
-    known = headers(request, b"if-none-match")
     wanted = headers(request, b"if-match")
-    if wanted and not _names("If-Match", wanted, tag, weakly=False):
+    unwanted = headers(request, b"if-none-match")
+    # Both are read before either decides, so that a malformed one is always refused.
+    is_wanted = not wanted or _names("If-Match", wanted, tag, weakly=False)
+    is_unwanted = bool(unwanted) and _names("If-None-Match", unwanted, tag, weakly=True)
+    if not is_wanted:
         raise PreconditionFailed
-    return not (known and _names("If-None-Match", known, tag, weakly=True))
+    return not is_unwanted
 
 
 def require(request: AnyConnection, tag: str | None) -> None:
@@ -56,9 +63,9 @@ def _names(header: str, values: list[bytes], tag: str | None, *, weakly: bool) -
     text = b",".join(values).strip(b" \t")
     if text == b"*":
         return True
-    if not _LIST.fullmatch(text):
+    if not _TAGS.fullmatch(text):
         raise ClientException(f"The header `{header}` must be `*` or a list of entity tags.")
     if tag is None:
         return False
     wanted = tag.encode()
-    return any(name == wanted and (weakly or not weak) for weak, name in _TAGS.findall(text))
+    return any(name == wanted and (weakly or not weak) for weak, name in _ONE_TAG.findall(text))
