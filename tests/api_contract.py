@@ -92,6 +92,34 @@ class CreatingAPet:
         body = b'{"name": "boy", "age": 7, "type": "dog"}'
         assert client.post("/pets/", content=body, headers={"content-type": media_type}).status_code == 201
 
+    @pytest.mark.parametrize(
+        "first", ['"name": 7', '"age": "x"', '"age": 101', '"type": "bird"', '"type": null', '"name": {"a": [1]}']
+    )
+    def test_lets_the_last_of_members_with_one_name_count(self, client: Client, first: str) -> None:
+        body = f'{{{first}, "name": "boy", "age": 7, "type": "dog"}}'
+        response = client.post("/pets/", content=body, headers={"content-type": "application/json"})
+        assert response.status_code == 201
+        assert [response.json()[name] for name in ("name", "age", "type")] == ["boy", 7, "dog"]
+
+    @pytest.mark.parametrize("last", ['"name": 7', '"age": "x"', '"type": "bird"'])
+    def test_refuses_the_last_of_members_with_one_name(self, client: Client, last: str) -> None:
+        body = f'{{"name": "boy", "age": 7, "type": "dog", {last}}}'
+        response = client.post("/pets/", content=body, headers={"content-type": "application/json"})
+        assert response.status_code == 400
+        assert [error["pointer"] for error in response.json()["errors"]] == [f"#/{last.split(chr(34))[1]}"]
+
+    @pytest.mark.parametrize("coding", ["gzip", "identity, gzip", "br", "GZIP", "nonsense"])
+    def test_refuses_a_body_in_another_coding_and_says_so(self, client: Client, coding: str) -> None:
+        body = {"name": "boy", "age": 7, "type": "dog"}
+        response = client.post("/pets/", json=body, headers={"content-encoding": coding})
+        assert (response.status_code, response.headers["accept-encoding"]) == (415, "identity")
+        assert response.headers["content-type"] == "application/problem+json"
+
+    @pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+    def test_takes_a_body_in_no_coding(self, client: Client, coding: str) -> None:
+        body = {"name": "boy", "age": 7, "type": "dog"}
+        assert client.post("/pets/", json=body, headers={"content-encoding": coding}).status_code == 201
+
 
 class ListingPets:
     def test_of_an_empty_store_gives_none(self, client: Client) -> None:
@@ -230,7 +258,7 @@ class Conditions:
                 response = client.request(method, f"/pets/{pet}", headers={"if-none-match": known})
                 assert (response.status_code, response.content, response.headers["etag"]) == (304, b"", tag)
 
-    @pytest.mark.parametrize("known", ['"x"', 'W/"x"', "", "nonsense"])
+    @pytest.mark.parametrize("known", ['"x"', 'W/"x"', "", ",", '"x",, "y" ,'])
     def test_who_has_another_gets_the_pet(self, client: Client, known: str) -> None:
         pet = create(client)
         response = client.get(f"/pets/{pet['id']}", headers={"if-none-match": known})
@@ -245,7 +273,7 @@ class Conditions:
         assert listed(client)["count"] == 0
 
     @pytest.mark.parametrize(
-        "condition", ["if-match: {old}", "if-match: W/{new}", "if-match: x", "if-none-match: {new}"]
+        "condition", ["if-match: {old}", "if-match: W/{new}", 'if-match: "x"', "if-match: ", "if-none-match: {new}"]
     )
     def test_a_pet_that_is_not_as_wanted_is_neither_changed_nor_deleted(self, client: Client, condition: str) -> None:
         pet = create(client, age=7)
@@ -257,6 +285,42 @@ class Conditions:
             assert (response.status_code, response.json()["title"]) == (412, "Precondition Failed")
             assert response.headers["content-type"] == "application/problem+json"
         assert client.get(path).json() == pet | {"age": 8}
+
+    @pytest.mark.parametrize("header", ["if-match", "if-none-match"])
+    @pytest.mark.parametrize(
+        "tags", ["x", "w/{}", '"a"b{}', '"a" {}', "{}x", '"a', "W/", '*, "x"', "*, *", '"a b"', "'x'", "W/ {}"]
+    )
+    def test_a_list_of_tags_that_is_malformed_is_refused(self, client: Client, header: str, tags: str) -> None:
+        pet = create(client, age=7)
+        path = f"/pets/{pet['id']}"
+        headers = {header: tags.format(tag_of(client, pet["id"]))}
+        requests = [("GET", path), ("PATCH", path), ("DELETE", path), ("GET", "/pets/"), ("DELETE", "/pets/?ids=1")]
+        for method, target in requests:
+            body = {"age": 8} if method == "PATCH" else None
+            response = client.request(method, target, json=body, headers=headers)
+            assert response.status_code == 400
+            assert f"`{header.title()}`" in response.json()["detail"]
+        assert client.get(path).json() == pet
+
+    def test_a_malformed_header_is_refused_beside_one_that_is_not_met(self, client: Client) -> None:
+        pet = create(client)["id"]
+        headers = {"if-match": '"x"', "if-none-match": "nonsense"}
+        assert client.get(f"/pets/{pet}", headers=headers).status_code == 400
+
+    def test_a_long_list_of_tags_is_read_quickly(self, client: Client) -> None:
+        pet = create(client)["id"]
+        start = time.perf_counter()
+        for tags in ('"x", ' * 10_000, '"' * 50_000, ", " * 25_000 + "x", 'W/"x"\t' * 8_000):
+            client.get(f"/pets/{pet}", headers={"if-none-match": tags})
+        assert time.perf_counter() - start < 1
+
+    @pytest.mark.parametrize("header", ["if-modified-since", "if-unmodified-since"])
+    def test_dates_are_ignored_because_no_pet_has_one(self, client: Client, header: str) -> None:
+        """RFC 9110, 13.1.3 and 13.1.4, demand that."""
+        pet = create(client, age=7)["id"]
+        for method, target in (("GET", "/pets/"), ("GET", f"/pets/{pet}"), ("DELETE", f"/pets/?ids={pet}")):
+            headers = {header: "Tue, 24 Nov 2020 13:00:00 GMT"}
+            assert client.request(method, target, headers=headers).status_code == 200
 
     def test_several_headers_are_one(self, client: Client) -> None:
         pet = create(client)["id"]
@@ -279,6 +343,51 @@ class Conditions:
         (done,) = [response for response in responses if response.status_code == 200]
         assert [response.status_code for response in responses].count(412) == 49
         assert client.get(f"/pets/{pet}").content == done.content
+
+
+class ConditionsOnAllPets:
+    """RFC 9110, 13.1: the collection always exists, and has no tag by which to name its state."""
+
+    @staticmethod
+    def change(client: Client, pet: int, headers: dict[str, str]) -> list[int]:
+        """Try each act that changes the pets, and return the statuses."""
+        body = {"name": "boy", "age": 7, "type": "dog"}
+        responses = [
+            client.post("/pets/", json=body, headers=headers),
+            client.delete(f"/pets/?ids={pet}", headers=headers),
+            client.request("DELETE", "/pets/", json={"ids": [pet]}, headers=headers),
+        ]
+        return [response.status_code for response in responses]
+
+    @pytest.mark.parametrize("condition", ["if-match: {}", 'if-match: "x"', "if-match: W/{}", "if-none-match: *"])
+    def test_that_are_not_met_let_nothing_be_changed(self, client: Client, condition: str) -> None:
+        pet = create(client)
+        name, _, value = condition.format(tag_of(client, pet["id"])).partition(": ")
+        assert self.change(client, pet["id"], {name: value}) == [412, 412, 412]
+        assert listed(client) == {"count": 1, "items": [pet]}
+
+    @pytest.mark.parametrize("condition", ["if-match: *", "if-none-match: {}", 'if-none-match: W/"x"'])
+    def test_that_are_met_change_nothing_about_an_act(self, client: Client, condition: str) -> None:
+        pet = create(client)["id"]
+        name, _, value = condition.format(tag_of(client, pet)).partition(": ")
+        assert self.change(client, pet, {name: value}) == [201, 200, 200]
+
+    @pytest.mark.parametrize(
+        ("condition", "status"),
+        [("if-match: *", 200), ('if-match: "x"', 412), ("if-none-match: *", 304), ('if-none-match: "x"', 200)],
+    )
+    def test_decide_whether_they_are_listed(self, client: Client, condition: str, status: int) -> None:
+        name, _, value = condition.partition(": ")
+        for method in ("GET", "HEAD"):
+            assert client.request(method, "/pets/", headers={name: value}).status_code == status
+
+    def test_come_after_the_faults_of_a_request(self, client: Client) -> None:
+        """RFC 9110, 13.2.1."""
+        stale = {"if-match": '"x"'}
+        assert client.get("/pets/?limit=x", headers=stale).status_code == 400
+        assert client.post("/pets/", json={}, headers=stale).status_code == 400
+        assert client.put("/pets/", headers=stale).status_code == 405
+        assert client.options("/pets/", headers=stale).status_code == 204
 
 
 def walk(client: Client, query: str) -> list[dict[str, Any]]:
@@ -476,6 +585,14 @@ class EveryPath:
             assert response.status_code == status
             assert not response.history
 
+    @pytest.mark.parametrize("path", ["/pets%2f{}", "/pets%2F{}", "/pets/%2f{}", "/pets/{}%2f"])
+    def test_keeps_an_encoded_slash_apart_from_a_slash(self, client: Client, path: str) -> None:
+        path = path.format(create(client)["id"])
+        for method in ("GET", "HEAD", "DELETE"):
+            assert client.request(method, path).status_code == 404
+        assert client.get(path).json()["instance"] == path
+        assert listed(client)["count"] == 1
+
     def test_names_its_methods_when_another_is_tried(self, client: Client) -> None:
         assert set(client.put("/pets/").headers["allow"].split(", ")) == {"DELETE", "GET", "HEAD", "OPTIONS", "POST"}
 
@@ -593,6 +710,7 @@ class APIContract(
     DeletingPets,
     OnePet,
     Conditions,
+    ConditionsOnAllPets,
     Pages,
     Finding,
     DeletingByQuery,

@@ -1,57 +1,219 @@
-"""HTTP as uvicorn and httptools speak it, with what they lack for requests that are hostile or merely unusual."""
+"""HTTP as uvicorn and httptools speak it, made strict and safe against hostile requests."""
 
-import re
-from typing import Final
+import asyncio
+from functools import partial
+from typing import Final, Never
 
+import httptools
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from litestar.exceptions import ClientException, HTTPException
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
+from pets.api.heads import MAX_HEAD_BYTES, HeadTooLarge, check_head, origin_form
 from pets.api.problems import MEDIA_TYPE, problem
 
-MAX_HEAD_BYTES: Final = 64 * 1024
+LINGER_SECONDS: Final = 5
+"""For how long, in all, bytes that come after the last answer are discarded."""
 
-_UPGRADE: Final = re.compile(rb"^upgrade(?=[ \t]*:)", re.IGNORECASE | re.MULTILINE)
+_SLICE_BYTES: Final = 16 * 1024
 
 
 class ProblemProtocol(HttpToolsProtocol):
-    """Answers what is not even HTTP with a problem document, as everything else is answered.
+    """Parses more strictly than httptools, and refuses a bad request with a problem document.
 
-    Bounds the head of a request, which httptools does not. Ignores offers to upgrade (RFC 9110, 7.8), upon which
-    httptools would drop the body; Java's clients offer HTTP/2 with every request.
+    A refused request gets one answer, after the answers to all earlier requests of its connection.
+    No byte that follows it is parsed.
     """
 
-    _in_head = True
-    _parts = 0  # heads and messages that are complete
-    _head_bytes = 0
+    _lingering: "LingeringTransport"
+    _refused = False
+    _progress = False  # whether this slice completed a head, or brought bytes of a body
+    _bytes_without_progress = 0
+    _awaits_body = False  # whether the request of `cycle` has yet to arrive in full
+    _keep_alive = False  # whether `cycle` may keep the connection once it has
+    _previous_cycle: RequestResponseCycle  # that of the request before
+
+    # uvicorn narrows the type of the transport in the same way, so the override must be ignored.
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._lingering = LingeringTransport(transport, self.loop)
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head and b"pgrade" in data:
-            head, end, body = data.partition(b"\r\n\r\n")
-            data = _UPGRADE.sub(b"ignored", head) + end + body
-        parts = self._parts
-        super().data_received(data)
-        self._head_bytes = self._head_bytes + len(data) if self._in_head and self._parts == parts else 0
-        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self._refuse(431, "Request Header Fields Too Large", f"The head is over {MAX_HEAD_BYTES} bytes.")
+        if self._refused or self._lingering.started:
+            return
+        self._unset_keepalive_if_required()
+        # In slices, so that MAX_HEAD_BYTES holds however many bytes one read brings.
+        for start in range(0, len(data), _SLICE_BYTES):
+            try:
+                self._parse(data[start : start + _SLICE_BYTES])
+            except HTTPException as refusal:
+                self.logger.warning("Refused a request: %s", refusal.detail)
+                self._refuse(refusal)
+                return
+
+    def _parse(self, data: bytes) -> None:
+        self._progress = False
+        rest = data
+        try:
+            while rest:
+                try:
+                    self.parser.feed_data(rest)
+                    break
+                except httptools.HttpParserUpgrade as offer:
+                    (body_start,) = offer.args
+                rest = rest[body_start:]
+                self._ignore_offer()
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, HTTPException):  # raised by on_headers_complete
+                raise error.__context__ from None
+            raise ClientException(f"This is not a valid HTTP request: {error}.") from None
+        if self._progress:
+            self._bytes_without_progress = 0
+            return
+        # No head has ended, and no byte of a body has come. This bounds heads without an end, and
+        # the sizes, extensions and trailers of chunks.
+        self._bytes_without_progress += len(data)
+        if self._bytes_without_progress > MAX_HEAD_BYTES:
+            raise HeadTooLarge
+
+    def _ignore_offer(self) -> None:
+        """Let a new parser read a head that offers to upgrade (RFC 9110, 7.8), without the offer.
+
+        At such a head a parser drops the body, and stops where the body begins.
+        """
+        method = self.parser.get_method()
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
+        for name, value in self.headers:
+            if name != b"upgrade":
+                lines.append(b"%s: %s" % (name, value))
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self.parser.feed_data(b"\r\n".join(lines) + b"\r\n\r\n")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        value = value.rstrip(b" \t")  # httptools leaves white space there (RFC 9112, 5.1).
+        if name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
-        self._parts += 1
+        self._progress = True
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            raise ClientException("CONNECT is not served, because this is not a proxy.")
+        if self.parser.should_upgrade():
+            return  # `_ignore_offer` reads this head again
+        version = self.parser.get_http_version()
+        check_head(method, self.url, version, self.headers)
+        self.url = origin_form(method, self.url)
+        if version == "1.0":
+            self.expect_100_continue = False  # RFC 9110, 10.1.1
+        self._previous_cycle = self.cycle
         super().on_headers_complete()
+        # The parser adds trailers to this list, which nobody reads (RFC 9110, 6.5.1).
+        self.headers = []
+        # An answer that begins before the body has ended closes the connection.
+        self._awaits_body = True
+        cycle = self.cycle
+        cycle.transport = self._lingering
+        self._keep_alive = cycle.keep_alive
+        cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self._progress = True
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._in_head = True
-        self._parts += 1
+        if self.parser.should_upgrade():
+            return
+        self._progress = True
+        self._awaits_body = False
+        cycle = self.cycle
+        cycle.transport = self.transport
+        if not cycle.response_started:
+            cycle.keep_alive = self._keep_alive
         super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        if self.cycle and not self.cycle.more_body and not self.cycle.response_complete:
-            self.cycle.keep_alive = False  # what precedes the nonsense is a request that is still to be answered
-        else:
-            self._refuse(400, "Bad Request", msg)
+    def shutdown(self) -> None:
+        self._keep_alive = False
+        super().shutdown()
 
-    def _refuse(self, status: int, phrase: str, detail: str) -> None:
-        body = msgspec.json.encode(problem(status, detail, "/"))
-        head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
-        self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)
-        self.transport.close()
+    def _refuse(self, refusal: HTTPException) -> None:
+        """Answer with the refusal as soon as all earlier requests are answered, and close."""
+        self._refused = True
+        if self._awaits_body:
+            if not self.pipeline:
+                # The application has this request, and answers it when it misses the body.
+                body_arrived = self.cycle.message_event
+                self.cycle.message_event = BrokenBody(refusal)
+                body_arrived.set()
+                return
+            self.pipeline.popleft()
+            self.cycle = self._previous_cycle
+        if self.cycle and not self.cycle.response_complete:
+            self.cycle.on_response = partial(self._send_refusal, refusal)
+        else:
+            self._send_refusal(refusal)
+
+    def _send_refusal(self, refusal: HTTPException) -> None:
+        if self._lingering.is_closing():
+            return
+        document = problem(refusal.status_code, refusal.detail, "/")
+        body = msgspec.json.encode(document)
+        headers = [
+            *self.server_state.default_headers,  # Date
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        head = STATUS_LINE[document.status]
+        for name, value in headers:
+            head += b"%s: %s\r\n" % (name, value)
+        self.transport.write(head + b"\r\n" + body)
+        self._lingering.close()
+
+
+class LingeringTransport(asyncio.Transport):
+    """Closes a connection in two steps, because the client is still sending (RFC 9112, 9.6).
+
+    To close a connection with unread bytes resets it, and a reset can destroy an answer before
+    the client has read it. So this ends the answer first. The protocol discards whatever comes
+    until the client closes, or until LINGER_SECONDS have passed.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self.started = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self.started or self._transport.is_closing()
+
+    def close(self) -> None:
+        if self.is_closing():
+            return
+        self.started = True
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        self._loop.call_later(LINGER_SECONDS, self._transport.close)
+
+
+class BrokenBody(asyncio.Event):
+    """The arrival of a body that can never be read: waiting for it raises the refusal."""
+
+    def __init__(self, refusal: HTTPException) -> None:
+        super().__init__()
+        self._refusal = refusal
+
+    async def wait(self) -> Never:
+        raise self._refusal

@@ -18,7 +18,7 @@ from litestar.types import Receive, Scope, Send
 from uvicorn.config import LOGGING_CONFIG
 from uvicorn.supervisors import Multiprocess
 
-from pets.api.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, problem
+from pets.api.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, instance_of, problem
 from pets.bootstrap import Settings, SettingsError, create_app
 from pets.protocol import ProblemProtocol
 
@@ -93,7 +93,8 @@ async def _answer(app: Litestar, scope: Scope, receive: Receive, send: Send) -> 
     try:
         await app(scope, receive, send)
     except asyncio.CancelledError:  # uvicorn does that at the end of the grace, and would answer in plain text
-        document = problem(503, "The service stopped before it could answer.", scope["path"])
+        detail = "The service stopped before it could answer."
+        document = problem(503, detail, instance_of(scope["raw_path"]))
         headers = [
             (b"content-type", MEDIA_TYPE.encode()),
             (b"retry-after", b"%d" % RETRY_AFTER_SECONDS),

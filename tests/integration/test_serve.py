@@ -4,7 +4,6 @@ import json
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -164,17 +163,6 @@ def test_answers_what_is_not_http_with_a_problem_document(postgresql_service: Se
     assert pets(postgresql_service)["count"] == 0
 
 
-def test_refuses_a_head_without_end(postgresql_service: Served) -> None:
-    with socket.create_connection(("127.0.0.1", postgresql_service.port), timeout=10) as connection:
-        connection.sendall(b"GET /pets/ HTTP/1.1\r\nhost: pets\r\nx-long: ")
-        sent = 0
-        with suppress(ConnectionError):
-            while sent < 10_000_000:
-                sent += connection.send(b"x" * 65536)
-        assert sent < 10_000_000
-    assert pets(postgresql_service)["count"] == 0
-
-
 def test_takes_large_bodies_one_after_another_in_one_connection(postgresql_service: Served) -> None:
     body = json.dumps({"ids": list(range(10**9, 10**9 + 10_000))})
     with httpx.Client(base_url=postgresql_service.url, headers={"content-type": "application/json"}) as client:
@@ -183,27 +171,12 @@ def test_takes_large_bodies_one_after_another_in_one_connection(postgresql_servi
             assert response.status_code == 200, response.text
 
 
-@pytest.mark.parametrize("in_one", [True, False])
-def test_ignores_an_offer_to_upgrade(postgresql_service: Served, in_one: bool) -> None:  # noqa: FBT001
-    body = json.dumps(BOY | {"name": "Upgrade: me"}).encode()
-    head = (
-        b"POST /pets/ HTTP/1.1\r\nhost: pets\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\n"
-        b"HTTP2-Settings: AAEAAEAAAAIAAAAB\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
-    )
-    with socket.create_connection(("127.0.0.1", postgresql_service.port), timeout=10) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for part in [head + body] if in_one else [head, body]:
-            connection.sendall(part)
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    assert answer.startswith(b"HTTP/1.1 201 Created")
-    assert b'"name":"Upgrade: me"' in answer
-
-
 def test_answers_a_request_although_nonsense_follows_it(postgresql_service: Served) -> None:
     body = json.dumps(BOY).encode()
     head = b"POST /pets/ HTTP/1.1\r\nhost: pets\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     answer = send(postgresql_service, head % len(body) + body + b"GARBAGE\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 201 Created")
+    assert b"HTTP/1.1 400 Bad Request" in answer
     assert pets(postgresql_service)["count"] == 1
 
 

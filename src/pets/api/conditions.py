@@ -1,14 +1,25 @@
-"""Requests that are to be served on a condition alone (RFC 9110, section 13)."""
+"""Requests that are to be served on a condition alone (RFC 9110, section 13).
+
+`If-Modified-Since` and `If-Unmodified-Since` are ignored because no modification date is known
+(13.1.3, 13.1.4), and `If-Range` because `Range` is not supported (13.1.5).
+"""
 
 import re
 from hashlib import blake2b
 from typing import Final
 
-from litestar.exceptions import HTTPException
+from litestar.exceptions import ClientException, HTTPException
 
 from pets.api.strict_json import AnyConnection, headers
 
-_TAG: Final = re.compile(rb'(W/)?("[^"]*")')
+_TAG: Final = r'(W/)?("[!#-~\x80-\xff]*")'
+
+# RFC 9110, 8.8.3; elements of a list may be empty (5.6.1.2).
+TAGS_PATTERN: Final = rf"\*|[ \t,]*({_TAG}([ \t]*,[ \t,]*{_TAG})*[ \t,]*)?"
+
+_ONE_TAG: Final = re.compile(_TAG.encode())
+_TAGS: Final = re.compile(TAGS_PATTERN.encode())
+_HEADERS: Final = {b"if-match", b"if-none-match"}
 
 
 def entity_tag(representation: bytes) -> str:
@@ -17,23 +28,44 @@ def entity_tag(representation: bytes) -> str:
 
 
 def is_conditional(request: AnyConnection) -> bool:
-    return any(name in {b"if-match", b"if-none-match"} for name, _ in request.scope["headers"])
+    return any(name in _HEADERS for name, _ in request.scope["headers"])
 
 
-def is_met(request: AnyConnection, tag: str) -> bool:
-    """Return whether what has this tag is as `If-None-Match` wants it. Raises 412 if not as `If-Match` does."""
-    if (wanted := headers(request, b"if-match")) and not _names(wanted, tag, weakly=False):
+def is_met(request: AnyConnection, tag: str | None) -> bool:
+    """Return whether `If-None-Match` allows an act on a resource with this tag, or without one.
+
+    Raises `PreconditionFailed` if `If-Match` forbids it, and `ClientException` for a header that
+    is malformed.
+    """
+    wanted = headers(request, b"if-match")
+    unwanted = headers(request, b"if-none-match")
+    # Both are read before either decides, so that a malformed one is always refused.
+    is_wanted = not wanted or _names("If-Match", wanted, tag, weakly=False)
+    is_unwanted = bool(unwanted) and _names("If-None-Match", unwanted, tag, weakly=True)
+    if not is_wanted:
         raise PreconditionFailed
-    return not _names(headers(request, b"if-none-match"), tag, weakly=True)
+    return not is_unwanted
+
+
+def require(request: AnyConnection, tag: str | None) -> None:
+    """Raise `PreconditionFailed` unless the resource is as the request's conditions say."""
+    if not is_met(request, tag):
+        raise PreconditionFailed
 
 
 class PreconditionFailed(HTTPException):
     status_code = 412
-    detail = "The pet is not, or no longer, as the request's condition says; get it again."
+    detail = "What is at this path is not, or no longer, as the request's condition says."
 
 
-def _names(values: list[bytes], tag: str, *, weakly: bool) -> bool:
-    given = b",".join(values)
-    return given.strip() == b"*" or any(
-        name == tag.encode() and (weakly or not weak) for weak, name in _TAG.findall(given)
-    )
+def _names(header: str, values: list[bytes], tag: str | None, *, weakly: bool) -> bool:
+    """Return whether a header names the tag; `*` names anything that exists."""
+    text = b",".join(values).strip(b" \t")
+    if text == b"*":
+        return True
+    if not _TAGS.fullmatch(text):
+        raise ClientException(f"The header `{header}` must be `*` or a list of entity tags.")
+    if tag is None:
+        return False
+    wanted = tag.encode()
+    return any(name == wanted and (weakly or not weak) for weak, name in _ONE_TAG.findall(text))

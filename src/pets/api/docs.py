@@ -16,6 +16,7 @@ from litestar.openapi.spec import License
 from litestar.params import FromPath
 from litestar.response import Redirect
 
+from pets.api.conditions import TAGS_PATTERN
 from pets.api.health import Health
 from pets.api.idempotency import KEY_PATTERN
 from pets.api.problems import RETRY_AFTER_SECONDS, Problem
@@ -33,9 +34,10 @@ def _parameter(place: str, name: str, description: str, schema: Mapping[str, Any
 _STRUCTS: Final = [Pet, PetCreate, PetUpdate, PetPage, PetsDelete, PetsDeleted, Health, Problem]
 
 _TAG: Final = '"690dfdd569130eb3d28a127ca1f5e760"'
+_TAGS: Final = {"pattern": f"^({TAGS_PATTERN})$", "examples": [_TAG]}
 _CONDITIONS: Final = [
-    _parameter("header", "If-Match", "Only if the pet has one of these tags, else 412.", {"examples": [_TAG]}),
-    _parameter("header", "If-None-Match", "Only if the pet has none of these tags.", {"examples": [_TAG]}),
+    _parameter("header", "If-Match", "Only if the pet has one of these tags, else 412.", _TAGS),
+    _parameter("header", "If-None-Match", "Only if the pet has none of these tags.", _TAGS),
 ]
 _PARAMETERS: Final = {
     "createPet": [

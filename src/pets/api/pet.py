@@ -10,7 +10,7 @@ from litestar.openapi.spec import OpenAPIType
 from litestar.params import JSONBody, PathParameter
 from litestar.response.base import ASGIResponse
 
-from pets.api.conditions import PreconditionFailed, entity_tag, is_conditional, is_met
+from pets.api.conditions import entity_tag, is_conditional, is_met, require
 from pets.api.pets import Repository
 from pets.api.problems import AnyRequest, PetNotFound, documented
 from pets.api.queries import read_parameters
@@ -114,8 +114,7 @@ async def _do(id_: int, request: AnyRequest, repository: PetRepository, act: Act
         return done
     for _ in range(MAX_ROUNDS):
         pet = await _find(repository, id_)
-        if not is_met(request, entity_tag(_represent(pet))):
-            raise PreconditionFailed
+        require(request, entity_tag(_represent(pet)))
         if done := await act({id_: pet}):
             return done  # else it was changed meanwhile, by another who did succeed
     raise StoreUnavailable("The pet is being changed too often.")

@@ -1,11 +1,14 @@
 """The pets."""
 
+from typing import Final
+
 from litestar import Controller, HttpMethod, Response, delete, get, post, route
 from litestar.di import NamedDependency
 from litestar.exceptions import ClientException
 from litestar.params import JSONBody, SkipValidation
 from litestar.response.base import ASGIResponse
 
+from pets.api.conditions import is_met, require
 from pets.api.idempotency import KeyReused, idempotency_key
 from pets.api.problems import AnyRequest, documented
 from pets.api.queries import links, read_ids, read_parameters, read_query
@@ -14,6 +17,9 @@ from pets.api.strict_json import StrictJSON
 from pets.domain.pet import MAX_ID
 from pets.domain.repository import PetPage as DomainPetPage
 from pets.domain.repository import PetRepository
+
+NO_TAG: Final = None
+"""The tag of the collection: it always exists, and no condition can name its state."""
 
 Repository = NamedDependency[SkipValidation[PetRepository]]
 
@@ -29,10 +35,11 @@ class PetsController(Controller):
         summary="Create a pet",
         dto=StrictJSON[PetCreate],
         return_dto=None,
-        responses=documented(201, Pet, "The pet.", 400, 413, 415, 422, 500, 503),
+        responses=documented(201, Pet, "The pet.", 400, 412, 413, 415, 422, 500, 503),
     )
     async def create_pet(self, data: JSONBody[PetCreate], request: AnyRequest, repository: Repository) -> ASGIResponse:
         read_parameters(request.scope["query_string"])
+        require(request, NO_TAG)
         new = data.to_domain()
         key = idempotency_key(request)
         if key is None:
@@ -48,10 +55,14 @@ class PetsController(Controller):
     @get(
         operation_id="listPets",
         summary="List and find pets",
-        responses=documented(200, PetPage, "The first pets that match, and how many match in all.", 400, 500, 503),
+        responses=documented(
+            200, PetPage, "The first pets that match, and how many match in all.", 304, 400, 412, 500, 503
+        ),
     )
     async def list_pets(self, request: AnyRequest, repository: Repository) -> ASGIResponse:
         query = read_query(request.scope["query_string"])
+        if not is_met(request, NO_TAG):
+            return ASGIResponse(status_code=304)
         page = await repository.page(query)
         if page is not self._page:  # who shares a page with others, as those in a batch do, shares its bytes too
             self._page = page
@@ -68,7 +79,7 @@ class PetsController(Controller):
         dto=StrictJSON[PetsDelete],
         return_dto=None,
         responses=documented(
-            200, PetsDeleted, "How many pets were deleted, and which ids were not found.", 400, 413, 415, 500, 503
+            200, PetsDeleted, "How many pets were deleted, and which ids were not found.", 400, 412, 413, 415, 500, 503
         ),
     )
     async def delete_pets(
@@ -78,6 +89,7 @@ class PetsController(Controller):
         asked = data or named
         if asked is None or (data and named):
             raise ClientException("The ids must be given either in the body or as query parameters `ids`.")
+        require(request, NO_TAG)
         ids = asked.unique()
         removed = await repository.remove([id_ for id_ in ids if 1 <= id_ <= MAX_ID])
         return ASGIResponse(body=encode(PetsDeleted.from_removed(ids, removed)))

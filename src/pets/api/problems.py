@@ -1,6 +1,7 @@
 """Every error as a problem document (RFC 9457), made in this one place."""
 
 import logging
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -50,9 +51,9 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 _DESCRIPTIONS: Final = {
     400: "The request is malformed or invalid.",
-    304: "The pet is as the client knows it: `If-None-Match` names its tag.",
+    304: "The client knows it already: `If-None-Match` names its tag, or is `*`.",
     404: "There is no such pet.",
-    412: "The pet is not as the condition says.",
+    412: "What is at this path is not as the condition says.",
     413: TOO_LARGE,
     415: "The body is not `application/json`, or what else the operation takes.",
     422: "The `Idempotency-Key` was used for another pet.",
@@ -96,9 +97,23 @@ def problem(status: int, detail: str, instance: str, errors: list[Fault] | Unset
 AnyRequest = Request[Any, Any, Any]  # Any: this service has no users, no authentication and no state in requests
 
 
+_STRAY_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})")
+
+
+def instance_of(raw_path: bytes) -> str:
+    """Return the path as it was sent, as a relative reference that stays on this host (RFC 3986).
+
+    A path that begins with two slashes would name another host, so it gets a dot before them,
+    which changes nothing about what it means.
+    """
+    path = quote(raw_path.partition(b"?")[0], safe="/%:@!$&'()*+,;=~")
+    path = _STRAY_PERCENT.sub("%25", path)
+    return f"/.{path}" if path.startswith("//") else path
+
+
 def _path(request: AnyRequest) -> str:
     """Return the path as it was sent; Litestar's own has lost its trailing slash."""
-    return quote(request.scope["raw_path"].partition(b"?")[0], safe="/%:@!$&'()*+,;=~")
+    return instance_of(request.scope["raw_path"])
 
 
 def _invalid_body(request: AnyRequest, error: InvalidBody) -> Response[Problem]:

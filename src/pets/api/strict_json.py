@@ -48,19 +48,34 @@ class StrictJSON(MsgspecDTO[Body], Generic[Body]):
     def decode_bytes(self, value: bytes) -> Any:  # Any: as the method that it overrides
         """Return the struct that the body holds.
 
-        Raises `HTTPException` 415 for another media type, `ClientException` for what is not JSON and `InvalidBody`
-        for JSON that is not such a struct.
+        Raises `HTTPException` 415 for another media type or coding, `ClientException` for a body
+        that is not JSON, and `InvalidBody` for JSON that is not such a struct.
         """
-        given = b"".join(headers(self.asgi_connection, b"content-type")).partition(b";")[0].strip().lower()
-        if given.decode("latin-1") not in self.media_types:
-            expected = " or ".join(f"`{media_type}`" for media_type in self.media_types)
-            raise HTTPException(status_code=415, detail=f"The body must be {expected}, and its header say so.")
+        self._check_media_type()
+        self._check_coding()
         try:
             return decode(value, self.model_type)
         except NotJSON as error:
             raise ClientException(f"The body {error}.") from None
         except Invalid as error:
             raise InvalidBody(f"The body is not a valid {self.model_type.__name__}.", error.faults) from None
+
+    def _check_media_type(self) -> None:
+        values = b"".join(headers(self.asgi_connection, b"content-type"))
+        media_type = values.partition(b";")[0].strip().lower().decode("latin-1")
+        if media_type not in self.media_types:
+            expected = " or ".join(f"`{known}`" for known in self.media_types)
+            detail = f"The body must be {expected}, and its header say so."
+            raise HTTPException(status_code=415, detail=detail)
+
+    def _check_coding(self) -> None:
+        for value in headers(self.asgi_connection, b"content-encoding"):
+            if value.lower() not in {b"", b"identity"}:
+                raise HTTPException(
+                    status_code=415,
+                    detail="The body must be sent without a Content-Encoding.",
+                    headers={"Accept-Encoding": "identity"},  # RFC 9110, 15.5.16
+                )
 
     @classmethod
     def create_openapi_schema(
@@ -96,12 +111,13 @@ def decode(text: bytes, struct: type[Body]) -> Body:
         try:
             return msgspec.json.decode(text, type=struct)
         except msgspec.ValidationError:
+            # Of a member named twice the last one counts, but the decoder checks each of them.
             document = msgspec.json.decode(text)
     except RecursionError:
         raise NotJSON("is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise NotJSON(f"cannot be read as JSON: {error}") from None
-    raise Invalid(document, struct)
+    return convert(document, struct)
 
 
 def convert(document: object, struct: type[Body]) -> Body:

@@ -1,0 +1,66 @@
+"""The head of a request, checked where the parser is too lenient (RFC 9112)."""
+
+import re
+from collections.abc import Sequence
+from itertools import chain
+from typing import Final
+
+from litestar.exceptions import ClientException, HTTPException
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+"""How long a head may be: its request line, and each field as `name: value` with a line break."""
+
+# host [":" port] of RFC 3986: an address in brackets, or a name that may be empty. The name is
+# possessive (`++`, `*+`), so that a long bad one is not tried again and again.
+_ADDRESS: Final = rb"\[(?:[0-9A-Fa-f:.]+|v[0-9A-Fa-f]+\.[\w.~!$&'()*+,;=:-]+)\]"
+_NAME: Final = rb"(?:[\w.~!$&'()*+,;=-]++|%[0-9A-Fa-f]{2})*+"
+_HOST: Final = re.compile(rb"(?:" + _ADDRESS + rb"|" + _NAME + rb")(?::[0-9]*)?")
+_ABSOLUTE_FORM: Final = re.compile(rb"https?://([^/?#:][^/?#]*)", re.IGNORECASE)
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class HeadTooLarge(HTTPException):
+    status_code = 431
+    detail = f"The header or trailer fields are over {MAX_HEAD_BYTES} bytes."
+
+
+class TransferCodingRefused(ClientException):
+    detail = "The only Transfer-Encoding that is served is `chunked`, from HTTP/1.1 on."
+
+
+def check_head(method: bytes, url: bytes, version: str, headers: Headers) -> None:
+    """Raise `HTTPException` for a head that httptools accepts although it must be refused."""
+    if version not in {"1.0", "1.1"}:
+        raise ClientException("Only HTTP/1.1 and HTTP/1.0 are served.")
+    request_line = len(method) + len(url) + len(b"  HTTP/1.1\r\n")
+    fields = sum(map(len, chain.from_iterable(headers))) + len(headers) * len(b": \r\n")
+    size = request_line + fields + len(b"\r\n")
+    if size > MAX_HEAD_BYTES:
+        raise HeadTooLarge
+    hosts = 0
+    for name, value in headers:
+        if name == b"host":
+            hosts += 1
+            # An empty host is valid by its grammar, and one service listens here for any host.
+            if not _HOST.fullmatch(value):
+                raise ClientException("The header Host is not a host with an optional port.")
+        elif name == b"transfer-encoding" and (version == "1.0" or value.lower() != b"chunked"):
+            # RFC 9112, 6.1 has 501 for other codings. But no request, however hostile, may look
+            # like a failure of the service.
+            raise TransferCodingRefused
+    if hosts > 1 or (hosts == 0 and version == "1.1"):
+        raise ClientException("The header Host must be sent exactly once.")
+
+
+def origin_form(method: bytes, target: bytes) -> bytes:
+    """Return the path and query of a request target (RFC 9112, 3.2), or `*`."""
+    if target.startswith(b"/"):
+        return target
+    if target == b"*" and method == b"OPTIONS":
+        return target
+    absolute = _ABSOLUTE_FORM.match(target)
+    if not absolute or not _HOST.fullmatch(absolute[1]):
+        raise ClientException("The request target is neither a path nor a valid http URL.")
+    rest = target[absolute.end() :]
+    return rest if rest.startswith(b"/") else b"/" + rest

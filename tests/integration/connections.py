@@ -1,0 +1,123 @@
+"""A connection to the real application, where the test decides how its bytes are read."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+import uvicorn
+from uvicorn.server import ServerState
+
+from pets.bootstrap import create_app
+from pets.domain.repository import PetRepository
+from pets.protocol import ProblemProtocol
+
+READ_SECONDS: Final = 10
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return msgspec.json.decode(self.body, type=dict[str, Any])
+
+
+def split_answers(received: bytes) -> list[Answer]:
+    answers = []
+    while received:
+        head, _, received = received.partition(b"\r\n\r\n")
+        status_line, *lines = head.decode("latin-1").split("\r\n")
+        headers = {}
+        for line in lines:
+            name, _, value = line.partition(": ")
+            headers[name] = value
+        length = int(headers.get("content-length", "0"))
+        status = int(status_line.split(" ")[1])
+        answers.append(Answer(status, headers, received[:length]))
+        received = received[length:]
+    return answers
+
+
+def statuses(answers: list[Answer]) -> list[int]:
+    return [answer.status for answer in answers]
+
+
+class Connection:
+    """Both ends: what the client sends, and the protocol that reads it."""
+
+    def __init__(self, protocol: ProblemProtocol, reader: asyncio.StreamReader) -> None:
+        self._protocol = protocol
+        self._reader = reader
+
+    def read(self, *parts: bytes) -> None:
+        """Let the server read these bytes, each part in one read."""
+        for part in parts:
+            self._protocol.data_received(part)
+
+    async def answer(self) -> Answer:
+        """Return the next answer, which must have a body."""
+        async with asyncio.timeout(READ_SECONDS):
+            head = await self._reader.readuntil(b"\r\n\r\n")
+            (answer,) = split_answers(head)
+            body = await self._reader.readexactly(int(answer.headers["content-length"]))
+        return Answer(answer.status, answer.headers, body)
+
+    async def interim(self) -> Answer:
+        """Return the next answer, which must have no body, as 100 has none."""
+        async with asyncio.timeout(READ_SECONDS):
+            (answer,) = split_answers(await self._reader.readuntil(b"\r\n\r\n"))
+        return answer
+
+    async def answers(self) -> list[Answer]:
+        """Return all answers until the server ends the connection."""
+        async with asyncio.timeout(READ_SECONDS):
+            return split_answers(await self._reader.read())
+
+
+class Server:
+    """The application behind the protocol, as `pets serve` puts them together."""
+
+    def __init__(self, repository: PetRepository) -> None:
+        app = create_app(repository=repository)
+        self._config = uvicorn.Config(
+            app,
+            http=ProblemProtocol,
+            ws="none",
+            log_config=None,
+            access_log=False,
+        )
+        self._config.load()
+        self._state = ServerState()
+        self._state.default_headers = [(b"date", b"Tue, 24 Nov 2026 13:00:00 GMT")]
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        loop = asyncio.get_running_loop()
+        client_end, server_end = socket.socketpair()
+        client_end.settimeout(0)
+        server_end.settimeout(0)
+        new_protocol = partial(ProblemProtocol, self._config, self._state, {})
+        transport, protocol = await loop.connect_accepted_socket(new_protocol, sock=server_end)
+        reader, writer = await asyncio.open_connection(sock=client_end, limit=2**20)
+        try:
+            yield Connection(protocol, reader)
+        finally:
+            writer.close()
+            transport.close()
+            async with asyncio.timeout(READ_SECONDS):
+                while self._state.tasks:
+                    await asyncio.wait(self._state.tasks)
+
+    async def exchange(self, *parts: bytes) -> list[Answer]:
+        """Let a new connection read these parts, and return all answers until it ends."""
+        async with self.connection() as connection:
+            connection.read(*parts)
+            return await connection.answers()

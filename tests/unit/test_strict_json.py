@@ -1,0 +1,39 @@
+import json
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pets.api.schemas import PetCreate, PetsDelete
+from pets.api.strict_json import Invalid, decode
+from pets.formats import PetLine, ndjson_reader
+
+VALUES: Final[st.SearchStrategy[object]] = st.sampled_from(
+    [7, "x", "boy", "dog", None, 101, -1, 7.0, [], {}, [1], ["1"], True]
+)
+NAMES: Final = st.sampled_from(["name", "age", "type", "ids", "other"])
+
+
+def written(members: list[tuple[str, object]]) -> bytes:
+    parts = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in members]
+    return f"{{{', '.join(parts)}}}".encode()
+
+
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=8))
+def test_a_document_is_read_or_has_a_fault_that_is_named(members: list[tuple[str, object]]) -> None:
+    """Also if a member is named twice: the last one counts."""
+    for struct in (PetCreate, PetsDelete):
+        try:
+            read = decode(written(members), struct)
+        except Invalid as error:
+            assert error.faults  # noqa: PT017  # either outcome is right
+        else:
+            assert read == decode(json.dumps(dict(members)).encode(), struct)
+
+
+@pytest.mark.parametrize("first", [("age", "x"), ("name", ""), ("type", 1)])
+def test_a_line_may_name_a_member_twice_as_a_body_may(first: tuple[str, object]) -> None:
+    line = written([first, ("name", "boy"), ("age", 7), ("type", "dog")])
+    pet = ndjson_reader(PetLine)(line)
+    assert (pet.name, pet.age) == ("boy", 7)
