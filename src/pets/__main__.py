@@ -11,14 +11,16 @@ _SUBSTITUTES: Final = {0: os.O_WRONLY, 1: os.O_RDONLY, 2: os.O_WRONLY}
 
 def main() -> int:
     """Run the command and return its exit status."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end_at_once)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # So a shell starts a command in the background of a script: Ctrl-C must have no effect on
+        # it. SIGINT is held back until SIGTERM raises it, before any other thread begins.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    signal.signal(signal.SIGINT, _end_at_once)
     _replace_closed_files()
-    # Half a second's work. Ctrl-C must end it too, without a traceback.
+    # This takes half a second. Ctrl-C must end it too, without a traceback.
     from pets import cli  # noqa: PLC0415
 
-    if signal.getsignal(signal.SIGINT) is _end_at_once:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return cli.main()
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import os
 import signal
 from collections.abc import Mapping
@@ -81,7 +82,9 @@ def main(arguments: list[str] | None = None) -> int:
     It is 0 if all was done, 1 if something failed or was refused, and 2 if it can never work.
     SIGTERM and SIGINT end a command at any time: a service with 0, any other with 130.
     """
-    _end_by_sigterm_as_by_sigint()
+    # asyncio knows how to end by SIGINT. While it serves, uvicorn handles both signals, and raises
+    # them again once it has stopped.
+    signal.signal(signal.SIGTERM, _raise_sigint)
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
     try:
@@ -93,6 +96,8 @@ def main(arguments: list[str] | None = None) -> int:
     except TransferError as error:
         return _fail(1, error)
     except KeyboardInterrupt:
+        # Connections that were cut off complain when Python forgets them.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         if command == "serve":
             return 0
         return _fail(130, _INTERRUPTED.get(command, "interrupted"))
@@ -105,21 +110,8 @@ def _explain(error: StoreUnavailable) -> str:
     return f"{message}: {error.reason}"
 
 
-def _end_by_sigterm_as_by_sigint() -> None:
-    """Have SIGTERM raise SIGINT, because asyncio knows how to end by SIGINT.
-
-    While it serves, uvicorn handles both, and raises them again once it has stopped.
-    """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell starts a command in the background like this. Ctrl-C must go on having no effect
-        # on it, so SIGINT is held back until SIGTERM comes.
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _raise_sigint)
-
-
 def _raise_sigint(*_: object) -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # See `pets.__main__`.
     signal.raise_signal(signal.SIGINT)
 
 

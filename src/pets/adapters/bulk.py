@@ -15,8 +15,12 @@ from pets.domain.pet import NewPet, Pet
 Numbered = Sequence[tuple[int, NewPet | Pet]]
 
 _REFUSED: Final = """
-    SELECT number FROM (SELECT number, id, row_number() OVER (PARTITION BY id ORDER BY number) AS nth FROM staged) AS s
-    WHERE id IS NOT NULL AND (nth > 1 OR EXISTS (SELECT 1 FROM pets WHERE pets.id = s.id))
+    SELECT number
+    FROM (
+        SELECT number, id, row_number() OVER (PARTITION BY id ORDER BY number) AS nth
+        FROM staged WHERE id IS NOT NULL
+    ) AS s
+    WHERE nth > 1 OR EXISTS (SELECT 1 FROM pets WHERE pets.id = s.id)
     ORDER BY number
 """
 _KEEP: Final = """
@@ -26,7 +30,7 @@ _KEEP: Final = """
 _REFUSING: Final = "ORDER BY id, number ON CONFLICT (id) DO NOTHING"
 _ADD: Final = """
     INSERT INTO pets (name, age, type, created_at)
-    SELECT name, age, type, created_at FROM staged WHERE id IS NULL ORDER BY number
+    SELECT name, age, type, created_at FROM staged WHERE id IS NULL ORDER BY staged.rowid
 """
 _GO_ON: Final = """
     SELECT setval(sequence, greatest(pg_sequence_last_value(sequence), (SELECT max(id) FROM staged)))
@@ -60,7 +64,8 @@ async def _load_into_postgresql(
                 await driver.copy_to_table("pets", source=text, columns=list(NEW))
             refused = ()
     except BaseException:
-        await transaction.rollback()
+        if not driver.is_closed():  # Otherwise this would fail too, and hide the reason.
+            await transaction.rollback()
         raise
     await _finish(transaction.commit())
     return refused
