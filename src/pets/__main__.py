@@ -12,15 +12,14 @@ _SUBSTITUTES: Final = {0: os.O_WRONLY, 1: os.O_RDONLY, 2: os.O_WRONLY}
 def main() -> int:
     """Run the command and return its exit status."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # So a shell starts a command in the background of a script: Ctrl-C must have no effect on
-        # it. SIGINT is held back until SIGTERM raises it, before any other thread begins.
+        # A shell starts the background commands of a script like this, so that Ctrl-C has no
+        # effect on them. SIGINT is held back, before another thread begins, until SIGTERM raises it.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     signal.signal(signal.SIGINT, _end_at_once)
     _replace_closed_files()
     # This takes half a second. Ctrl-C must end it too, without a traceback.
     from pets import cli  # noqa: PLC0415
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     return cli.main()
 
 

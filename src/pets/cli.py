@@ -82,12 +82,13 @@ def main(arguments: list[str] | None = None) -> int:
     It is 0 if all was done, 1 if something failed or was refused, and 2 if it can never work.
     SIGTERM and SIGINT end a command at any time: a service with 0, any other with 130.
     """
-    # asyncio knows how to end by SIGINT. While it serves, uvicorn handles both signals, and raises
-    # them again once it has stopped.
-    signal.signal(signal.SIGTERM, _raise_sigint)
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
     try:
+        # asyncio knows how to end by SIGINT. While it serves, uvicorn handles both signals, and
+        # raises them again once it has stopped.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, _raise_sigint)
         return _run(command, options)
     except SettingsError as error:
         return _fail(2, error)

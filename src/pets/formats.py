@@ -105,8 +105,6 @@ def csv_record_goes_on(line: bytes, *, within_quotes: bool) -> bool:
 
     `within_quotes` is what this returned for the line before.
     """
-    if b'"' not in line:
-        return within_quotes
     return _OPEN_RECORD.fullmatch(b'"' + line if within_quotes else line) is not None
 
 

@@ -64,10 +64,6 @@ class _Record(NamedTuple):
     first: int
     last: int
 
-    @property
-    def is_too_long(self) -> bool:
-        return len(self.text) > MAX_RECORD_BYTES
-
 
 class _Records:
     """Puts lines together to records: in CSV a line break within quotes belongs to its value."""
@@ -84,7 +80,9 @@ class _Records:
             self._number += 1
             text = line.removeprefix(codecs.BOM_UTF8) if self._number == 1 else line
             is_open = self._first > 0
-            goes_on = self._is_csv and csv_record_goes_on(text, within_quotes=is_open)
+            goes_on = False
+            if self._is_csv and (is_open or b'"' in text):
+                goes_on = csv_record_goes_on(text, within_quotes=is_open)
             if not is_open and not goes_on:
                 yield _Record(text, self._number, self._number)
                 continue
@@ -137,12 +135,12 @@ class _Reader:
 
     def _pets(self, records: Iterator[_Record]) -> Iterator[tuple[int, AnyPet]]:
         for record in records:
-            if not record.text or record.text.isspace():
+            text = record.text
+            if not text or text.isspace():
                 self._blank.append(record.first)  # Only at the end of a file may lines be blank.
                 continue
-            for number in self._blank:
-                self.refuse(number, "is blank")
-            self._blank.clear()
+            if self._blank:
+                self._refuse_blank_lines()
             if self._read is None:
                 self._begin(record)
                 continue
@@ -154,6 +152,11 @@ class _Reader:
                 self.good += 1
                 yield record.first, pet
 
+    def _refuse_blank_lines(self) -> None:
+        for number in self._blank:
+            self.refuse(number, "is blank")
+        self._blank.clear()
+
     def _begin(self, header: _Record) -> None:
         try:
             self._read = csv_reader(self._struct, _whole(header))
@@ -163,7 +166,7 @@ class _Reader:
 
 
 def _whole(record: _Record) -> bytes:
-    if record.is_too_long:
+    if len(record.text) > MAX_RECORD_BYTES:
         raise BadLine("is over 1 MiB")
     return record.text
 
