@@ -286,6 +286,7 @@ def test_exports_to_one_file_at_once_do_not_disturb_each_other(tmp_path: Path, m
     assert {path.name for path in tmp_path.iterdir()} == {"exported", "pets.ndjson"}
 
 
+@pytest.mark.usefixtures("many")
 def test_a_file_of_an_export_that_fails_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = exported(tmp_path)
 
