@@ -43,3 +43,11 @@ lock: .venv/dev ## Renew requirements.txt, requirements-dev.txt and requirements
 	$(BIN)/pip install --quiet --require-hashes --requirement $<
 	$(BIN)/pip install --quiet --no-deps --editable .
 	@touch $@
+
+# A virtual environment holds its own path, so one that was moved or copied with the folder is replaced.
+ifneq ($(shell grep -s '^command = ' .venv/pyvenv.cfg | grep -vF -- '-m venv $(CURDIR)/.venv'),)
+.venv/run .venv/dev .venv/bench: moved
+.PHONY: moved
+moved:
+	rm -rf .venv
+endif

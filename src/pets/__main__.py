@@ -1,3 +1,48 @@
-from pets.cli import main
+"""Where the command `pets` begins, also as `python -m pets`."""
 
-raise SystemExit(main())
+import os
+import signal
+import sys
+from typing import Final
+
+# A file is opened for the wrong direction, so that a command that needs it fails.
+_SUBSTITUTES: Final = {0: os.O_WRONLY, 1: os.O_RDONLY, 2: os.O_WRONLY}
+
+
+def main() -> int:
+    """Run the command and return its exit status."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts the background commands of a script like this, so that Ctrl-C has no
+        # effect on them. SIGINT is held back, before another thread begins, until SIGTERM raises it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    signal.signal(signal.SIGINT, _end_at_once)
+    _replace_closed_files()
+    # This takes half a second. Ctrl-C must end it too, without a traceback.
+    from pets import cli  # noqa: PLC0415
+
+    return cli.main()
+
+
+def _end_at_once(*_: object) -> None:
+    os._exit(130)
+
+
+def _replace_closed_files() -> None:
+    """Open standard input, output and error if they are closed.
+
+    Otherwise the next file that is opened, such as the store, would take their place and be
+    written to by mistake.
+    """
+    for number, direction in _SUBSTITUTES.items():
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, direction)  # takes the lowest free number, which is this one
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115  # open to the end
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115  # open to the end
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

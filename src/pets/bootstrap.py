@@ -14,7 +14,7 @@ from litestar.di import Provide
 from litestar.types import LifespanHook
 
 from pets.adapters.batching import BatchingPetRepository
-from pets.adapters.engine import create_config, parse_url
+from pets.adapters.engine import create_config, is_read_only, parse_url, read_only
 from pets.adapters.memory import InMemoryPetRepository
 from pets.adapters.migrations import upgrade
 from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
@@ -75,6 +75,9 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Return what the variables `PETS_DATABASE_URL`, `PETS_HOST` and so on say, each named as its setting."""
+        for variable, value in environment.items():
+            if variable.startswith("PETS_"):
+                _check_text(variable, value)
 
         def integer(variable: str, default: int) -> int:
             text = environment.get(variable) or str(default)
@@ -92,10 +95,23 @@ class Settings:
         )
 
 
+def _check_text(variable: str, value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # Python has kept bytes that are not UTF-8 as surrogates.
+        raise SettingsError(f"{variable}: the value is not valid UTF-8") from None
+
+
+def may_write(settings: Settings) -> bool:
+    """Whether this process may write to the store, as far as the files of SQLite tell."""
+    return settings.database_url == MEMORY or not is_read_only(parse_url(settings.database_url))
+
+
 def migrate(settings: Settings) -> None:
     """Bring the store to the schema that this version needs.
 
-    Not to be called from a running event loop. Raises `StoreUnavailable` if the store cannot be reached or migrated.
+    Not to be called from a running event loop. Raises `StoreUnavailable` if the store cannot be
+    reached or migrated.
     """
     if settings.database_url != MEMORY:
         upgrade(parse_url(settings.database_url))
@@ -103,12 +119,21 @@ def migrate(settings: Settings) -> None:
 
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[PetRepository]:
-    """Give the store that the settings name, to a command that may take its time. Raises `SettingsError` for none."""
+    """Give the store that the settings name, to a command that may take its time.
+
+    It is opened for reading alone if this process may not write to it. Raises `SettingsError` if
+    the settings name no store that lasts, `StoreUnavailable` if it has another schema.
+    """
     if settings.database_url == MEMORY:
-        raise SettingsError("PETS_DATABASE_URL: memory:// is empty at the start of a command and forgotten at its end")
-    engine = create_config(parse_url(settings.database_url), statement_seconds=None).get_engine()
+        raise SettingsError("PETS_DATABASE_URL: memory:// begins empty and is forgotten when a command ends")
+    url = parse_url(settings.database_url)
+    if is_read_only(url):
+        url = read_only(url)
+    engine = create_config(url, statement_seconds=None).get_engine()
     try:
-        yield SQLAlchemyPetRepository(engine)
+        store = SQLAlchemyPetRepository(engine)
+        await store.check()
+        yield store
     finally:
         await engine.dispose()
 

@@ -2,21 +2,24 @@
 
 import argparse
 import json
+import logging
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Never
+from typing import Any, Final, Never
 
 from pets.api.docs import document
-from pets.bootstrap import MEMORY, Settings, SettingsError, create_app, migrate
+from pets.bootstrap import MEMORY, Settings, SettingsError, create_app, may_write, migrate
+from pets.console import print_document, say
 from pets.domain.errors import InvalidQuery, StoreUnavailable
 from pets.domain.pet import PetType
 from pets.domain.query import PetQuery
 from pets.formats import CSV, NDJSON
 from pets.server import serve
-from pets.transfer import TransferError, export_pets, import_pets
+from pets.transfer import STANDARD_STREAM, TransferError, export_pets, import_pets
+
+_INTERRUPTED: Final = {"import": "interrupted; nothing was imported"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -39,7 +42,7 @@ def _parser() -> _Parser:
     serving.add_argument("--workers", type=int, help="number of processes (default: PETS_WORKERS, or 1)")
 
     exporting = commands.add_parser("export", help="write all pets, or those chosen, by ascending id")
-    exporting.add_argument("--output", type=Path, metavar="FILE", help="where to (default: standard output)")
+    exporting.add_argument("--output", metavar="FILE", help="where to (default: -, standard output)")
     exporting.add_argument("--type", type=PetType, help="only dogs, or only cats")
     exporting.add_argument("--age-min", type=int, metavar="YEARS", help="only pets of at least this age")
     exporting.add_argument("--age-max", type=int, metavar="YEARS", help="only pets of at most this age")
@@ -65,55 +68,95 @@ def _text(argument: str) -> str:
 
 
 def _query(options: Mapping[str, Any]) -> PetQuery:  # Any: as each argument is read
+    members = {name: options[name] for name in ("type", "age_min", "age_max", "name")}
     try:
-        return PetQuery(**{name: options[name] for name in ("type", "age_min", "age_max", "name")})
+        return PetQuery(**members)
     except InvalidQuery as error:
-        member, _, rule = str(error).partition(" ")
-        raise SettingsError(f"--{member.replace('_', '-')} {rule}") from None
+        flag = f"--{error.member.replace('_', '-')}"
+        raise SettingsError(f"{flag} must be {error.rule}") from None
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return the exit status: 0, 1 for what fails or is refused, 2 for what cannot work.
+    """Run a command and return its exit status.
 
-    SIGTERM and SIGINT end it at any time: with 0, or with 130 what should have been brought to an end.
+    It is 0 if all was done, 1 if something failed or was refused, and 2 if it can never work.
+    SIGTERM and SIGINT end a command at any time: a service with 0, any other with 130.
     """
-    # SIGTERM as SIGINT, which asyncio knows how to bring to an end. While it serves, uvicorn handles both, and raises
-    # them again once it has stopped.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
     try:
+        # asyncio knows how to end by SIGINT. While it serves, uvicorn handles both signals, and
+        # raises them again once it has stopped.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, _raise_sigint)
         return _run(command, options)
     except SettingsError as error:
         return _fail(2, error)
     except StoreUnavailable as error:
-        return _fail(1, f"PETS_DATABASE_URL: {error}")
+        return _fail(1, f"PETS_DATABASE_URL: {_explain(error)}")
     except TransferError as error:
         return _fail(1, error)
     except KeyboardInterrupt:
-        consequences = {"export": "interrupted", "import": "interrupted; nothing was imported"}
-        return _fail(130, consequences[command]) if command in consequences else 0
+        # Connections that were cut off complain when Python forgets them.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        if command == "serve":
+            return 0
+        return _fail(130, _INTERRUPTED.get(command, "interrupted"))
+
+
+def _explain(error: StoreUnavailable) -> str:
+    if not error.reason:
+        return str(error)
+    message = str(error).rstrip(".")
+    return f"{message}: {error.reason}"
+
+
+def _raise_sigint(*_: object) -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # See `pets.__main__`.
+    signal.raise_signal(signal.SIGINT)
 
 
 def _run(command: str, options: Mapping[str, Any]) -> int:  # Any: as each argument is read
     if command == "openapi":
-        print(json.dumps(document(create_app(Settings(database_url=MEMORY))), indent=2))
-        return 0
-    given = options if command == "serve" else {}
-    flags = {f"PETS_{name.upper()}": str(value) for name, value in given.items() if value is not None}
-    settings = Settings.from_environment(os.environ | flags)
+        return _print_openapi()
+    settings = _settings(options if command == "serve" else {})
     query = _query(options) if command == "export" else PetQuery()
-    migrate(settings)
+    if command != "export" or may_write(settings):
+        migrate(settings)
     if command == "serve":
         serve(settings)
     elif command == "export":
-        export_pets(settings, query, options["format"], options["output"])
+        output = None if options["output"] in {None, STANDARD_STREAM} else Path(options["output"])
+        export_pets(settings, query, options["format"], output)
     elif command == "import":
-        keep_ids, skip = options["keep_ids"], options["on_error"] == "skip"
-        return 0 if import_pets(settings, options["file"], options["format"], keep_ids=keep_ids, skip=skip) else 1
+        done = import_pets(
+            settings,
+            options["file"],
+            options["format"],
+            keep_ids=options["keep_ids"],
+            skip=options["on_error"] == "skip",
+        )
+        return 0 if done else 1
+    return 0
+
+
+def _settings(flags: Mapping[str, Any]) -> Settings:  # Any: as each argument is read
+    environment = dict(os.environ)
+    for name, value in flags.items():
+        if value is not None:
+            environment[f"PETS_{name.upper()}"] = str(value)
+    return Settings.from_environment(environment)
+
+
+def _print_openapi() -> int:
+    app = create_app(Settings(database_url=MEMORY))
+    try:
+        print_document(json.dumps(document(app), indent=2))
+    except OSError as error:
+        return _fail(1, f"standard output: {error.strerror}")
     return 0
 
 
 def _fail(status: int, reason: object) -> int:
-    print(f"pets: {reason}", file=sys.stderr)
+    say(reason)
     return status

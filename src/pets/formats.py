@@ -20,9 +20,13 @@ CSV: Final = "csv"
 MAX_KEPT_ID: Final = MAX_ID - 2**32
 """So that a store still has ids to give after an import that keeps its own."""
 
-_RECORD: Final = re.compile('("([^"]|"")*"|[^",]*)(,("([^"]|"")*"|[^",]*))*')
+# A value in quotes, before its closing quote, and a value of either kind.
+_QUOTED: Final = '"(?:[^"]|"")*+'
+_VALUE: Final = f'(?:{_QUOTED}"|[^",]*+)'
+_RECORD: Final = re.compile(f"{_VALUE}(?:,{_VALUE})*+")
+_OPEN_RECORD: Final = re.compile(f"(?:{_VALUE},)*{_QUOTED}".encode())
+_INTEGER: Final = re.compile(f"0|[1-9][0-9]{{0,{len(str(MAX_ID)) - 1}}}")  # as JSON writes it
 _NUMBERS: Final = frozenset({"id", "age"})
-_MAX_DIGITS: Final = len(str(MAX_ID))
 _TIME: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$"
 _TIME_RULE: Final = "a time in UTC like 2021-05-18T19:10:17"
 
@@ -96,6 +100,14 @@ def ndjson_reader(struct: type[PetLine]) -> Read:
     return read
 
 
+def csv_record_goes_on(line: bytes, *, within_quotes: bool) -> bool:
+    """Whether a record of CSV goes on in the next line, because this one ends within quotes.
+
+    `within_quotes` is what this returned for the line before.
+    """
+    return _OPEN_RECORD.fullmatch(b'"' + line if within_quotes else line) is not None
+
+
 def csv_reader(struct: type[PetLine], header: bytes) -> Read:
     """Return what makes a pet of a line below this header, or raises `BadLine`, also for the header."""
     columns = _cells(header)
@@ -116,8 +128,8 @@ def csv_reader(struct: type[PetLine], header: bytes) -> Read:
             given = {name: cell for name, cell in given.items() if cell}
         for name in numbers:
             cell = cells[columns.index(name)]
-            if cell.isdecimal() and cell.isascii() and len(cell) <= _MAX_DIGITS:
-                given[name] = int(cell)  # what else is there the rules will refuse
+            if _INTEGER.fullmatch(cell):
+                given[name] = int(cell)  # Any other text is refused by the rules.
         try:
             return _pet(convert(given, struct))
         except Invalid as error:

@@ -1,22 +1,24 @@
-"""Pets out of a store into a file, and from a file into a store, line by line: `pets export` and `pets import`."""
+"""Pets from a store into a file, and back: `pets export` and `pets import`."""
 
 import asyncio
 import codecs
 import io
 import os
+import secrets
 import shutil
 import signal
 import stat
-import sys
-import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import Enum, auto
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from pets.bootstrap import Settings, open_store
+from pets.console import STANDARD_OUTPUT, Show, progress, say, shows_progress
 from pets.domain.query import PetQuery
+from pets.domain.repository import PetRepository
 from pets.formats import (
     CSV,
     CSV_HEADER,
@@ -25,19 +27,23 @@ from pets.formats import (
     BadLine,
     KeptPetLine,
     PetLine,
+    Read,
     csv_lines,
     csv_reader,
+    csv_record_goes_on,
     format_of,
     ndjson_lines,
     ndjson_reader,
 )
 
-STANDARD_INPUT: Final = "-"
-MAX_LINE_BYTES: Final = 1024 * 1024
+STANDARD_STREAM: Final = "-"
+"""The name of standard input, and of standard output."""
+
+MAX_RECORD_BYTES: Final = 1024 * 1024
 
 _BLOCK_BYTES: Final = 64 * 1024
 
-Show = Callable[[int, int | None, int], None]
+NumberedPets = Sequence[tuple[int, AnyPet]]
 
 
 class TransferError(Exception):
@@ -45,83 +51,157 @@ class TransferError(Exception):
 
 
 class _Aborted(Exception):
-    """There are bad lines, so nothing is to be imported."""
+    """Nothing is imported, because there are bad records."""
 
 
-class _Lines:
-    """The lines of a file as pets; every bad one is reported, with its number, as it is met."""
+class _Record(NamedTuple):
+    """The text of one pet, and the numbers of its first and last line.
 
-    def __init__(self, name: str, format_: str, struct: type[PetLine], *, strict: bool) -> None:
+    Of a record over 1 MiB there is only the beginning.
+    """
+
+    text: bytes
+    first: int
+    last: int
+
+
+class _Records:
+    """Puts lines together to records: in CSV a line break within quotes belongs to its value."""
+
+    def __init__(self, format_: str) -> None:
+        self._is_csv = format_ == CSV
+        self._number = 0  # of the last line
+        self._first = 0  # the first line of the record that is open, or 0
+        self._text = bytearray()  # of the record that is open
+
+    def of(self, lines: Sequence[bytes]) -> Iterator[_Record]:
+        """Give the records that end in these lines."""
+        for line in lines:
+            self._number += 1
+            text = line.removeprefix(codecs.BOM_UTF8) if self._number == 1 else line
+            is_open = self._first > 0
+            goes_on = False
+            if self._is_csv and (is_open or b'"' in text):
+                goes_on = csv_record_goes_on(text, within_quotes=is_open)
+            if not is_open and not goes_on:
+                yield _Record(text, self._number, self._number)
+                continue
+            self._add(text)
+            if not goes_on:
+                yield from self.rest()
+
+    def _add(self, line: bytes) -> None:
+        if not self._first:
+            self._first = self._number
+            self._text += line
+        elif len(self._text) <= MAX_RECORD_BYTES:
+            self._text += b"\n" + line
+
+    def rest(self) -> Iterator[_Record]:
+        """Give the record that is open, if there is one: at the end of a file its quotes are."""
+        if self._first:
+            yield _Record(bytes(self._text), self._first, self._number)
+            self._first = 0
+            self._text.clear()
+
+
+class _Reader:
+    """Reads records as pets. Each bad record is reported, with the number of its first line."""
+
+    def __init__(self, name: str, format_: str, struct: type[PetLine]) -> None:
         self._name = name
         self._struct = struct
-        self._strict = strict
-        self._read = ndjson_reader(struct) if format_ == NDJSON else None  # that of CSV takes a header first
-        self._number = 0  # of the last line
-        self._blank = 0  # how many before the next are blank
+        self._records = _Records(format_)
+        self._read: Read | None = None  # That of CSV takes a header first.
+        if format_ == NDJSON:
+            self._read = ndjson_reader(struct)
+        self._blank: list[int] = []  # the blank lines just before
         self.good = 0
         self.bad = 0
 
     def refuse(self, number: int, reason: object) -> None:
         self.bad += 1
-        print(f"pets: {self._name}:{number}: {reason}", file=sys.stderr)
+        say(f"{self._name}:{number}: {reason}")
 
-    async def pets(self, source: int, show: Show) -> AsyncGenerator[Sequence[tuple[int, AnyPet]], None]:
-        """Give the pets with the numbers of their lines; if strict, none after a bad one, and `_Aborted` at the end."""
-        status = os.fstat(source)
-        size = status.st_size if stat.S_ISREG(status.st_mode) else None
-        done, rest, block = 0, b"", b"..."
-        while block:
-            try:
-                await _readable(source)
-                block = os.read(source, _BLOCK_BYTES)
-            except OSError as error:
-                raise TransferError(f"{self._name}: {error.strerror}") from error
-            *lines, rest = (rest + block).split(b"\n") if block else (rest, b"")
-            rest = rest[: MAX_LINE_BYTES + 1]  # of a line that is too long no more is needed
-            pets = list(self._pets(lines))
-            if pets and not (self.bad and self._strict):
-                yield pets
-            done += len(block)
-            show(done, size, self.good)
+    def pets(self, lines: Sequence[bytes]) -> Iterator[tuple[int, AnyPet]]:
+        """Give the pets of the records that end in these lines, each with its number."""
+        return self._pets(self._records.of(lines))
+
+    def rest(self) -> Iterator[tuple[int, AnyPet]]:
+        """Give the pet that the file may end with. Raises `_Aborted` if there was no header."""
+        yield from self._pets(self._records.rest())
         if self._read is None:
-            self._begin(b"")
-        if self.bad and self._strict:
-            raise _Aborted
-        show(done, None, self.good)
+            self._begin(_Record(b"", 1, 1))
 
-    def _pets(self, lines: Sequence[bytes]) -> Iterator[tuple[int, AnyPet]]:
-        for line in lines:
-            self._number += 1
-            text = line.removeprefix(codecs.BOM_UTF8) if self._number == 1 else line
+    def _pets(self, records: Iterator[_Record]) -> Iterator[tuple[int, AnyPet]]:
+        for record in records:
+            text = record.text
             if not text or text.isspace():
-                self._blank += 1
+                self._blank.append(record.first)  # Only at the end of a file may lines be blank.
                 continue
-            for number in range(self._number - self._blank, self._number):
-                self.refuse(number, "is blank")
-            self._blank = 0
+            if self._blank:
+                self._refuse_blank_lines()
             if self._read is None:
-                self._begin(text)
+                self._begin(record)
                 continue
             try:
-                if len(text) > MAX_LINE_BYTES:
-                    raise BadLine("is over 1 MiB")  # noqa: TRY301  # as all other reasons
-                pet = self._read(text)
+                pet = self._read(_whole(record))
             except BadLine as error:
-                self.refuse(self._number, error)
+                self.refuse(record.first, _with_extent(error, record))
             else:
                 self.good += 1
-                yield self._number, pet
+                yield record.first, pet
 
-    def _begin(self, header: bytes) -> None:
+    def _refuse_blank_lines(self) -> None:
+        for number in self._blank:
+            self.refuse(number, "is blank")
+        self._blank.clear()
+
+    def _begin(self, header: _Record) -> None:
         try:
-            self._read = csv_reader(self._struct, header)
+            self._read = csv_reader(self._struct, _whole(header))
         except BadLine as error:
-            self.refuse(max(self._number, 1), error)
+            self.refuse(header.first, _with_extent(error, header))
             raise _Aborted from None
 
 
+def _whole(record: _Record) -> bytes:
+    if len(record.text) > MAX_RECORD_BYTES:
+        raise BadLine("is over 1 MiB")
+    return record.text
+
+
+def _with_extent(reason: object, record: _Record) -> str:
+    if record.first == record.last:
+        return str(reason)
+    return f"{reason} (the record ends in line {record.last}, because a value in quotes does)"
+
+
+async def _blocks(source: int, name: str) -> AsyncGenerator[bytes, None]:
+    """Give what can be read from a file, a block at a time."""
+    while True:
+        try:
+            await _readable(source)
+            block = os.read(source, _BLOCK_BYTES)
+        except OSError as error:
+            raise TransferError(f"{name}: {error.strerror}") from error
+        if not block:
+            return
+        yield block
+
+
+async def _lines(blocks: AsyncIterable[bytes]) -> AsyncGenerator[Sequence[bytes], None]:
+    """Give the lines that end in each block, and last the line that ends with the file."""
+    rest = b""
+    async for block in blocks:
+        *lines, rest = (rest + block).split(b"\n")
+        rest = rest[: MAX_RECORD_BYTES + 1]  # More is not needed of a line that is too long.
+        yield lines
+    yield [rest]
+
+
 async def _readable(source: int) -> None:
-    """Wait until a read will not block, for who is blocked cannot be told to stop."""
+    """Wait until a read will not block, because a blocking read could not be cancelled."""
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
     try:
@@ -135,87 +215,131 @@ async def _readable(source: int) -> None:
         loop.remove_reader(source)
 
 
-@contextmanager
-def _progress(what: str) -> Iterator[Show]:
-    """Give what shows, on a terminal, how much is done, of how much if that is known, and how many pets it was."""
-    if not sys.stderr.isatty():
-        yield lambda *_: None
-        return
-    from rich import console, progress  # noqa: PLC0415  # takes long to load, and a service needs none of it
+class _State(Enum):
+    """What became of an import."""
 
-    columns = "{task.description} {task.fields[pets]:>12,} pets {task.fields[rate]:>9,.0f}/s"
-    with progress.Progress(
-        *(progress.TextColumn(columns), progress.BarColumn(), progress.TimeRemainingColumn()),
-        console=console.Console(stderr=True),
-    ) as bar:
-        task = bar.add_task(what, total=None, pets=0, rate=0)
-        began = time.monotonic()
-
-        def show(done: int, total: int | None, pets: int) -> None:
-            rate = pets / max(time.monotonic() - began, 0.001)
-            bar.update(task, completed=done, total=total, pets=pets, rate=rate)
-
-        yield show
+    UNDECIDED = auto()
+    ABORTED = auto()
+    DECIDED = auto()
 
 
-def import_pets(settings: Settings, file: str, format_: str | None, *, keep_ids: bool, skip: bool) -> bool:
+@dataclass
+class _Import:
+    """An import of one file."""
+
+    reader: _Reader
+    name: str
+    skip: bool
+    state: _State = _State.UNDECIDED
+    taken: Sequence[int] = ()  # the numbers of pets whose ids the store has already
+
+    async def run(self, settings: Settings, source: int) -> None:
+        with progress("importing") as show:
+            async with open_store(settings) as store, aclosing(self._pets(source, show)) as pets:
+                await self._load(store, pets)
+
+    async def _load(self, store: PetRepository, pets: AsyncIterable[NumberedPets]) -> None:
+        try:
+            self.taken = await store.load(pets, skip_taken=self.skip)
+        except _Aborted:
+            self.state = _State.ABORTED
+        else:
+            self.state = _State.DECIDED
+
+    async def _pets(self, source: int, show: Show) -> AsyncGenerator[NumberedPets, None]:
+        """Give the pets of the file; unless bad records are skipped, none after the first.
+
+        The file is read to its end all the same, so that every bad record is reported.
+        """
+        status = os.fstat(source)
+        size = status.st_size if stat.S_ISREG(status.st_mode) else None
+        done = 0
+        async with aclosing(_lines(_blocks(source, self.name))) as blocks_of_lines:
+            async for lines in blocks_of_lines:
+                pets = list(self.reader.pets(lines))
+                if pets and not self._is_refused:
+                    yield pets
+                done += sum(map(len, lines)) + len(lines)
+                show(done, size, self.reader.good)
+        pets = list(self.reader.rest())
+        if self._is_refused:
+            raise _Aborted
+        if pets:
+            yield pets
+        show(done, None, self.reader.good)
+
+    @property
+    def _is_refused(self) -> bool:
+        return self.reader.bad > 0 and not self.skip
+
+    def report(self) -> bool:
+        """Say what was imported, and return whether the import was done."""
+        reader = self.reader
+        for number in self.taken:
+            reader.refuse(number, "its id is taken")
+            reader.good -= 1
+        if self.state is _State.ABORTED or self._is_refused:
+            say(f"imported nothing; bad lines: {reader.bad:,}")
+            return False
+        say(f"imported {reader.good:,}, skipped {reader.bad:,}")
+        return True
+
+
+def import_pets(
+    settings: Settings,
+    file: str,
+    format_: str | None,
+    *,
+    keep_ids: bool,
+    skip: bool,
+) -> bool:
     """Import the pets of a file, `-` being standard input, and return whether it was done.
 
-    Bad lines are reported; unless told to skip them, they have nothing imported. Nothing is either if this raises:
-    `TransferError`, `StoreUnavailable`, or `KeyboardInterrupt` for SIGINT.
+    Bad records are reported, and nothing is imported, unless they are skipped. Nothing is imported
+    either if this raises: `TransferError`, `StoreUnavailable`, or `KeyboardInterrupt` for SIGINT.
     """
-    lines = _Lines(file, format_ or format_of(file), KeptPetLine if keep_ids else PetLine, strict=not skip)
-
-    refused: list[Sequence[int]] = []  # empty until all is done
-    aborted = False
-
-    async def load(source: int) -> None:
-        with _progress("importing") as show:
-            async with open_store(settings) as store, aclosing(lines.pets(source, show)) as pets:
-                refused.append(await store.load(pets, skip_taken=skip))
-
+    struct = KeptPetLine if keep_ids else PetLine
+    importing = _Import(_Reader(file, format_ or format_of(file), struct), file, skip)
     try:
         source = (
-            open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115
-            if file == STANDARD_INPUT
-            else Path(file).open("rb", buffering=0)  # noqa: SIM115
+            open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115  # closed below
+            if file == STANDARD_STREAM
+            else Path(file).open("rb", buffering=0)  # noqa: SIM115  # closed below
         )
     except OSError as error:
         raise TransferError(f"{file}: {error.strerror}") from error
     with source:
         try:
-            asyncio.run(load(source.fileno()))
+            asyncio.run(importing.run(settings, source.fileno()))
         except KeyboardInterrupt:
-            if not refused:
-                raise  # else it came too late
-        except _Aborted:
-            refused.append(())
-            aborted = True
-    for number in refused[0]:
-        lines.refuse(number, "its id is taken")
-        lines.good -= 1
-    done = not aborted and (skip or not lines.bad)
-    summary = (
-        f"imported {lines.good:,}, skipped {lines.bad:,}" if done else f"imported nothing; bad lines: {lines.bad:,}"
-    )
-    print(f"pets: {summary}", file=sys.stderr)
-    return done
+            if importing.state is _State.UNDECIDED:
+                raise  # Otherwise the signal came too late.
+    return importing.report()
 
 
-def export_pets(settings: Settings, query: PetQuery, format_: str | None, output: Path | None) -> None:
-    """Export the pets that a query chooses into a file, which appears whole or not at all, or to standard output.
+def export_pets(
+    settings: Settings,
+    query: PetQuery,
+    format_: str | None,
+    output: Path | None,
+) -> None:
+    """Export the pets that a query chooses into a file, or to standard output.
 
-    Raises `TransferError`, `StoreUnavailable`, or `KeyboardInterrupt` for SIGINT.
+    The file appears whole or not at all. Raises `TransferError`, `StoreUnavailable`, or
+    `KeyboardInterrupt` for SIGINT.
     """
     format_ = format_ or format_of(str(output))
-    # asyncio's own handler waits for the next turn of its loop, which a reader who does not read may keep from coming.
+    # asyncio's own handler waits for the next turn of its loop. A reader that does not read may
+    # keep that from coming.
     signal.signal(signal.SIGINT, _interrupt)
 
     async def write(file: io.RawIOBase) -> None:
         done = 0
-        with _progress("exporting") as show:
+        with progress("exporting") as show:
             async with open_store(settings) as store, aclosing(store.export(query)) as export:
-                total = (await store.page(replace(query, limit=0))).count if sys.stderr.isatty() else None
+                total = None
+                if shows_progress():
+                    total = (await store.page(replace(query, limit=0))).count
                 if format_ == CSV:
                     _write(file, CSV_HEADER)
                 async for pets in export:
@@ -224,9 +348,9 @@ def export_pets(settings: Settings, query: PetQuery, format_: str | None, output
                     show(done, total, done)
 
     try:
-        with _whole(output) as file:
+        with _opened(output) as file:
             asyncio.run(write(file))
-    except BrokenPipeError:  # the reader has all that it wants
+    except BrokenPipeError:  # The reader has all that it wants.
         pass
     except OSError as error:
         raise TransferError(f"{output or 'standard output'}: {error.strerror}") from error
@@ -237,26 +361,39 @@ def _interrupt(*_: object) -> None:
 
 
 @contextmanager
-def _whole(output: Path | None) -> Iterator[io.RawIOBase]:
-    """Give a file that is put into its place when all has been written, unless a device or a pipe is there."""
-    if output is None or (output.exists() and not output.is_file()):
-        with open(output or 1, "wb", buffering=0, closefd=output is not None) as file:
+def _opened(output: Path | None) -> Iterator[io.RawIOBase]:
+    """Give a file that takes its place when all has been written.
+
+    A device, a pipe or standard output is written to directly.
+    """
+    if output is None or _is_special(output):
+        with open(output or STANDARD_OUTPUT, "wb", buffering=0, closefd=output is not None) as file:
             yield file
         return
     target = output.resolve()  # what a link points to
-    part = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with part.open("xb", buffering=0) as file:
+    part = target.with_name(f".pets-{secrets.token_hex(8)}")
+    with part.open("xb", buffering=0) as file:
+        try:
             if target.exists():
                 shutil.copymode(target, part)
             yield file
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+            part.replace(target)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def _is_special(output: Path) -> bool:
+    """Whether there is something other than a file. Raises `OSError` for a loop of links."""
+    try:
+        return not stat.S_ISREG(output.stat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _write(file: io.RawIOBase, data: bytes) -> None:
-    # Without a buffer, which would be written at the end of the process, to a reader who may not read.
+    # Without a buffer, which would be written at the end of the process, to a reader that may not
+    # read.
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) :]

@@ -8,13 +8,17 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from pets import transfer
+from pets.bootstrap import Settings
 from pets.cli import main
 from pets.domain.pet import Pet
+from pets.domain.query import PetQuery
 from pets.formats import CSV_HEADER, csv_lines, ndjson_lines
 from tests.factories import NewPetFactory
 from tests.integration.served import COMMAND, Served, served
@@ -69,6 +73,45 @@ def test_bad_lines_can_be_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["import", str(file), "--on-error", "skip"]) == 0
     assert errors(capsys, file) == [*BAD_LINES, "pets: imported 4, skipped 3"]
     assert exported(tmp_path).count(b"\n") == 4
+
+
+CSV_WITH_LINE_BREAKS = b"""name,age,type
+first,1,dog
+"a
+inner,2,dog
+
+b",3,cat
+fourth,4,dog
+"never closed,5,dog
+sixth,6,dog
+"""
+
+
+@pytest.mark.usefixtures("url")
+def test_a_line_break_within_quotes_belongs_to_its_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No inner line becomes a pet, and what is skipped is said with its lines."""
+    file = tmp_path / "pets.csv"
+    file.write_bytes(CSV_WITH_LINE_BREAKS)
+    assert main(["import", str(file), "--on-error", "skip"]) == 0
+    *records, summary = errors(capsys, file)
+    assert [record.partition(" ")[0] for record in records] == ["3:", "8:"]
+    assert "name must be " in records[0]
+    assert "(the record ends in line 6, because a value in quotes does)" in records[0]
+    assert "cannot be read as CSV: unexpected end of data" in records[1]
+    assert summary == "pets: imported 2, skipped 2"
+    names = [line.split(b",")[1] for line in exported(tmp_path, "--format", "csv").splitlines()]
+    assert names == [b"name", b"first", b"fourth"]
+
+
+@pytest.mark.usefixtures("url")
+def test_a_quote_that_is_never_closed_is_refused_in_little_memory(tmp_path: Path) -> None:
+    file = tmp_path / "pets.csv"
+    file.write_bytes(b'name,age,type\nfirst,1,dog\n"' + b"x,1,dog\n" * 10_000_000)
+    command = [*MEASURED, "import", str(file), "--on-error", "skip"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    reason = "is over 1 MiB (the record ends in line 10000003, because a value in quotes does)"
+    assert done.stderr.decode() == f"pets: {file}:3: {reason}\npets: imported 1, skipped 1\n"
+    assert int(done.stdout) < 120 * 1000
 
 
 @pytest.mark.usefixtures("url")
@@ -205,6 +248,42 @@ def test_an_export_has_the_pets_that_are_chosen(many: Path, tmp_path: Path) -> N
     with many.open("rb") as file:
         lines = [line for line in file.read().splitlines() if b"O'Malley" in line and b'"cat"' in line]
     assert chosen == [line for line in lines if 20 <= int(line.partition(b'"age":')[2].partition(b",")[0]) <= 30]
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize("existing", [0o600, 0o664, None])
+def test_a_file_of_an_export_has_the_permissions_that_it_should(tmp_path: Path, existing: int | None) -> None:
+    """They are those of the file that it replaces, or those of any new file."""
+    file, other = tmp_path / "exported", tmp_path / "other"
+    other.touch()
+    if existing is not None:
+        file.touch(existing)
+        file.chmod(existing)
+    exported(tmp_path)
+    assert file.stat().st_mode == (other.stat().st_mode if existing is None else 0o100000 | existing)
+
+
+@pytest.mark.usefixtures("many")
+def test_exports_to_one_file_at_once_do_not_disturb_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even if their process ids are equal, as they are in containers."""
+    monkeypatch.setattr("os.getpid", lambda: 1)
+
+    def export_meanwhile(pets: Sequence[Pet]) -> bytes:
+        monkeypatch.setattr("pets.transfer.ndjson_lines", ndjson_lines)
+        with ThreadPoolExecutor() as pool:
+            pool.submit(export).result()
+        return ndjson_lines(pets)
+
+    def export() -> None:
+        settings = Settings.from_environment()
+        with monkeypatch.context() as context:
+            context.setattr("signal.signal", lambda *_: None)  # It works in the main thread alone.
+            transfer.export_pets(settings, PetQuery(), None, tmp_path / "exported")
+
+    before = exported(tmp_path)
+    monkeypatch.setattr("pets.transfer.ndjson_lines", export_meanwhile)
+    assert exported(tmp_path) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"exported", "pets.ndjson"}
 
 
 @pytest.mark.usefixtures("many")

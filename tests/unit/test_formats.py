@@ -1,5 +1,6 @@
 """Pets as lines of NDJSON and CSV, and back."""
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -13,6 +14,7 @@ from pets.formats import (
     PetLine,
     csv_lines,
     csv_reader,
+    csv_record_goes_on,
     format_of,
     ndjson_lines,
     ndjson_reader,
@@ -56,7 +58,7 @@ def test_an_id_that_is_not_kept_is_ignored() -> None:
 
 
 def test_columns_come_in_any_order_and_those_that_may_be_missing_may_be_empty() -> None:
-    assert csv_reader(PetLine, b"type,age,name\r")(b"dog,007,boy\r").name == "boy"
+    assert csv_reader(PetLine, b"type,age,name\r")(b"dog,7,boy\r").name == "boy"
     assert csv_reader(PetLine, b"created_at,id,type,age,name")(b"2021-05-18T19:10:17,,dog,7,boy") == BOY
     before = datetime.now(UTC).replace(microsecond=0)
     assert before <= ndjson_reader(PetLine)(b'{"name":"boy","age":7,"type":"dog"}').created_at <= datetime.now(UTC)
@@ -105,6 +107,10 @@ def test_what_is_no_text_is_no_json(line: bytes) -> None:
         ("\u0661,x,\u0667,dog,".encode(), f"{AGE}; {ID}"),
         (b"1,x,+7,dog,", AGE),
         (b"1,x, 7,dog,", AGE),
+        (b"1,x,07,dog,", AGE),
+        (b"1,x,00,dog,", AGE),
+        (b"01,x,7,dog,", ID),
+        (b'1,"x\ny",7,dog,', NAME),
         (b"1,x,101,dog,", AGE),
         (b"1,x," + b"9" * 5000 + b",dog,", AGE),
         (b"9223372036854775808,x,7,dog,", ID),
@@ -118,6 +124,42 @@ def test_a_bad_line_of_csv_has_its_reason(line: bytes, reason: str) -> None:
     with pytest.raises(BadLine) as refused:
         csv_reader(PetLine, CSV_HEADER)(line)
     assert sorted(str(refused.value).split("; ")) == sorted(reason.split("; "))
+
+
+@pytest.mark.parametrize(
+    ("line", "within_quotes", "goes_on"),
+    [
+        (b"1,x", False, False),
+        (b'1,"x', False, True),
+        (b'1,"x"', False, False),
+        (b'1,"x"\r', False, False),
+        (b'1,"x""', False, True),
+        (b'1,"x"""', False, False),
+        (b'1,"x","y', False, True),
+        (b"x,7", True, True),
+        (b"", True, True),
+        (b'x""y', True, True),
+        (b'x",7', True, False),
+        (b'x",7,"y', True, True),
+        # These are not CSV, so they are refused by themselves and take no other line with them.
+        (b'1,x"y', False, False),
+        (b'1,"x"y,"z', False, False),
+        (b'x"y,"z', True, False),
+    ],
+)
+def test_a_record_of_csv_goes_on_while_its_quotes_are_open(
+    line: bytes,
+    within_quotes: bool,  # noqa: FBT001  # a parameter of the test
+    goes_on: bool,  # noqa: FBT001  # a parameter of the test
+) -> None:
+    assert csv_record_goes_on(line, within_quotes=within_quotes) is goes_on
+
+
+@pytest.mark.parametrize("line", [b'"' * 2**20, b'"a",' * 2**18, b"," * 2**20 + b'"', b'","' * 2**18 + b'x"'])
+def test_quotes_are_followed_in_time_that_grows_with_the_line(line: bytes) -> None:
+    began = time.process_time()
+    csv_record_goes_on(line, within_quotes=False)
+    assert time.process_time() - began < 2
 
 
 def test_bytes_that_are_no_text_are_no_csv() -> None:

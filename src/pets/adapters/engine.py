@@ -1,6 +1,9 @@
 """How this service talks to PostgreSQL and SQLite."""
 
+import os
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from advanced_alchemy.config import AlembicAsyncConfig, EngineConfig, SQLAlchemyAsyncConfig
 from sqlalchemy import URL, event, make_url
@@ -21,6 +24,10 @@ _DRIVERS: Final = {
 _POSTGRESQL: Final = {"timeout": 5, "server_settings": {"plan_cache_mode": "force_generic_plan", "jit": "off"}}
 
 
+SQLITE_LOCK_SECONDS: Final = 30
+"""How long a call waits while another one writes. A large import writes for longest, at its end."""
+
+
 def parse_url(text: str) -> URL:
     """Return the URL with the driver of this service in it.
 
@@ -35,15 +42,59 @@ def parse_url(text: str) -> URL:
     url = url.set(drivername=_DRIVERS[url.drivername])
     if url.port is not None and not 1 <= url.port <= 65535:
         raise ValueError(f"port {url.port} is not from 1 to 65535")
-    if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
-        raise ValueError("SQLite needs a file, as in sqlite+aiosqlite:///pets.db; for none there is memory://")
-    if url.get_backend_name() == "sqlite" and url.query:
-        raise ValueError("SQLite takes no options")
+    if url.get_backend_name() == "sqlite":
+        _check_sqlite_url(url, text)
     if "@" in (url.host or ""):
         raise ValueError("the password has an @, which must be written as %40")
     if "sslmode" in url.query:  # libpq's name, in the URLs that hosting services hand out
         url = url.update_query_dict({"ssl": url.query["sslmode"]}).difference_update_query(["sslmode"])
     return url
+
+
+def _check_sqlite_url(url: URL, text: str) -> None:
+    if url.host or url.username or url.password or url.port:
+        raise ValueError("SQLite has no host: write three slashes before the file, or four for /")
+    if url.database in {None, "", ":memory:"}:
+        raise ValueError("SQLite needs a file, as in sqlite+aiosqlite:///pets.db; or use memory://")
+    if "?" in text:
+        raise ValueError("SQLite takes no options; write a ? in the name of a file as %3F")
+
+
+def sqlite_obstacle(url: URL) -> str:
+    """Say which file or folder keeps this process from writing to a SQLite store; "" if none does.
+
+    SQLite writes to two files beside its own, so it needs the folder too.
+    """
+    if url.get_backend_name() != "sqlite":
+        return ""
+    file = Path(url.database or "")
+    if not file.parent.is_dir():
+        return "there is no such folder"
+    for path in (file, _beside(file, "wal"), _beside(file, "shm"), file.parent):
+        if path.exists() and not os.access(path, os.W_OK):
+            return f"{path} is read-only"
+    return ""
+
+
+def is_read_only(url: URL) -> bool:
+    """Whether this is a SQLite store that this process may read but not write to."""
+    return bool(sqlite_obstacle(url)) and Path(url.database or "").is_file()
+
+
+def _beside(file: Path, name: str) -> Path:
+    return file.with_name(f"{file.name}-{name}")
+
+
+def read_only(url: URL) -> URL:
+    """Return the URL of a SQLite store that this process may only read."""
+    file = Path(url.database or "").absolute()
+    query = {"uri": "true", "mode": "ro"}
+    has_log = _beside(file, "wal").exists()
+    if not has_log and not os.access(file.parent, os.W_OK):
+        # SQLite could not make the files that it shares with writers. No writer has made them, so
+        # nobody writes.
+        query["immutable"] = "1"
+    return url.set(database=f"file:{quote(str(file))}", query=query)
 
 
 def create_config(url: URL, *, statement_seconds: float | None = 30) -> SQLAlchemyAsyncConfig:
@@ -52,6 +103,10 @@ def create_config(url: URL, *, statement_seconds: float | None = 30) -> SQLAlche
     On PostgreSQL a statement that takes longer than `statement_seconds` fails.
     """
     postgresql = url.get_backend_name() == "postgresql"
+    if postgresql:
+        connect_args = _POSTGRESQL | {"command_timeout": statement_seconds}
+    else:
+        connect_args = {"timeout": SQLITE_LOCK_SECONDS}
     config = SQLAlchemyAsyncConfig(
         connection_string=url.render_as_string(hide_password=False),
         metadata=metadata,
@@ -61,7 +116,7 @@ def create_config(url: URL, *, statement_seconds: float | None = 30) -> SQLAlche
             pool_size=10,
             max_overflow=0,
             pool_timeout=5,
-            connect_args=_POSTGRESQL | {"command_timeout": statement_seconds} if postgresql else {"timeout": 5},
+            connect_args=connect_args,
         ),
         alembic_config=AlembicAsyncConfig(
             script_location="pets.adapters:migrations", version_table_name=VERSION_TABLE, render_as_batch=False
@@ -72,6 +127,8 @@ def create_config(url: URL, *, statement_seconds: float | None = 30) -> SQLAlche
         event.listen(engine, "checkout", _refuse_closed)
     else:
         event.listen(engine, "connect", _set_up_sqlite)
+        if "mode" not in url.query:
+            event.listen(engine, "connect", _write_safely)
     return config
 
 
@@ -81,9 +138,13 @@ def _refuse_closed(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's ad
         raise DisconnectionError
 
 
-def _set_up_sqlite(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter of an aiosqlite connection
-    """Let readers and a writer work side by side, commits survive the loss of power, and SQL fold case as we do."""
+def _set_up_sqlite(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
+    """Let SQL fold case as the domain does."""
     connection.create_function("casefold", 1, str.casefold, deterministic=True)
+
+
+def _write_safely(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
+    """Let readers and a writer work side by side, and let commits survive the loss of power."""
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")

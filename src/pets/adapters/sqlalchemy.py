@@ -201,7 +201,8 @@ class _Translated:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         # A value that the domain should have refused is a bug, not a failing store.
         if isinstance(error, _FAILURES) and not isinstance(error, _BUGS):
-            raise StoreUnavailable("The store cannot be reached or does not answer.") from error
+            cause = error.driver_exception if isinstance(error, DBAPIError) else error
+            raise StoreUnavailable("The store cannot be reached or does not answer.") from cause
 
 
 _translated: Final = _Translated()

@@ -146,8 +146,7 @@ def _http_error(request: AnyRequest, error: HTTPException) -> Response[Problem]:
 def _store_unavailable(request: AnyRequest, error: StoreUnavailable) -> Response[Problem]:
     # One line: while a store is down there is one for every request. The driver's first line says what it met; the
     # others would show the statement and its parameters.
-    cause = str(error.__cause__ or "").partition("\n")[0]
-    logger.error("%s %s: %s %s", request.method, _path(request), error, cause)
+    logger.error("%s %s: %s %s", request.method, _path(request), error, error.reason)
     return _respond(problem(503, str(error), _path(request)), {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 

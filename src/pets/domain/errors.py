@@ -19,3 +19,11 @@ class StoreUnavailable(Exception):
 
     The message is shown to clients; what the store itself said is the cause.
     """
+
+    @property
+    def reason(self) -> str:
+        """The first line of the cause, for operators; the other lines may show parameters."""
+        if self.__cause__ is None:
+            return ""
+        lines = str(self.__cause__).splitlines()
+        return lines[0] if lines else type(self.__cause__).__name__

@@ -1,28 +1,29 @@
 """The schema's history, applied by Alembic."""
 
-from pathlib import Path
+from sqlite3 import OperationalError
 
 from advanced_alchemy.alembic.commands import AlembicCommands
 from alembic.util import CommandError
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 
-from pets.adapters.engine import create_config
+from pets.adapters.engine import create_config, sqlite_obstacle
 from pets.domain.errors import StoreUnavailable
 
 
 def upgrade(url: URL) -> None:
     """Bring the database to the newest schema; any number of processes may do so at once.
 
-    Not to be called from a running event loop. Raises `StoreUnavailable`, in one line that holds no password.
+    Not to be called from a running event loop. Raises `StoreUnavailable`, in words that hold no
+    password; its `reason` says what the database said.
     """
     where = url.set(query={}).render_as_string()  # which hides the password
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").parent.is_dir():
-        raise StoreUnavailable(f"cannot use {where}: there is no such folder")
+    if obstacle := sqlite_obstacle(url):
+        raise StoreUnavailable(f"cannot use {where}: {obstacle}")
     try:
         AlembicCommands(create_config(url, statement_seconds=None)).upgrade()
+    except DBAPIError as error:
+        raise StoreUnavailable(f"cannot use {where}") from error.driver_exception
     # TypeError and ValueError: options and names that the driver does not know
-    except (DBAPIError, CommandError, OSError, TypeError, ValueError) as error:
-        cause = error.driver_exception if isinstance(error, DBAPIError) else error
-        reason = next(iter(str(cause).splitlines()), type(cause).__name__)
-        raise StoreUnavailable(f"cannot use {where}: {reason}") from error
+    except (CommandError, OSError, OperationalError, TypeError, ValueError) as error:
+        raise StoreUnavailable(f"cannot use {where}") from error

@@ -1,0 +1,386 @@
+"""The commands as processes: their files, signals and messages, on stores of all kinds."""
+
+import asyncio
+import ctypes
+import fcntl
+import os
+import pty
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from pets.adapters.engine import SQLITE_LOCK_SECONDS, create_config, parse_url
+from pets.bootstrap import Settings, migrate
+from pets.cli import main
+from tests.integration.conftest import execute
+from tests.integration.served import COMMAND, start
+
+LINE = b'{"name":"boy","age":7,"type":"dog"}\n'
+DROP_FROM_BOUNDING_SET = 24  # prctl's PR_CAPBSET_DROP
+DAC_OVERRIDE = 1  # the capability by which root writes whatever the permissions say
+
+Use = Callable[[str], None]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file with one pet."""
+    path = tmp_path / "pets.ndjson"
+    path.write_bytes(LINE)
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a migrated SQLite store, in a folder of its own, which the commands use."""
+    path = tmp_path / "store" / "pets.db"
+    path.parent.mkdir()
+    url = f"sqlite:///{path}"
+    monkeypatch.setenv("PETS_DATABASE_URL", url)
+    migrate(Settings(database_url=url))
+    return path
+
+
+def count(store: Path) -> int:
+    with closing(sqlite3.connect(store)) as connection:
+        (number,) = connection.execute("SELECT count(*) FROM pets").fetchone()
+        return int(number)
+
+
+def run(*arguments: str, prepare: Callable[[], None] | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Run a command to its end; `prepare` is called in its process before it begins."""
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, preexec_fn=prepare, timeout=60, check=False)
+
+
+def lines(done: subprocess.CompletedProcess[bytes]) -> list[str]:
+    return done.stderr.decode().splitlines()
+
+
+# Standard files
+
+
+def replace_standard_error(path: str) -> None:
+    full = os.open(path, os.O_WRONLY)
+    os.dup2(full, 2)
+    os.close(full)
+
+
+def close_standard_error() -> None:
+    os.close(2)
+
+
+def fill_standard_error() -> None:
+    replace_standard_error("/dev/full")
+
+
+LOSE_STANDARD_ERROR = pytest.mark.parametrize("prepare", [close_standard_error, fill_standard_error])
+
+
+@LOSE_STANDARD_ERROR
+def test_an_import_needs_no_standard_error(store: Path, file: Path, prepare: Callable[[], None]) -> None:
+    assert run("import", str(file), prepare=prepare).returncode == 0
+    assert count(store) == 1
+
+
+@LOSE_STANDARD_ERROR
+def test_a_refused_import_needs_no_standard_error(store: Path, file: Path, prepare: Callable[[], None]) -> None:
+    file.write_bytes(b"{}\n" * 1000)
+    assert run("import", str(file), prepare=prepare).returncode == 1
+    assert count(store) == 0
+
+
+@LOSE_STANDARD_ERROR
+def test_an_export_needs_no_standard_error(store: Path, file: Path, prepare: Callable[[], None]) -> None:
+    assert main(["import", str(file)]) == 0
+    assert run("export", prepare=prepare).stdout.count(b"\n") == count(store) == 1
+
+
+def test_an_import_outlives_its_terminal(store: Path) -> None:
+    """The bar that shows progress fails, and nothing else."""
+    controller, terminal = pty.openpty()
+    command = [*COMMAND, "import", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=terminal) as process:
+        os.close(terminal)
+        assert process.stdin
+        assert os.read(controller, 1)  # of the bar
+        os.close(controller)
+        process.stdin.write(LINE)
+        process.stdin.close()
+        assert process.wait(timeout=30) == 0
+    assert count(store) == 1
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("command", ["export", "openapi"])
+def test_a_closed_standard_output_is_an_error(command: str, file: Path) -> None:
+    assert main(["import", str(file)]) == 0
+    done = run(command, prepare=lambda: os.close(1))
+    assert done.returncode == 1
+    assert lines(done) == ["pets: standard output: Bad file descriptor"]
+
+
+def test_the_document_may_be_read_in_part() -> None:
+    process = subprocess.Popen([*COMMAND, "openapi"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+    with process:
+        assert process.stdout
+        assert process.stderr
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)  # less than the document
+        assert process.stdout.read(1) == b"{"
+        process.stdout.close()
+        assert (process.wait(timeout=30), process.stderr.read()) == (0, b"")
+
+
+@pytest.mark.usefixtures("store")
+def test_a_hyphen_is_standard_output(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["import", str(file)]) == 0
+    monkeypatch.chdir(file.parent)
+    done = run("export", "--output", "-")
+    assert (done.returncode, done.stdout.count(b"\n")) == (0, 1)
+    assert not Path("-").exists()
+
+
+# Messages
+
+
+@pytest.mark.usefixtures("store")
+def test_a_loop_of_links_as_output_is_one_line(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.symlink_to(second)
+    second.symlink_to(first)
+    done = run("export", "--output", str(first))
+    assert done.returncode == 1
+    assert lines(done) == [f"pets: {first}: Too many levels of symbolic links"]
+    assert first.is_symlink()
+
+
+def test_bytes_that_are_not_utf_8_in_a_setting_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PETS_DATABASE_URL", os.fsdecode(b"sqlite:///\xff.db"))
+    done = run("migrate")
+    assert done.returncode == 2
+    assert lines(done) == ["pets: PETS_DATABASE_URL: the value is not valid UTF-8"]
+
+
+def test_a_file_of_sqlite_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    monkeypatch.setenv("PETS_DATABASE_URL", f"sqlite:///{tmp_path}/a%3Fb %23%25.db")
+    assert main(["import", str(file)]) == 0
+    assert count(tmp_path / "a?b #%.db") == 1
+
+
+@pytest.fixture
+def postgresql(new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """A migrated PostgreSQL of the test's own, which the commands use."""
+    url = new_database("postgresql")
+    monkeypatch.setenv("PETS_DATABASE_URL", url)
+    migrate(Settings(database_url=url))
+    return url
+
+
+def test_a_missing_privilege_is_named(
+    postgresql: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = make_url(postgresql).database
+    url = make_url(postgresql).set(username=role, password="hunter2")
+    execute(
+        postgresql,
+        f"CREATE ROLE {role} LOGIN PASSWORD 'hunter2'",
+        f"GRANT SELECT ON alembic_version TO {role}",
+    )
+    monkeypatch.setenv("PETS_DATABASE_URL", url.render_as_string(hide_password=False))
+    try:
+        assert main(["export"]) == 1
+    finally:
+        execute(postgresql, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("pets: PETS_DATABASE_URL: The store ")
+    assert line.endswith(": permission denied for table pets")
+    assert "hunter2" not in line
+
+
+def test_a_session_that_was_killed_is_named(postgresql: str) -> None:
+    command = [*COMMAND, "import", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stderr
+        process.stdin.write(LINE * 50_000)
+        process.stdin.flush()
+        execute(
+            postgresql,
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        process.stdin.write(LINE)
+        process.stdin.close()
+        assert process.wait(timeout=30) == 1
+        (line,) = process.stderr.read().decode().splitlines()
+    *_, reason = line.split(": ")
+    assert reason in {
+        "terminating connection due to administrator command",
+        "connection was closed in the middle of operation",  # if the driver was writing
+    }
+
+
+# A store that is read-only
+
+
+def obey_permissions() -> None:
+    """Have root obey them as anyone else does. Any other user may not call this, and need not."""
+    ctypes.CDLL(None).prctl(DROP_FROM_BOUNDING_SET, DAC_OVERRIDE)
+
+
+@pytest.fixture(params=["file", "folder", "both", "log"])
+def read_only_store(request: pytest.FixtureRequest, store: Path, file: Path) -> Iterator[Path]:
+    """A store with one pet that cannot be written to; its path is what keeps it from that."""
+    assert main(["import", str(file)]) == 0
+    folder = store.parent
+    match request.param:
+        case "file":
+            read_only = [store]
+        case "folder":
+            read_only = [folder]
+        case "both":
+            read_only = [store, folder]
+        case _:
+            read_only = [folder / "pets.db-wal"]
+            read_only[0].touch()
+    modes = [(path, path.stat().st_mode) for path in read_only]
+    for path, mode in modes:
+        path.chmod(mode & ~0o222)
+    yield read_only[0]
+    for path, mode in modes:
+        path.chmod(mode)
+
+
+@pytest.mark.usefixtures("read_only_store")
+def test_a_read_only_store_can_be_exported() -> None:
+    done = run("export", prepare=obey_permissions)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["migrate"], ["serve", "--port", "0"], ["import", "{file}"]])
+def test_a_read_only_store_that_must_be_written_to_is_one_line(
+    read_only_store: Path, file: Path, arguments: list[str]
+) -> None:
+    """It names the file or the folder that is read-only."""
+    done = run(*(argument.format(file=file) for argument in arguments), prepare=obey_permissions)
+    assert done.returncode == 1
+    (line,) = lines(done)
+    assert line.startswith("pets: PETS_DATABASE_URL: cannot use sqlite")
+    assert line.endswith(f": {read_only_store} is read-only")
+
+
+def test_a_store_that_others_write_to_is_exported_as_it_is_now(store: Path, file: Path) -> None:
+    """Not as its file was before, because the newest pets are in a file beside it."""
+    assert main(["import", str(file)]) == 0
+    with closing(sqlite3.connect(store)) as writer:
+        writer.execute("INSERT INTO pets SELECT 2, name, age, type, created_at FROM pets")
+        writer.commit()
+        store.parent.chmod(0o555)
+        done = run("export", prepare=obey_permissions)
+        store.parent.chmod(0o755)
+    assert (done.returncode, done.stdout.count(b"\n")) == (0, 2)
+
+
+# SQLite's lock
+
+
+@pytest.mark.usefixtures("store")
+def test_a_writer_waits_for_an_import_to_end() -> None:
+    """An import of 1.8 million pets holds the lock of SQLite for about 15 s."""
+
+    async def patience() -> int:
+        engine = create_config(parse_url(os.environ["PETS_DATABASE_URL"])).get_engine()
+        async with engine.connect() as connection:
+            milliseconds = (await connection.exec_driver_sql("PRAGMA busy_timeout")).scalar_one()
+        await engine.dispose()
+        return int(milliseconds)
+
+    assert asyncio.run(patience()) == SQLITE_LOCK_SECONDS * 1000 >= 30_000
+
+
+def written() -> int:
+    """Return how many bytes this process has written."""
+    counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(counters["wchar"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what was written")
+def test_an_import_writes_each_page_of_sqlite_a_few_times(store: Path, tmp_path: Path) -> None:
+    """It holds the lock for twice as long if it cannot keep the indexes in memory."""
+    file = tmp_path / "many.csv"
+    rows = [f"{number * 7919 % 100_003:06},7,dog\n" for number in range(100_003)]
+    file.write_text("name,age,type\n" + "".join(rows))
+    before = written()
+    assert main(["import", str(file)]) == 0
+    assert written() - before < 5 * store.stat().st_size
+
+
+# Signals
+
+
+def ignore_sigint() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def test_sigterm_ends_an_import_in_the_background_of_a_script(store: Path) -> None:
+    """A shell has such a command ignore SIGINT, so that Ctrl-C ends the script alone."""
+    process = subprocess.Popen(
+        [*COMMAND, "import", "-"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=ignore_sigint,  # noqa: PLW1509  # no thread runs in a test
+    )
+    with process:
+        assert process.stdin
+        assert process.stderr
+        process.stdin.write(LINE * 50_000)  # more than a pipe holds
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        process.stdin.write(LINE * 50_000)
+        process.stdin.flush()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 130
+        assert process.stderr.read() == b"pets: interrupted; nothing was imported\n"
+        process.stdin.close()
+    assert count(store) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_migration_that_is_interrupted_exits_130(number: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://pets@127.0.0.1:{silent.getsockname()[1]}/pets"
+        with start("migrate", database_url=url) as process, silent.accept()[0]:
+            process.send_signal(number)
+            assert process.wait(timeout=10) == 130
+            assert process.stderr
+            assert process.stderr.read() == "pets: interrupted\n"
+
+
+BEGIN_SLOWLY = """
+import importlib.abc, signal, sys
+
+class Interrupt(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+from pets.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("module", ["pets.cli", "litestar", "pets.transfer"])
+@pytest.mark.parametrize("command", ["openapi", "migrate", "serve"])
+def test_ctrl_c_ends_a_command_that_has_hardly_begun(module: str, command: str) -> None:
+    program = BEGIN_SLOWLY.format(module=module)
+    done = subprocess.run([sys.executable, "-c", program, command], capture_output=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (130, b"")

@@ -1,0 +1,47 @@
+"""`make` in a folder that was moved."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("make") and (ROOT / "Makefile").exists()),
+    reason="there is no make, as in the container of the tests",
+)
+
+
+def planned(clone: Path, target: str) -> list[str]:
+    """Return the commands that `make` would run."""
+    command = ["make", "--dry-run", "--no-print-directory", target]
+    done = subprocess.run(command, cwd=clone, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A folder whose virtual environment is complete."""
+    folder = tmp_path / "a clone"
+    (folder / ".venv").mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", *(path.name for path in ROOT.glob("requirements*.txt"))):
+        shutil.copy(ROOT / name, folder)
+    command = f"command = /usr/bin/python3 -m venv {folder}/.venv"
+    (folder / ".venv/pyvenv.cfg").write_text(f"home = /usr/bin\n{command}\n")
+    for stamp in ("run", "dev", "bench"):
+        (folder / ".venv" / stamp).touch()
+    return folder
+
+
+def test_a_complete_environment_is_used_as_it_is(clone: Path) -> None:
+    assert planned(clone, "run") == ["exec .venv/bin/pets serve"]
+
+
+@pytest.mark.parametrize("target", ["run", "test", "check"])
+def test_an_environment_that_was_moved_is_made_anew(clone: Path, target: str) -> None:
+    moved = clone.rename(clone.with_name("moved"))
+    commands = planned(moved, target)
+    assert commands[0] == "rm -rf .venv"
+    assert "python3 -m venv .venv" in commands
