@@ -21,7 +21,7 @@ from sqlalchemy.types import TypeEngine
 
 from pets.domain.pet import CONTROL, MAX_AGE, MAX_NAME_LENGTH, MIN_AGE, WHITE_SPACE, PetType
 
-REVISION: Final = "0003"
+REVISION: Final = "pets_0001"
 """The newest migration: the one that `metadata` describes."""
 
 VERSION_TABLE: Final = "alembic_version"
