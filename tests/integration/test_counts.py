@@ -39,6 +39,15 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
+@pytest.fixture
+async def postgresql(postgresql_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_config(parse_url(postgresql_url)).get_engine()
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql("TRUNCATE pets")
+    yield engine
+    await engine.dispose()
+
+
 async def counts(connection: AsyncConnection) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     """Return the kept and the real counts of one snapshot."""
     await connection.exec_driver_sql("BEGIN" if is_sqlite(connection) else "BEGIN ISOLATION LEVEL REPEATABLE READ")
@@ -159,12 +168,10 @@ ADD_BOTH = """
 """
 
 
-async def test_creations_never_wait_for_open_transactions(postgresql_url: str) -> None:
+async def test_creations_never_wait_for_open_transactions(postgresql: AsyncEngine, postgresql_url: str) -> None:
     """Every slot that exists is held by an open transaction, and some are used again after it."""
-    engine = create_config(parse_url(postgresql_url)).get_engine()
-    repository = SQLAlchemyPetRepository(engine)
-    async with AsyncExitStack() as sessions, engine.connect() as connection:
-        await connection.exec_driver_sql("TRUNCATE pets")
+    repository = SQLAlchemyPetRepository(postgresql)
+    async with AsyncExitStack() as sessions, postgresql.connect() as connection:
         transactions = []
         for _ in range(25):
             session = await asyncpg.connect(postgresql_url)
@@ -188,15 +195,13 @@ async def test_creations_never_wait_for_open_transactions(postgresql_url: str) -
         rows = (await connection.exec_driver_sql("SELECT count(*) FROM pet_counts")).scalar_one()
         # No more slots of the two types than transactions that were open at once.
         assert rows <= 2 * (25 + 10)
-    await engine.dispose()
 
 
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
-async def test_follow_a_transaction_in_any_isolation(postgresql_url: str, isolation: str) -> None:
+async def test_follow_a_transaction_in_any_isolation(postgresql: AsyncEngine, isolation: str) -> None:
     """Others write after its snapshot, and that does not make it fail."""
-    engine = create_config(parse_url(postgresql_url)).get_engine()
-    repository = SQLAlchemyPetRepository(engine)
-    async with engine.connect() as connection, engine.connect() as other:
+    repository = SQLAlchemyPetRepository(postgresql)
+    async with postgresql.connect() as connection, postgresql.connect() as other:
         await connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL {isolation}")
         await connection.exec_driver_sql("SELECT count(*) FROM pet_counts")
         await repository.add(NewPetFactory.batch(4))
@@ -208,14 +213,14 @@ async def test_follow_a_transaction_in_any_isolation(postgresql_url: str, isolat
         await connection.exec_driver_sql(ADD_BOTH)
         await connection.exec_driver_sql("COMMIT")
         kept, real = await counts(other)
-    await engine.dispose()
     assert kept == real != []
 
 
-async def test_follow_truncate_in_a_snapshot_that_is_older_than_a_pet(postgresql_url: str) -> None:
-    engine = create_config(parse_url(postgresql_url)).get_engine()
-    repository = SQLAlchemyPetRepository(engine)
-    async with engine.connect() as connection:
+async def test_follow_truncate_in_a_snapshot_that_is_older_than_a_pet(
+    postgresql: AsyncEngine,
+) -> None:
+    repository = SQLAlchemyPetRepository(postgresql)
+    async with postgresql.connect() as connection:
         await connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ")
         await connection.exec_driver_sql("SELECT count(*) FROM pet_counts")
         await repository.add(NewPetFactory.batch(4))
@@ -223,12 +228,10 @@ async def test_follow_truncate_in_a_snapshot_that_is_older_than_a_pet(postgresql
         await connection.exec_driver_sql(ADD_BOTH)
         await connection.exec_driver_sql("COMMIT")
         assert await counts(connection) == ([("cat", 1), ("dog", 1)],) * 2
-    await engine.dispose()
 
 
-async def test_listings_and_truncate_do_not_deadlock(postgresql_url: str) -> None:
-    engine = create_config(parse_url(postgresql_url)).get_engine()
-    repository = SQLAlchemyPetRepository(engine)
+async def test_listings_and_truncate_do_not_deadlock(postgresql: AsyncEngine) -> None:
+    repository = SQLAlchemyPetRepository(postgresql)
     await repository.add(NewPetFactory.batch(10))
     truncated = asyncio.Event()
 
@@ -236,22 +239,16 @@ async def test_listings_and_truncate_do_not_deadlock(postgresql_url: str) -> Non
         while not truncated.is_set():
             await repository.page(query)
 
-    async def truncate() -> None:
-        try:
-            async with engine.connect() as connection:
-                for _ in range(100):
-                    await connection.exec_driver_sql("TRUNCATE pets")
-        finally:
-            truncated.set()
-
     queries = [PetQuery(), PetQuery(type=PetType.DOG), PetQuery(descending=True)]
-    await asyncio.gather(*(list_pets(query) for query in queries), truncate())
-    await engine.dispose()
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, postgresql.connect() as connection:
+        for query in queries:
+            tasks.create_task(list_pets(query))
+        for _ in range(100):
+            await connection.exec_driver_sql("TRUNCATE pets")
+        truncated.set()
 
 
-def test_can_be_repaired_after_a_restore_of_data_alone(
-    new_database: Callable[[str], str], tmp_path: Path
-) -> None:
+def test_can_be_repaired_after_a_restore_of_data_alone(new_database: Callable[[str], str], tmp_path: Path) -> None:
     check, repair = documented()
     original, restored = new_database("postgresql"), new_database("postgresql")
     for url in (original, restored):
@@ -259,12 +256,8 @@ def test_can_be_repaired_after_a_restore_of_data_alone(
     execute(original, ADD_BOTH)
     dump = tmp_path / "pets.dump"
     arguments = ["--format", "custom", "--data-only", "--table", "pets", "--table", "pet_counts"]
-    subprocess.run(
-        [POSTGRESQL_PROGRAMS / "pg_dump", *arguments, "--file", dump, original], check=True
-    )
-    subprocess.run(
-        [POSTGRESQL_PROGRAMS / "pg_restore", "--data-only", "--dbname", restored, dump], check=True
-    )
+    subprocess.run([POSTGRESQL_PROGRAMS / "pg_dump", *arguments, "--file", dump, original], check=True)
+    subprocess.run([POSTGRESQL_PROGRAMS / "pg_restore", "--data-only", "--dbname", restored, dump], check=True)
     assert fetch(restored, check) != []
     execute(restored, repair)
     assert fetch(restored, check) == []
