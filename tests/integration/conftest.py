@@ -91,3 +91,11 @@ def postgresql_url(new_database: Callable[[str], str]) -> str:
     url = new_database("postgresql")
     migrate(Settings(database_url=url))
     return url
+
+
+@pytest.fixture(scope="module")
+def sqlite_url(new_database: Callable[[str], str]) -> str:
+    """A migrated SQLite database of the module's own."""
+    url = new_database("sqlite")
+    migrate(Settings(database_url=url))
+    return url
