@@ -33,7 +33,7 @@ _SESSION: Final = {
     "search_path": "public",
     # Texts mean the same on every server.
     "standard_conforming_strings": "on",
-    "DateStyle": "ISO",
+    "DateStyle": "ISO, MDY",
     "TimeZone": "UTC",
     # This service has time limits of its own. An import or an export may take its time.
     "statement_timeout": "0",

@@ -148,8 +148,8 @@ SQLITE = [
         ),
         CONSTRAINT pets_age_check CHECK (typeof(age) = 'integer' AND age BETWEEN 0 AND 100),
         CONSTRAINT pets_type_check CHECK (type IN ('dog', 'cat')),
-        -- Exactly YYYY-MM-DD HH:MM:SS, because times are compared as text. The added seconds have
-        -- SQLite work out the day, so that a 30 February is not equal; NULL is what it makes of others.
+        -- Exactly YYYY-MM-DD HH:MM:SS, because times are compared as text. Adding seconds has SQLite
+        -- work out the day, so 30 February is refused. For what is no time datetime() gives NULL.
         CONSTRAINT pets_created_at_check CHECK (
             typeof(created_at) = 'text'
             AND created_at >= '0001-01-01'
