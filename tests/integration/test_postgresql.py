@@ -218,12 +218,12 @@ async def test_a_load_with_ids_that_waits_for_its_lock_does_not_hold_up_writers(
     observer = await asyncpg.connect(postgresql_url)
     writer = await asyncpg.connect(postgresql_url)
     try:
-        async with opened(postgresql_url) as repository:
+        async with opened(postgresql_url) as repository, asyncio.TaskGroup() as tasks:
             async with writer.transaction():
                 await writer.execute(
                     "INSERT INTO pets (name, age, type, created_at) VALUES ('boy', 7, 'dog', '2021-05-18 19:10:17+00')"
                 )
-                loading = asyncio.create_task(load(repository, loaded))
+                loading = tasks.create_task(load(repository, loaded))
                 for _ in range(2):
                     async with asyncio.timeout(10):
                         while not await observer.fetchval(is_waiting):

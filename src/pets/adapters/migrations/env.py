@@ -32,9 +32,7 @@ def migrate(connection: Connection) -> None:
     for statement in BEGIN[connection.dialect.name]:
         connection.exec_driver_sql(statement)
     try:
-        context.configure(
-            connection=connection, target_metadata=metadata, version_table=VERSION_TABLE
-        )
+        context.configure(connection=connection, target_metadata=metadata, version_table=VERSION_TABLE)
         check_revision()
         context.run_migrations()
     except BaseException:
