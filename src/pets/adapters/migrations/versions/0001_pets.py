@@ -6,7 +6,8 @@ from alembic import op
 revision = "pets_0001"
 down_revision = None
 
-# Unicode's White_Space property and its category Cc, as the domain has them, inside a character class.
+# Unicode's White_Space property and its category Cc, as the domain has them, to be put inside a
+# character class.
 # PostgreSQL's text cannot hold NUL, nor can its regular expressions.
 SPACE = r"\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 CONTROL = r"\u0001-\u001f\u007f-\u009f"
@@ -58,7 +59,7 @@ POSTGRESQL = [
     ) WITH (fillfactor = 10)
     """,
     # The function runs with the rights of its owner, so that a user who may write pets needs none
-    # to write counts. The search path and the names with their schema keep other users' objects out.
+    # to write counts. The search path and the names with their schema keep objects of others out.
     """
     CREATE FUNCTION keep_pet_counts() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -148,8 +149,9 @@ SQLITE = [
         ),
         CONSTRAINT pets_age_check CHECK (typeof(age) = 'integer' AND age BETWEEN 0 AND 100),
         CONSTRAINT pets_type_check CHECK (type IN ('dog', 'cat')),
-        -- Exactly YYYY-MM-DD HH:MM:SS, because times are compared as text. Adding seconds has SQLite
-        -- work out the day, so 30 February is refused. For what is no time datetime() gives NULL.
+        -- Exactly YYYY-MM-DD HH:MM:SS, because times are compared as text. Adding seconds has
+        -- SQLite work out the day, so that 30 February is refused. For a text that is no time,
+        -- datetime() gives NULL.
         CONSTRAINT pets_created_at_check CHECK (
             typeof(created_at) = 'text'
             AND created_at >= '0001-01-01'
