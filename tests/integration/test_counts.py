@@ -1,18 +1,23 @@
 """The kept counts are the pets' real number at every moment, whoever writes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+import asyncpg
 import pytest
-from advanced_alchemy.alembic.commands import AlembicCommands
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pets.adapters.engine import create_config, parse_url
 from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
 from pets.bootstrap import Settings, migrate
+from pets.domain.pet import PetType
+from pets.domain.query import PetQuery
 from tests.factories import NewPetFactory
+from tests.integration.conftest import POSTGRESQL_PROGRAMS, execute, fetch
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +35,15 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     engine = create_config(parse_url(database_url)).get_engine()
     async with engine.connect() as connection:
         await connection.execute(text("DELETE FROM pets"))
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def postgresql(postgresql_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_config(parse_url(postgresql_url)).get_engine()
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql("TRUNCATE pets")
     yield engine
     await engine.dispose()
 
@@ -71,8 +85,14 @@ async def test_follow_what_is_written_by_hand(
     assert expected in (None, kept)
 
 
+def documented() -> tuple[str, str]:
+    """Return what decision 7 says to run to check the counts, and to repair them."""
+    _, check, repair, _ = DECISION.read_text().split("```sql\n")
+    return check.split("```")[0], repair.split("```")[0]
+
+
 async def test_can_be_checked_and_repaired_as_documented(engine: AsyncEngine) -> None:
-    check, repair = (block.split("```")[0] for block in DECISION.read_text().split("```sql\n")[1:])
+    check, repair = documented()
     async with engine.connect() as connection:
         await SQLAlchemyPetRepository(engine).add(NewPetFactory.batch(10))
         assert (await connection.execute(text(check))).all() == []
@@ -142,25 +162,102 @@ async def test_are_exact_at_every_snapshot_while_many_write(engine: AsyncEngine)
     assert snapshots > 10
 
 
-async def test_are_right_from_the_start_when_they_are_installed_while_others_write(empty_database_url: str) -> None:
-    commands = AlembicCommands(create_config(parse_url(empty_database_url)))
-    await asyncio.to_thread(commands.upgrade, "0001")
-    engine = create_config(parse_url(empty_database_url)).get_engine()
-    repository = SQLAlchemyPetRepository(engine)
-    await repository.add(NewPetFactory.batch(1000))
-    installed = asyncio.Event()
+ADD_BOTH = """
+    INSERT INTO pets (name, age, type, created_at)
+    VALUES ('x', 1, 'dog', '2021-05-18 19:10:17+00'), ('x', 1, 'cat', '2021-05-18 19:10:17+00')
+"""
 
-    async def write() -> None:
-        while not installed.is_set():
-            pets = await repository.add(NewPetFactory.batch(3))
-            await repository.remove([pets[0].id])
 
-    async def install() -> None:
-        await asyncio.to_thread(migrate, Settings(database_url=empty_database_url))
-        installed.set()
+async def test_creations_never_wait_for_open_transactions(postgresql: AsyncEngine, postgresql_url: str) -> None:
+    """Every slot that exists is held by an open transaction, and some are used again after it."""
+    repository = SQLAlchemyPetRepository(postgresql)
+    async with AsyncExitStack() as sessions, postgresql.connect() as connection:
+        transactions = []
+        for _ in range(25):
+            session = await asyncpg.connect(postgresql_url)
+            sessions.push_async_callback(session.close)
+            transaction = session.transaction()
+            await transaction.start()
+            await asyncio.wait_for(session.execute(ADD_BOTH), 5)
+            transactions.append(transaction)
 
-    await asyncio.gather(*(write() for _ in range(4)), install())
-    async with engine.connect() as connection:
+        adding = (repository.add(NewPetFactory.batch(2)) for _ in range(50))
+        await asyncio.wait_for(asyncio.gather(*adding), 10)
         kept, real = await counts(connection)
-    await engine.dispose()
+        assert kept == real
+        assert sum(count for _, count in kept) == 100
+
+        for number, transaction in enumerate(transactions):
+            await (transaction.commit() if number % 2 else transaction.rollback())
+        kept, real = await counts(connection)
+        assert kept == real
+        assert sum(count for _, count in kept) == 100 + 2 * 12
+        rows = (await connection.exec_driver_sql("SELECT count(*) FROM pet_counts")).scalar_one()
+        # No more slots of the two types than transactions that were open at once.
+        assert rows <= 2 * (25 + 10)
+
+
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
+async def test_follow_a_transaction_in_any_isolation(postgresql: AsyncEngine, isolation: str) -> None:
+    """Others write after its snapshot, and that does not make it fail."""
+    repository = SQLAlchemyPetRepository(postgresql)
+    async with postgresql.connect() as connection, postgresql.connect() as other:
+        await connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL {isolation}")
+        await connection.exec_driver_sql("SELECT count(*) FROM pet_counts")
+        await repository.add(NewPetFactory.batch(4))
+        await connection.exec_driver_sql(ADD_BOTH)
+        await connection.exec_driver_sql("SAVEPOINT undone")
+        await connection.exec_driver_sql(ADD_BOTH)
+        await connection.exec_driver_sql("ROLLBACK TO undone")
+        await connection.exec_driver_sql("SAVEPOINT kept")
+        await connection.exec_driver_sql(ADD_BOTH)
+        await connection.exec_driver_sql("COMMIT")
+        kept, real = await counts(other)
     assert kept == real != []
+
+
+async def test_follow_truncate_in_a_snapshot_that_is_older_than_a_pet(
+    postgresql: AsyncEngine,
+) -> None:
+    repository = SQLAlchemyPetRepository(postgresql)
+    async with postgresql.connect() as connection:
+        await connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        await connection.exec_driver_sql("SELECT count(*) FROM pet_counts")
+        await repository.add(NewPetFactory.batch(4))
+        await connection.exec_driver_sql("TRUNCATE pets")
+        await connection.exec_driver_sql(ADD_BOTH)
+        await connection.exec_driver_sql("COMMIT")
+        assert await counts(connection) == ([("cat", 1), ("dog", 1)],) * 2
+
+
+async def test_listings_and_truncate_do_not_deadlock(postgresql: AsyncEngine) -> None:
+    repository = SQLAlchemyPetRepository(postgresql)
+    await repository.add(NewPetFactory.batch(10))
+    truncated = asyncio.Event()
+
+    async def list_pets(query: PetQuery) -> None:
+        while not truncated.is_set():
+            await repository.page(query)
+
+    queries = [PetQuery(), PetQuery(type=PetType.DOG), PetQuery(descending=True)]
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, postgresql.connect() as connection:
+        for query in queries:
+            tasks.create_task(list_pets(query))
+        for _ in range(100):
+            await connection.exec_driver_sql("TRUNCATE pets")
+        truncated.set()
+
+
+def test_can_be_repaired_after_a_restore_of_data_alone(new_database: Callable[[str], str], tmp_path: Path) -> None:
+    check, repair = documented()
+    original, restored = new_database("postgresql"), new_database("postgresql")
+    for url in (original, restored):
+        migrate(Settings(database_url=url))
+    execute(original, ADD_BOTH)
+    dump = tmp_path / "pets.dump"
+    arguments = ["--format", "custom", "--data-only", "--table", "pets", "--table", "pet_counts"]
+    subprocess.run([POSTGRESQL_PROGRAMS / "pg_dump", *arguments, "--file", dump, original], check=True)
+    subprocess.run([POSTGRESQL_PROGRAMS / "pg_restore", "--data-only", "--dbname", restored, dump], check=True)
+    assert fetch(restored, check) != []
+    execute(restored, repair)
+    assert fetch(restored, check) == []

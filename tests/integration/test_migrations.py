@@ -1,6 +1,7 @@
 """The migrations lead to the schema of `tables.py` and back, on either database, from many processes at once."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -10,14 +11,17 @@ from advanced_alchemy.alembic.commands import AlembicCommands
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, inspect, make_url
 from sqlalchemy.exc import IntegrityError
 
 from pets.adapters.engine import create_config, parse_url
 from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
 from pets.adapters.tables import REVISION, VERSION_TABLE, metadata, pets
 from pets.bootstrap import Settings, migrate
-from pets.domain.errors import StoreUnavailable
+from pets.domain.errors import InvalidPet, StoreUnavailable
+from pets.domain.pet import NewPet, PetType
 from pets.domain.query import PetQuery
 from tests.factories import NAMES, NewPetFactory
 from tests.integration.served import start
@@ -65,25 +69,28 @@ def test_up_down_and_up_again(empty_database_url: str) -> None:
     assert run(empty_database_url, schema) == first
 
 
-def test_lead_to_the_tables_that_the_code_uses(empty_database_url: str, new_database: Callable[[str], str]) -> None:
+def test_lead_to_the_tables_that_the_code_uses(empty_database_url: str) -> None:
+    def differences(connection: Connection) -> object:
+        options = {"version_table": VERSION_TABLE, "include_name": lambda _, kind, __: kind != "index"}
+        return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+
     migrate(Settings(database_url=empty_database_url))
-    assert run(empty_database_url, lambda connection: compare_metadata(_context(connection), metadata)) == []
-    created = new_database("sqlite" if empty_database_url.startswith("sqlite") else "postgresql")
-    run(created, metadata.create_all)
-    assert run(empty_database_url, schema) == run(created, schema)
-
-
-def _context(connection: Connection) -> MigrationContext:
-    # An index that each dialect has of its own confuses Alembic; what the databases say of it is compared below.
-    def compared(_: object, name: str | None, *__: object) -> bool:
-        return name != "pets_by_name"
-
-    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "include_object": compared})
+    assert run(empty_database_url, differences) == []
 
 
 def test_end_with_the_revision_that_the_code_needs() -> None:
     commands = AlembicCommands(create_config(parse_url("sqlite:///pets.db")))
     assert ScriptDirectory.from_config(commands.config).get_current_head() == REVISION
+
+
+def test_refuse_a_database_that_another_version_made(empty_database_url: str) -> None:
+    def stamp(connection: Connection) -> None:
+        connection.exec_driver_sql(f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32))")
+        connection.exec_driver_sql(f"INSERT INTO {VERSION_TABLE} VALUES ('0001')")
+
+    run(empty_database_url, stamp)
+    with pytest.raises(StoreUnavailable, match=r"another version made this database \(revision 0001\): export"):
+        migrate(Settings(database_url=empty_database_url))
 
 
 def test_keep_the_pets_that_are_there(empty_database_url: str) -> None:
@@ -128,26 +135,122 @@ def test_a_store_is_not_ready_until_it_is_migrated(empty_database_url: str) -> N
 
 
 VALID = {"name": "boy", "age": 7, "type": "dog", "created_at": datetime(2021, 5, 18, 19, 10, 17, tzinfo=UTC)}
-INVALID = [("name", ""), ("name", "x" * 101), ("age", -1), ("age", 101), ("type", "bird"), ("name", None)]
-INVALID_ON_POSTGRESQL = [("name", name) for name in (" boy", "boy\u3000", "a\nb", "a\x7f", "\u00a0", "\x9b")]
+BAD_NAMES = [
+    "",
+    "x" * 101,
+    " boy",
+    "boy\u3000",
+    "\u2005boy",
+    "a\nb",
+    "a\tb",
+    "a\x01b",
+    "a\x7f",
+    "\u00a0",
+    "\x9b",
+    "\x85",
+]
+BAD_ROWS = [
+    *(("name", name) for name in [*BAD_NAMES, None]),
+    *(("age", age) for age in (-1, 101, None)),
+    *(("type", type_) for type_ in ("bird", "Dog", "", None)),
+    *(("id", id_) for id_ in (0, -1)),
+    ("created_at", None),
+]
+# As SQL, because the drivers would refuse some of them.
+BAD_TIMES_ON_POSTGRESQL = ["infinity", "-infinity", "0001-12-31 23:59:59+00 BC", "10000-01-01 00:00:00+00"]
+BAD_VALUES_ON_SQLITE = [
+    *(("name", value) for value in ("x'626f79'", "'a' || char(0) || 'b'", "char(0)", "'a' || char(0)")),
+    *(("age", value) for value in ("7.5", "'seven'", "x'07'")),
+    ("type", "x'646f67'"),
+    *(
+        ("created_at", value)
+        for value in (
+            "'2026-01-01T00:00:00'",
+            "'2026-01-01 00:00:00.5'",
+            "'2026-01-01 00:00:00.000000'",
+            "'2026-01-01 00:00:00+00:00'",
+            "'2026-01-01 00:00:00Z'",
+            "'2026-01-01 00:00'",
+            "'2026-01-01'",
+            "'2026-02-30 00:00:00'",
+            "'2026-01-01 24:00:00'",
+            "'0000-12-31 23:59:59'",
+            "'-001-01-01 00:00:00'",
+            "'10000-01-01 00:00:00'",
+            "2026",
+            "2461000.5",
+            "'soon'",
+            "x'323032362d30312d30312030303a30303a3030'",
+        )
+    ),
+]
+COLUMNS = {"name": "'boy'", "age": "7", "type": "'dog'", "created_at": "'2021-05-18 19:10:17'"}
 
 
 def insert(url: str, **members: object) -> None:
     run(url, lambda connection: connection.execute(pets.insert(), VALID | members).rowcount)
 
 
-@pytest.mark.parametrize(("column", "value"), INVALID)
+def insert_by_hand(url: str, column: str, value: str) -> None:
+    """Insert a pet that is valid but for one column, whose value is given as SQL."""
+    columns = COLUMNS | {column: value}
+    overriding = "OVERRIDING SYSTEM VALUE" if url.startswith("postgresql") else ""
+    statement = f"INSERT INTO pets ({', '.join(columns)}) {overriding} VALUES ({', '.join(columns.values())})"
+    run(url, lambda connection: connection.exec_driver_sql(statement).rowcount)
+
+
+@pytest.mark.parametrize(("column", "value"), BAD_ROWS)
 def test_a_database_refuses_by_itself_what_the_domain_refuses(database_url: str, column: str, value: object) -> None:
+    literal = "NULL" if value is None else f"'{value}'"
     with pytest.raises(IntegrityError):
-        insert(database_url, **{column: value})
+        insert_by_hand(database_url, column, literal)
 
 
-@pytest.mark.parametrize(("column", "value"), INVALID_ON_POSTGRESQL)
-def test_postgresql_refuses_even_names_that_are_not_clean(postgresql_url: str, column: str, value: object) -> None:
-    with pytest.raises(IntegrityError):
-        insert(postgresql_url, **{column: value})
+@pytest.mark.parametrize("time", BAD_TIMES_ON_POSTGRESQL)
+def test_postgresql_refuses_times_that_python_cannot_have(postgresql_url: str, time: str) -> None:
+    with pytest.raises(IntegrityError, match="pets_created_at_check"):
+        insert_by_hand(postgresql_url, "created_at", f"'{time}'")
 
 
-@pytest.mark.parametrize("name", [*NAMES, "x y", "\u200b", "a\u3000b"])
+@pytest.mark.parametrize(("column", "value"), BAD_VALUES_ON_SQLITE)
+def test_sqlite_refuses_what_it_would_keep_in_another_form(sqlite_url: str, column: str, value: str) -> None:
+    with pytest.raises(IntegrityError, match=f"pets_{column}_check"):
+        insert_by_hand(sqlite_url, column, value)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "x y", "\u200b", "a\u3000b", "*", "[a]", "]", "^", "-", "x" * 100])
 def test_a_database_takes_what_the_domain_takes(database_url: str, name: str) -> None:
     insert(database_url, name=name)
+
+
+@pytest.mark.parametrize("time", ["0001-01-01 00:00:00", "9999-12-31 23:59:59", "2024-02-29 00:00:00"])
+def test_a_database_takes_every_time_that_python_has(database_url: str, time: str) -> None:
+    zone = "+00" if database_url.startswith("postgresql") else ""
+    insert_by_hand(database_url, "created_at", f"'{time}{zone}'")
+
+
+def test_sqlite_takes_a_name_exactly_if_the_domain_does(sqlite_url: str) -> None:
+    """Names of the characters that the rule is about, at every place, and others."""
+    connection = sqlite3.connect(str(make_url(sqlite_url).database))
+    special = st.sampled_from([*map(chr, range(0xA2)), *"\u1680\u2000\u200a\u200b\u2028\u202f\u205f\u3000\ufeff"])
+
+    @given(st.text(special | st.characters(exclude_categories=["Cs"]), max_size=3))
+    @settings(max_examples=1000, deadline=None)
+    def is_taken_by_both_or_none(name: str) -> None:
+        try:
+            is_valid = NewPet(name=name, age=7, type=PetType.DOG).name == name
+        except InvalidPet:
+            is_valid = False
+        try:
+            connection.execute(
+                "INSERT INTO pets (name, age, type, created_at) VALUES (?, 7, 'dog', '2021-05-18 19:10:17')", [name]
+            )
+        except sqlite3.IntegrityError:
+            assert not is_valid
+        else:
+            assert is_valid
+
+    try:
+        is_taken_by_both_or_none()
+    finally:
+        connection.close()

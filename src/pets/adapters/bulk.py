@@ -7,7 +7,7 @@ from typing import Final
 
 import aiosqlite
 import asyncpg
-from asyncpg.exceptions import UniqueViolationError
+from asyncpg.exceptions import LockNotAvailableError, UniqueViolationError
 
 from pets.adapters.dialects import NEW
 from pets.domain.pet import NewPet, Pet
@@ -42,6 +42,13 @@ SQLITE_CACHE_KIB: Final = 64 * 1024
 
 With its usual 2 MiB it writes the same pages again and again, and takes twice as long.
 """
+_LOCK: Final = """
+    SET LOCAL lock_timeout = '100ms';
+    LOCK TABLE pets IN SHARE ROW EXCLUSIVE MODE;
+    SET LOCAL lock_timeout = 0;
+"""
+_PAUSE: Final = 1.0
+"""Seconds between two tries to get the lock."""
 
 # By the drivers' own connections, since SQLAlchemy gives up one of its own when a call is cancelled.
 
@@ -78,7 +85,7 @@ async def _keep_ids(
     async with aclosing(_text(first, chunks, _staged_values)) as text:
         await driver.copy_to_table("staged", source=text)
     # Writers wait from here to the commit, readers do not: nobody takes an id, given or from the sequence.
-    await driver.execute("LOCK TABLE pets IN SHARE ROW EXCLUSIVE MODE")
+    await _lock_against_writers(driver)
     refused: list[int] = []
     try:
         async with driver.transaction():
@@ -90,6 +97,21 @@ async def _keep_ids(
         await driver.execute(_KEEP.format(overriding="OVERRIDING SYSTEM VALUE", refusing=_REFUSING))
     await driver.execute(_GO_ON)
     return refused
+
+
+async def _lock_against_writers(driver: asyncpg.Connection) -> None:
+    """Wait for the open transactions that write pets, and hardly keep other writers waiting.
+
+    A request for a lock holds up every later writer while it waits, so it waits in short tries.
+    """
+    while True:
+        try:
+            async with driver.transaction():  # a savepoint, because a try that fails is an error
+                await driver.execute(_LOCK)
+        except LockNotAvailableError:
+            await asyncio.sleep(_PAUSE)
+        else:
+            return
 
 
 async def _text(

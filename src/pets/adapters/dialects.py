@@ -60,6 +60,10 @@ class Dialect(Protocol):
         """Add the pets whose keys are not used yet, or expired, and return the rows of all these keys."""
         ...
 
+    async def missing_grants(self, connection: AsyncConnection) -> Sequence[str]:
+        """Return the grants that the user needs and does not have, as "INSERT on pets"."""
+        ...
+
 
 def insert(dialect: Dialect) -> sa.Executable:
     given = dialect.given(NEW)
@@ -117,6 +121,9 @@ class PostgreSQL:
             rows = [*rows, *await self.add_once(connection, [row for row in keyed if row[0] in cleared], expired)]
         return rows
 
+    async def missing_grants(self, connection: AsyncConnection) -> Sequence[str]:
+        return [grant for (grant,) in await self.fetch(connection, _MISSING_GRANTS, {})]
+
 
 async def _partitions(connection: AsyncConnection, statement: sa.Executable) -> AsyncGenerator[Rows, None]:
     async with connection.stream(statement, execution_options={"yield_per": 1000}) as result:
@@ -154,6 +161,20 @@ _ADD_ONCE: Final = sa.text("""
     sa.bindparam("expired", type_=pet_keys.c.created_at.type),
     *(sa.bindparam(name, type_=sa.ARRAY(column.type)) for name, column in KEYED.items()),
 )
+# The user needs no grant to write pet_counts, because the triggers run as their owner.
+# A table that does not exist, or not for this user, has NULL here: reading it fails and says so.
+_MISSING_GRANTS: Final = sa.text("""
+    SELECT needed || ' on ' || name FROM (VALUES
+        ('pets', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']),
+        ('pet_keys', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']),
+        ('pet_counts', ARRAY['SELECT']),
+        ('alembic_version', ARRAY['SELECT'])
+    ) AS tables (name, privileges), unnest(privileges) AS needed
+    WHERE NOT has_table_privilege(to_regclass(name), needed)
+    UNION ALL
+    SELECT 'USAGE on pets_id_seq'
+    WHERE NOT has_sequence_privilege(to_regclass('pets_id_seq'), 'USAGE')
+""")
 _USED: Final = sa.select(pet_keys).where(PostgreSQL().is_among(pet_keys.c.key, "keys"))
 
 
@@ -200,6 +221,9 @@ class SQLite:
             for row in added:
                 await connection.execute(sa.insert(pet_keys).values(row))
         return [*used, *added]
+
+    async def missing_grants(self, connection: AsyncConnection) -> Sequence[str]:  # noqa: ARG002
+        return []  # SQLite has no users
 
 
 @asynccontextmanager

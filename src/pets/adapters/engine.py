@@ -19,9 +19,31 @@ _DRIVERS: Final = {
     "sqlite+aiosqlite": "sqlite+aiosqlite",
 }
 
-# PostgreSQL would plan a listing anew every time, for it takes a limit it does not know to be a tenth of the table; and
-# it would compile a plan for as many rows as that. The plans are the same whatever is asked for.
-_POSTGRESQL: Final = {"timeout": 5, "server_settings": {"plan_cache_mode": "force_generic_plan", "jit": "off"}}
+# The settings of every session, whatever the defaults of the server, the database and the user.
+_SESSION: Final = {
+    # PostgreSQL would plan a listing anew every time, because it takes a limit that it does not know
+    # to be a tenth of the table, and it would compile a plan for as many rows as that. The plans are
+    # the same whatever is asked for.
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+    # In a higher isolation, concurrent changes of one pet would fail rather than wait.
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    # What is confirmed survives a crash. "remote_apply" would add only that standbys show it,
+    # and this service does not read from any.
+    "synchronous_commit": "on",
+    # The tables are in this schema.
+    "search_path": "public",
+    # Texts mean the same on every server.
+    "standard_conforming_strings": "on",
+    "DateStyle": "ISO, MDY",
+    "TimeZone": "UTC",
+    # This service has time limits of its own. An import or an export may take its time.
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
+_POSTGRESQL: Final = {"timeout": 5, "server_settings": _SESSION}
 
 
 SQLITE_LOCK_SECONDS: Final = 30

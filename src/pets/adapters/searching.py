@@ -42,18 +42,23 @@ def listing(query: PetQuery, dialect: Dialect) -> sa.Select[Any]:
 
 
 def search(query: PetQuery, dialect: Dialect) -> sa.Select[Any]:
-    """Return the statement for a page: rows of the count and a pet, one more than the limit, or of the count alone."""
+    """Return the statement for a page: rows of the count and a pet, one more than the limit.
+
+    Without any pet it is one row, of the count alone.
+    """
     if query.is_filtered:
         count = sa.select(sa.func.count().label("count")).select_from(pets).where(*_chosen(query, dialect))
     elif query.type is not None:
         count = TOTAL.where(pet_counts.c.type == query.type)
     else:
         count = TOTAL
-    counted = count.subquery()
     found = listing(query, dialect).limit(query.limit + 1).subquery()
     order = [dialect.in_code_point_order(found.c[query.sort]), found.c.id]
+    # The pets are in FROM, which PostgreSQL locks first, and TRUNCATE locks them first too. In the
+    # opposite order the two could deadlock.
+    a_row = sa.select(sa.literal_column("1")).subquery("a_row")
     return (
-        sa.select(counted, found)
-        .select_from(counted.outerjoin(found, sa.true()))
+        sa.select(count.scalar_subquery().label("count"), found)
+        .select_from(a_row.outerjoin(found, sa.true()))
         .order_by(*(column.desc() if query.descending else column for column in order))
     )

@@ -183,6 +183,11 @@ class SQLAlchemyPetRepository:
                 return await LOAD[self._engine.dialect.name](driver, pets, skip_taken=skip_taken)
 
     async def check(self) -> None:
+        with _translated:
+            async with self._engine.connect() as connection:
+                missing = await self._dialect.missing_grants(connection)
+        if missing:
+            raise StoreUnavailable(f"The database user lacks {', '.join(missing)}.")
         if [revision for (revision,) in await self._fetch(_VERSION, {})] != [REVISION]:
             raise StoreUnavailable("The store is not migrated to this version; `pets migrate` does that.")
 

@@ -4,6 +4,8 @@ import asyncio
 
 from advanced_alchemy.alembic.commands import AlembicCommandConfig
 from alembic import context
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -13,8 +15,11 @@ config = context.config
 assert isinstance(config, AlembicCommandConfig)
 assert isinstance(config.engine, AsyncEngine)
 
-# One transaction that holds a lock from before the version is read: processes that migrate at once take turns,
-# and who comes second finds nothing left to do. The number is arbitrary; it only has to be always the same.
+OLDEST_POSTGRESQL = 18  # the first one with casefold()
+
+# One transaction that holds a lock from before the version is read: processes that migrate at once
+# take turns, and those that come later find nothing left to do. The number is arbitrary; it only
+# has to be always the same.
 BEGIN = {
     "postgresql": ["BEGIN", "SELECT pg_advisory_xact_lock(7378697629483820646)"],
     "sqlite": ["BEGIN IMMEDIATE"],
@@ -22,15 +27,40 @@ BEGIN = {
 
 
 def migrate(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        check_server(connection)
     for statement in BEGIN[connection.dialect.name]:
         connection.exec_driver_sql(statement)
     try:
         context.configure(connection=connection, target_metadata=metadata, version_table=VERSION_TABLE)
+        check_revision()
         context.run_migrations()
     except BaseException:
         connection.exec_driver_sql("ROLLBACK")
         raise
     connection.exec_driver_sql("COMMIT")
+
+
+def check_server(connection: Connection) -> None:
+    """Raise `CommandError` for a PostgreSQL that cannot hold the schema or every name."""
+    version = connection.exec_driver_sql("SHOW server_version").scalar_one()
+    number = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
+    if number < OLDEST_POSTGRESQL * 10_000:
+        raise CommandError(f"PostgreSQL {OLDEST_POSTGRESQL} or newer is needed; this is {version}")
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+    if encoding != "UTF8":
+        raise CommandError(f"a database in UTF8 is needed; this one is in {encoding}")
+
+
+def check_revision() -> None:
+    """Raise `CommandError` for a database that another version of this service made."""
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    for revision in context.get_context().get_current_heads():
+        if revision not in known:
+            raise CommandError(
+                f"another version made this database (revision {revision}):"
+                " export its pets with that version, and import them into a new database"
+            )
 
 
 async def main(engine: AsyncEngine) -> None:

