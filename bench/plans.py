@@ -10,8 +10,8 @@ from statistics import median
 from typing import Final
 
 from bench.database import database, postgresql
-from pets.adapters.engine import create_config, parse_url
-from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
+from pets.adapters.sqlalchemy.engine import create_config, parse_url
+from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.domain.pet import PetType
 from pets.domain.query import PetQuery, PetSort
 from tests.plans import explain, scans

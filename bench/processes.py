@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-_UVICORN: Final = [  # as src/pets/server.py serves
+_UVICORN: Final = [  # as src/pets/cli/serve.py serves
     *("uvicorn", "--loop", "uvloop", "--http", "httptools", "--ws", "none", "--lifespan", "on"),
     *("--no-access-log", "--no-server-header", "--no-proxy-headers"),
 ]

@@ -17,7 +17,16 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from bench import ROWS
 from bench.agreement import agree
-from bench.database import COUNT, KEPT_COUNT, database, fill, main_process, milliseconds, postgresql, version
+from bench.database import (
+    COUNT,
+    KEPT_COUNT,
+    database,
+    fill,
+    main_process,
+    milliseconds,
+    postgresql,
+    version,
+)
 from bench.load import CREATE, CREATE_ONCE, LIST_20, WORKLOADS, drive
 from bench.plot import plot
 from bench.processes import COMMANDS, Server, leave_first_core, served

@@ -63,7 +63,13 @@ class CreatingAPet:
         assert response.headers["content-type"] == "application/json"
         pet = response.json()
         assert response.headers["location"] == f"/pets/{pet['id']}"
-        assert pet == {"id": pet["id"], "name": "boy", "age": 7, "type": "dog", "created_at": pet["created_at"]}
+        assert pet == {
+            "id": pet["id"],
+            "name": "boy",
+            "age": 7,
+            "type": "dog",
+            "created_at": pet["created_at"],
+        }
 
     def test_writes_the_members_in_their_order(self, client: Client) -> None:
         assert list(create(client)) == ["id", "name", "age", "type", "created_at"]
@@ -78,9 +84,12 @@ class CreatingAPet:
         assert create(client, name=name)["name"] == "boy"
 
     @pytest.mark.parametrize(
-        "name", ["x", "x" * 100, " " * 999 + "x" * 100 + " " * 999, "小白", "🐕‍🦺", "\u200b", "a  b"]
+        "name",
+        ["x", "x" * 100, " " * 999 + "x" * 100 + " " * 999, "小白", "🐕‍🦺", "\u200b", "a  b"],
     )
-    def test_takes_names_of_1_to_100_characters_of_any_script(self, client: Client, name: str) -> None:
+    def test_takes_names_of_1_to_100_characters_of_any_script(
+        self, client: Client, name: str
+    ) -> None:
         assert create(client, name=name)["name"] == name.strip(" ")
 
     @pytest.mark.parametrize("age", [0, 1, 99, 100])
@@ -88,12 +97,25 @@ class CreatingAPet:
         assert create(client, age=age)["age"] == age
 
     @pytest.mark.parametrize("media_type", ["application/json", "Application/JSON ; charset=utf-8"])
-    def test_takes_json_however_its_media_type_is_written(self, client: Client, media_type: str) -> None:
+    def test_takes_json_however_its_media_type_is_written(
+        self, client: Client, media_type: str
+    ) -> None:
         body = b'{"name": "boy", "age": 7, "type": "dog"}'
-        assert client.post("/pets/", content=body, headers={"content-type": media_type}).status_code == 201
+        assert (
+            client.post("/pets/", content=body, headers={"content-type": media_type}).status_code
+            == 201
+        )
 
     @pytest.mark.parametrize(
-        "first", ['"name": 7', '"age": "x"', '"age": 101', '"type": "bird"', '"type": null', '"name": {"a": [1]}']
+        "first",
+        [
+            '"name": 7',
+            '"age": "x"',
+            '"age": 101',
+            '"type": "bird"',
+            '"type": null',
+            '"name": {"a": [1]}',
+        ],
     )
     def test_lets_the_last_of_members_with_one_name_count(self, client: Client, first: str) -> None:
         body = f'{{{first}, "name": "boy", "age": 7, "type": "dog"}}'
@@ -106,10 +128,14 @@ class CreatingAPet:
         body = f'{{"name": "boy", "age": 7, "type": "dog", {last}}}'
         response = client.post("/pets/", content=body, headers={"content-type": "application/json"})
         assert response.status_code == 400
-        assert [error["pointer"] for error in response.json()["errors"]] == [f"#/{last.split(chr(34))[1]}"]
+        assert [error["pointer"] for error in response.json()["errors"]] == [
+            f"#/{last.split(chr(34))[1]}"
+        ]
 
     @pytest.mark.parametrize("coding", ["gzip", "identity, gzip", "br", "GZIP", "nonsense"])
-    def test_refuses_a_body_in_another_coding_and_says_so(self, client: Client, coding: str) -> None:
+    def test_refuses_a_body_in_another_coding_and_says_so(
+        self, client: Client, coding: str
+    ) -> None:
         body = {"name": "boy", "age": 7, "type": "dog"}
         response = client.post("/pets/", json=body, headers={"content-encoding": coding})
         assert (response.status_code, response.headers["accept-encoding"]) == (415, "identity")
@@ -118,7 +144,10 @@ class CreatingAPet:
     @pytest.mark.parametrize("coding", ["identity", "Identity", ""])
     def test_takes_a_body_in_no_coding(self, client: Client, coding: str) -> None:
         body = {"name": "boy", "age": 7, "type": "dog"}
-        assert client.post("/pets/", json=body, headers={"content-encoding": coding}).status_code == 201
+        assert (
+            client.post("/pets/", json=body, headers={"content-encoding": coding}).status_code
+            == 201
+        )
 
 
 class ListingPets:
@@ -135,9 +164,20 @@ class ListingPets:
 
     @pytest.mark.parametrize(
         ("limit", "expected"),
-        [("0", 0), ("1", 1), ("3", 3), ("1000", 3), ("1001", 3), ("007", 3), ("9" * 30, 3), ("9" * 5000, 3)],
+        [
+            ("0", 0),
+            ("1", 1),
+            ("3", 3),
+            ("1000", 3),
+            ("1001", 3),
+            ("007", 3),
+            ("9" * 30, 3),
+            ("9" * 5000, 3),
+        ],
     )
-    def test_gives_as_many_as_the_limit_says(self, client: Client, limit: str, expected: int) -> None:
+    def test_gives_as_many_as_the_limit_says(
+        self, client: Client, limit: str, expected: int
+    ) -> None:
         pets = [create(client) for _ in range(3)]
         assert listed(client, f"?limit={limit}") == {"count": 3, "items": pets[:expected]}
 
@@ -149,7 +189,10 @@ class DeletingPets:
     def test_tells_how_many_were_deleted_and_which_were_not_found(self, client: Client) -> None:
         first, second, third = (create(client)["id"] for _ in range(3))
         delete(client, [first])
-        assert delete(client, [first, second, third]) == {"deleted": 2, "errors": [{"id": first, "error": NOT_FOUND}]}
+        assert delete(client, [first, second, third]) == {
+            "deleted": 2,
+            "errors": [{"id": first, "error": NOT_FOUND}],
+        }
         assert listed(client) == {"count": 0, "items": []}
 
     def test_leaves_the_others(self, client: Client) -> None:
@@ -160,13 +203,18 @@ class DeletingPets:
     def test_counts_an_id_named_twice_once(self, client: Client) -> None:
         pet = create(client)["id"]
         assert delete(client, [pet, pet]) == {"deleted": 1, "errors": []}
-        assert delete(client, [pet, pet]) == {"deleted": 0, "errors": [{"id": pet, "error": NOT_FOUND}]}
+        assert delete(client, [pet, pet]) == {
+            "deleted": 0,
+            "errors": [{"id": pet, "error": NOT_FOUND}],
+        }
 
     def test_names_errors_in_the_order_of_the_request(self, client: Client) -> None:
         ids = [9, 3, 7, 3, 1, 9, 8]
         assert [error["id"] for error in delete(client, ids)["errors"]] == [9, 3, 7, 1, 8]
 
-    @pytest.mark.parametrize("id_", [0, -1, MAX_ID, MAX_ID + 1, -MAX_ID - 2, 2**64, -(2**64), 10**400])
+    @pytest.mark.parametrize(
+        "id_", [0, -1, MAX_ID, MAX_ID + 1, -MAX_ID - 2, 2**64, -(2**64), 10**400]
+    )
     def test_does_not_find_what_cannot_be_an_id(self, client: Client, id_: int) -> None:
         assert delete(client, [id_]) == {"deleted": 0, "errors": [{"id": id_, "error": NOT_FOUND}]}
 
@@ -214,12 +262,23 @@ class OnePet:
         "media_type", ["application/json", "application/merge-patch+json", "Application/JSON; x=y"]
     )
     @pytest.mark.parametrize(
-        "change", [{"name": "girl"}, {"age": 0}, {"type": "cat"}, {"name": "x", "age": 100, "type": "cat"}, {}]
+        "change",
+        [
+            {"name": "girl"},
+            {"age": 0},
+            {"type": "cat"},
+            {"name": "x", "age": 100, "type": "cat"},
+            {},
+        ],
     )
-    def test_is_changed_in_what_is_named(self, client: Client, change: dict[str, Any], media_type: str) -> None:
+    def test_is_changed_in_what_is_named(
+        self, client: Client, change: dict[str, Any], media_type: str
+    ) -> None:
         pet, other = create(client, name="boy", age=7, type="dog"), create(client)
         response = client.patch(
-            f"/pets/{pet['id']}", content=msgspec.json.encode(change), headers={"content-type": media_type}
+            f"/pets/{pet['id']}",
+            content=msgspec.json.encode(change),
+            headers={"content-type": media_type},
         )
         assert (response.status_code, response.json()) == (200, pet | change)
         assert listed(client) == {"count": 2, "items": [pet | change, other]}
@@ -230,7 +289,10 @@ class OnePet:
 
     def test_names_its_methods_when_asked(self, client: Client) -> None:
         response = client.options("/pets/1")
-        assert (response.status_code, response.headers["allow"]) == (204, "DELETE, GET, HEAD, OPTIONS, PATCH")
+        assert (response.status_code, response.headers["allow"]) == (
+            204,
+            "DELETE, GET, HEAD, OPTIONS, PATCH",
+        )
         assert response.headers["accept-patch"] == "application/json, application/merge-patch+json"
 
 
@@ -245,7 +307,9 @@ class Conditions:
         first = tag_of(client, pet)
         assert first.startswith('"')
         assert client.patch(f"/pets/{pet}", json={}).headers["etag"] == first
-        assert client.patch(f"/pets/{pet}", json={"age": 7, "name": " boy "}).headers["etag"] == first
+        assert (
+            client.patch(f"/pets/{pet}", json={"age": 7, "name": " boy "}).headers["etag"] == first
+        )
         second = client.patch(f"/pets/{pet}", json={"age": 8}).headers["etag"]
         assert second == tag_of(client, pet) != first
         assert tag_of(client, create(client, name="boy", age=7)["id"]) != first
@@ -256,7 +320,11 @@ class Conditions:
         for known in (tag, f"W/{tag}", f'"x", {tag}', "*"):
             for method in ("GET", "HEAD"):
                 response = client.request(method, f"/pets/{pet}", headers={"if-none-match": known})
-                assert (response.status_code, response.content, response.headers["etag"]) == (304, b"", tag)
+                assert (response.status_code, response.content, response.headers["etag"]) == (
+                    304,
+                    b"",
+                    tag,
+                )
 
     @pytest.mark.parametrize("known", ['"x"', 'W/"x"', "", ",", '"x",, "y" ,'])
     def test_who_has_another_gets_the_pet(self, client: Client, known: str) -> None:
@@ -265,17 +333,33 @@ class Conditions:
         assert (response.status_code, response.json()) == (200, pet)
 
     @pytest.mark.parametrize("wanted", ["{}", '"x", {}', '"x" ,W/"y",{}', "*"])
-    def test_a_pet_that_is_as_wanted_is_changed_and_deleted(self, client: Client, wanted: str) -> None:
+    def test_a_pet_that_is_as_wanted_is_changed_and_deleted(
+        self, client: Client, wanted: str
+    ) -> None:
         pet = create(client, age=7)["id"]
         for method, status in (("GET", 200), ("PATCH", 200), ("DELETE", 204)):
             condition = {"if-match": wanted.format(tag_of(client, pet))}
-            assert client.request(method, f"/pets/{pet}", json={"age": 8}, headers=condition).status_code == status
+            assert (
+                client.request(
+                    method, f"/pets/{pet}", json={"age": 8}, headers=condition
+                ).status_code
+                == status
+            )
         assert listed(client)["count"] == 0
 
     @pytest.mark.parametrize(
-        "condition", ["if-match: {old}", "if-match: W/{new}", 'if-match: "x"', "if-match: ", "if-none-match: {new}"]
+        "condition",
+        [
+            "if-match: {old}",
+            "if-match: W/{new}",
+            'if-match: "x"',
+            "if-match: ",
+            "if-none-match: {new}",
+        ],
     )
-    def test_a_pet_that_is_not_as_wanted_is_neither_changed_nor_deleted(self, client: Client, condition: str) -> None:
+    def test_a_pet_that_is_not_as_wanted_is_neither_changed_nor_deleted(
+        self, client: Client, condition: str
+    ) -> None:
         pet = create(client, age=7)
         path = f"/pets/{pet['id']}"
         old, new = tag_of(client, pet["id"]), client.patch(path, json={"age": 8}).headers["etag"]
@@ -288,13 +372,35 @@ class Conditions:
 
     @pytest.mark.parametrize("header", ["if-match", "if-none-match"])
     @pytest.mark.parametrize(
-        "tags", ["x", "w/{}", '"a"b{}', '"a" {}', "{}x", '"a', "W/", '*, "x"', "*, *", '"a b"', "'x'", "W/ {}"]
+        "tags",
+        [
+            "x",
+            "w/{}",
+            '"a"b{}',
+            '"a" {}',
+            "{}x",
+            '"a',
+            "W/",
+            '*, "x"',
+            "*, *",
+            '"a b"',
+            "'x'",
+            "W/ {}",
+        ],
     )
-    def test_a_list_of_tags_that_is_malformed_is_refused(self, client: Client, header: str, tags: str) -> None:
+    def test_a_list_of_tags_that_is_malformed_is_refused(
+        self, client: Client, header: str, tags: str
+    ) -> None:
         pet = create(client, age=7)
         path = f"/pets/{pet['id']}"
         headers = {header: tags.format(tag_of(client, pet["id"]))}
-        requests = [("GET", path), ("PATCH", path), ("DELETE", path), ("GET", "/pets/"), ("DELETE", "/pets/?ids=1")]
+        requests = [
+            ("GET", path),
+            ("PATCH", path),
+            ("DELETE", path),
+            ("GET", "/pets/"),
+            ("DELETE", "/pets/?ids=1"),
+        ]
         for method, target in requests:
             body = {"age": 8} if method == "PATCH" else None
             response = client.request(method, target, json=body, headers=headers)
@@ -318,7 +424,11 @@ class Conditions:
     def test_dates_are_ignored_because_no_pet_has_one(self, client: Client, header: str) -> None:
         """RFC 9110, 13.1.3 and 13.1.4, demand that."""
         pet = create(client, age=7)["id"]
-        for method, target in (("GET", "/pets/"), ("GET", f"/pets/{pet}"), ("DELETE", f"/pets/?ids={pet}")):
+        for method, target in (
+            ("GET", "/pets/"),
+            ("GET", f"/pets/{pet}"),
+            ("DELETE", f"/pets/?ids={pet}"),
+        ):
             headers = {header: "Tue, 24 Nov 2020 13:00:00 GMT"}
             assert client.request(method, target, headers=headers).status_code == 200
 
@@ -327,18 +437,25 @@ class Conditions:
         headers = [("if-match", '"x"'), ("if-match", tag_of(client, pet))]
         assert client.patch(f"/pets/{pet}", json={"age": 8}, headers=headers).status_code == 200
 
-    def test_a_pet_that_is_not_there_is_not_found_whatever_the_condition(self, client: Client) -> None:
+    def test_a_pet_that_is_not_there_is_not_found_whatever_the_condition(
+        self, client: Client
+    ) -> None:
         pet = create(client)["id"]
         delete(client, [pet])
         for name in ("if-match", "if-none-match"):
             assert client.patch(f"/pets/{pet}", json={}, headers={name: "*"}).status_code == 404
 
-    def test_of_50_concurrent_changes_from_one_tag_exactly_one_succeeds(self, client: Client) -> None:
+    def test_of_50_concurrent_changes_from_one_tag_exactly_one_succeeds(
+        self, client: Client
+    ) -> None:
         pet = create(client, age=100)["id"]
         condition = {"if-match": tag_of(client, pet)}
         with ThreadPoolExecutor(50) as pool:
             responses = list(
-                pool.map(lambda age: client.patch(f"/pets/{pet}", json={"age": age}, headers=condition), range(50))
+                pool.map(
+                    lambda age: client.patch(f"/pets/{pet}", json={"age": age}, headers=condition),
+                    range(50),
+                )
             )
         (done,) = [response for response in responses if response.status_code == 200]
         assert [response.status_code for response in responses].count(412) == 49
@@ -359,14 +476,18 @@ class ConditionsOnAllPets:
         ]
         return [response.status_code for response in responses]
 
-    @pytest.mark.parametrize("condition", ["if-match: {}", 'if-match: "x"', "if-match: W/{}", "if-none-match: *"])
+    @pytest.mark.parametrize(
+        "condition", ["if-match: {}", 'if-match: "x"', "if-match: W/{}", "if-none-match: *"]
+    )
     def test_that_are_not_met_let_nothing_be_changed(self, client: Client, condition: str) -> None:
         pet = create(client)
         name, _, value = condition.format(tag_of(client, pet["id"])).partition(": ")
         assert self.change(client, pet["id"], {name: value}) == [412, 412, 412]
         assert listed(client) == {"count": 1, "items": [pet]}
 
-    @pytest.mark.parametrize("condition", ["if-match: *", "if-none-match: {}", 'if-none-match: W/"x"'])
+    @pytest.mark.parametrize(
+        "condition", ["if-match: *", "if-none-match: {}", 'if-none-match: W/"x"']
+    )
     def test_that_are_met_change_nothing_about_an_act(self, client: Client, condition: str) -> None:
         pet = create(client)["id"]
         name, _, value = condition.format(tag_of(client, pet)).partition(": ")
@@ -374,9 +495,16 @@ class ConditionsOnAllPets:
 
     @pytest.mark.parametrize(
         ("condition", "status"),
-        [("if-match: *", 200), ('if-match: "x"', 412), ("if-none-match: *", 304), ('if-none-match: "x"', 200)],
+        [
+            ("if-match: *", 200),
+            ('if-match: "x"', 412),
+            ("if-none-match: *", 304),
+            ('if-none-match: "x"', 200),
+        ],
     )
-    def test_decide_whether_they_are_listed(self, client: Client, condition: str, status: int) -> None:
+    def test_decide_whether_they_are_listed(
+        self, client: Client, condition: str, status: int
+    ) -> None:
         name, _, value = condition.partition(": ")
         for method in ("GET", "HEAD"):
             assert client.request(method, "/pets/", headers={name: value}).status_code == status
@@ -398,7 +526,11 @@ def walk(client: Client, query: str) -> list[dict[str, Any]]:
         assert response.status_code == 200, response.text
         assert list(response.json()) == ["count", "items"]
         items += response.json()["items"]
-        url = str(urljoin(url, response.links.get("next", {}).get("url", ""))) if "next" in response.links else ""
+        url = (
+            str(urljoin(url, response.links.get("next", {}).get("url", "")))
+            if "next" in response.links
+            else ""
+        )
     return items
 
 
@@ -410,7 +542,9 @@ class Pages:
 
     @pytest.mark.parametrize("sort", ["id", "name", "age", "created_at"])
     @pytest.mark.parametrize("sign", ["", "-"])
-    def test_lead_over_what_a_query_finds_in_its_order(self, client: Client, sort: str, sign: str) -> None:
+    def test_lead_over_what_a_query_finds_in_its_order(
+        self, client: Client, sort: str, sign: str
+    ) -> None:
         pets = [create(client, type="dog") for _ in range(7)] + [create(client, type="cat")]
         dogs = sorted(pets[:7], key=lambda pet: (pet[sort], pet["id"]), reverse=bool(sign))
         assert walk(client, f"limit=2&type=dog&sort={sign}{sort}") == dogs
@@ -435,7 +569,9 @@ class Pages:
         next_ = client.get("/pets/?limit=1").links["next"]["url"].replace("limit=1", "limit=2")
         assert client.get(next_).json() == {"count": 4, "items": pets[1:3]}
 
-    @pytest.mark.parametrize("other", ["type=cat", "age_min=1", "age_max=99", "name=o", "sort=-id", "sort=age"])
+    @pytest.mark.parametrize(
+        "other", ["type=cat", "age_min=1", "age_max=99", "name=o", "sort=-id", "sort=age"]
+    )
     def test_of_one_query_do_not_go_on_in_another(self, client: Client, other: str) -> None:
         for _ in range(2):
             create(client, name="boy", age=7, type="cat")
@@ -504,9 +640,15 @@ class SendingAgain:
     def key(self) -> str:
         return token_hex(16)
 
-    def test_with_the_same_key_creates_one_pet_and_answers_the_same(self, client: Client, key: str) -> None:
+    def test_with_the_same_key_creates_one_pet_and_answers_the_same(
+        self, client: Client, key: str
+    ) -> None:
         first, second, third = (
-            client.post("/pets/", content=body, headers={"content-type": "application/json", "idempotency-key": header})
+            client.post(
+                "/pets/",
+                content=body,
+                headers={"content-type": "application/json", "idempotency-key": header},
+            )
             for body, header in (
                 (b'{"name": "boy", "age": 7, "type": "dog"}', key),
                 (b'{"name": "boy", "age": 7, "type": "dog"}', key),
@@ -522,13 +664,21 @@ class SendingAgain:
     def test_answers_as_at_first_whatever_became_of_the_pet(self, client: Client, key: str) -> None:
         first = client.post("/pets/", json=self.BOY, headers={"idempotency-key": key})
         client.patch(first.headers["location"], json={"age": 8})
-        assert client.post("/pets/", json=self.BOY, headers={"idempotency-key": key}).content == first.content
+        assert (
+            client.post("/pets/", json=self.BOY, headers={"idempotency-key": key}).content
+            == first.content
+        )
         client.delete(first.headers["location"])
-        assert client.post("/pets/", json=self.BOY, headers={"idempotency-key": key}).content == first.content
+        assert (
+            client.post("/pets/", json=self.BOY, headers={"idempotency-key": key}).content
+            == first.content
+        )
         assert listed(client)["count"] == 0
 
     @pytest.mark.parametrize("change", [{"name": "Boy"}, {"age": 8}, {"type": "cat"}])
-    def test_refuses_another_pet_under_the_same_key(self, client: Client, key: str, change: dict[str, Any]) -> None:
+    def test_refuses_another_pet_under_the_same_key(
+        self, client: Client, key: str, change: dict[str, Any]
+    ) -> None:
         first = client.post("/pets/", json=self.BOY, headers={"idempotency-key": key})
         response = client.post("/pets/", json=self.BOY | change, headers={"idempotency-key": key})
         assert (response.status_code, response.json()["title"]) == (422, "Unprocessable Content")
@@ -536,10 +686,14 @@ class SendingAgain:
 
     def test_with_a_bad_body_leaves_the_key_unused(self, client: Client, key: str) -> None:
         assert client.post("/pets/", json={}, headers={"idempotency-key": key}).status_code == 400
-        assert client.post("/pets/", json=self.BOY, headers={"idempotency-key": key}).status_code == 201
+        assert (
+            client.post("/pets/", json=self.BOY, headers={"idempotency-key": key}).status_code
+            == 201
+        )
 
     @pytest.mark.parametrize(
-        "form", ["{}", '"{}"', '"{} with blanks, commas; \\"quotes\\" and \\\\"', "{}:/?#[]@!$&'()*+;="]
+        "form",
+        ["{}", '"{}"', '"{} with blanks, commas; \\"quotes\\" and \\\\"', "{}:/?#[]@!$&'()*+;="],
     )
     def test_takes_keys_of_many_forms(self, client: Client, key: str, form: str) -> None:
         headers = {"idempotency-key": form.format(key)}
@@ -556,9 +710,16 @@ class SendingAgain:
     def test_at_once_creates_one_pet(self, client: Client, key: str) -> None:
         with ThreadPoolExecutor(20) as pool:
             answers = list(
-                pool.map(lambda _: client.post("/pets/", json=self.BOY, headers={"idempotency-key": key}), range(20))
+                pool.map(
+                    lambda _: client.post(
+                        "/pets/", json=self.BOY, headers={"idempotency-key": key}
+                    ),
+                    range(20),
+                )
             )
-        assert {(answer.status_code, answer.content) for answer in answers} == {(201, answers[0].content)}
+        assert {(answer.status_code, answer.content) for answer in answers} == {
+            (201, answers[0].content)
+        }
         assert listed(client)["count"] == 1
 
     def test_without_a_key_creates_another(self, client: Client) -> None:
@@ -567,7 +728,8 @@ class SendingAgain:
 
 class Heads:
     @pytest.mark.parametrize(
-        "path", ["/pets/", "/pets/{}", "/pets/0", "/health/live", "/schema/openapi.json", "/docs", "/x"]
+        "path",
+        ["/pets/", "/pets/{}", "/pets/0", "/health/live", "/schema/openapi.json", "/docs", "/x"],
     )
     def test_are_those_of_get_without_body(self, client: Client, path: str) -> None:
         path = path.format(create(client)["id"])
@@ -578,10 +740,16 @@ class Heads:
 
 class EveryPath:
     @pytest.mark.parametrize(("method", "status"), [("POST", 201), ("GET", 200), ("DELETE", 200)])
-    def test_means_the_same_with_and_without_its_last_slash(self, client: Client, method: str, status: int) -> None:
-        body = {"POST": b'{"name": "boy", "age": 7, "type": "dog"}', "DELETE": b'{"ids": []}'}.get(method, b"")
+    def test_means_the_same_with_and_without_its_last_slash(
+        self, client: Client, method: str, status: int
+    ) -> None:
+        body = {"POST": b'{"name": "boy", "age": 7, "type": "dog"}', "DELETE": b'{"ids": []}'}.get(
+            method, b""
+        )
         for path in ("/pets", "/pets/"):
-            response = client.request(method, path, content=body, headers={"content-type": "application/json"})
+            response = client.request(
+                method, path, content=body, headers={"content-type": "application/json"}
+            )
             assert response.status_code == status
             assert not response.history
 
@@ -594,7 +762,13 @@ class EveryPath:
         assert listed(client)["count"] == 1
 
     def test_names_its_methods_when_another_is_tried(self, client: Client) -> None:
-        assert set(client.put("/pets/").headers["allow"].split(", ")) == {"DELETE", "GET", "HEAD", "OPTIONS", "POST"}
+        assert set(client.put("/pets/").headers["allow"].split(", ")) == {
+            "DELETE",
+            "GET",
+            "HEAD",
+            "OPTIONS",
+            "POST",
+        }
 
     def test_names_its_methods_when_asked(self, client: Client) -> None:
         response = client.options("/pets/")
@@ -604,13 +778,16 @@ class EveryPath:
 
 class BadRequests:
     @pytest.fixture(
-        params=[*bad_requests(), *bad_queries_and_keys(), *bad_requests_to_one_pet()], ids=lambda bad: bad.name
+        params=[*bad_requests(), *bad_queries_and_keys(), *bad_requests_to_one_pet()],
+        ids=lambda bad: bad.name,
     )
     def bad(self, request: pytest.FixtureRequest) -> BadRequest:
         bad: BadRequest = request.param
         return bad
 
-    def test_are_refused_with_a_problem_document_and_change_nothing(self, client: Client, bad: BadRequest) -> None:
+    def test_are_refused_with_a_problem_document_and_change_nothing(
+        self, client: Client, bad: BadRequest
+    ) -> None:
         before = [create(client) for _ in range(2)]
 
         headers = httpx.Headers(bad.headers, encoding="latin-1")
@@ -662,7 +839,12 @@ class TheDocument:
         assert document["openapi"].startswith("3.1")
 
     def test_names_the_paths_as_they_are_known(self, document: dict[str, Any]) -> None:
-        assert set(document["paths"]) == {"/pets/", "/pets/{pet_id}", "/health/live", "/health/ready"}
+        assert set(document["paths"]) == {
+            "/pets/",
+            "/pets/{pet_id}",
+            "/health/live",
+            "/health/ready",
+        }
         assert set(document["paths"]["/pets/"]) == {"get", "post", "delete"}
         assert set(document["paths"]["/pets/{pet_id}"]) == {"get", "patch", "delete"}
 
@@ -670,19 +852,28 @@ class TheDocument:
         schema = document["components"]["schemas"]["PetCreate"]
         assert schema["additionalProperties"] is False
         assert schema["required"] == ["name", "age", "type"]
-        assert (schema["properties"]["age"]["minimum"], schema["properties"]["age"]["maximum"]) == (0, 100)
+        assert (schema["properties"]["age"]["minimum"], schema["properties"]["age"]["maximum"]) == (
+            0,
+            100,
+        )
         assert "pattern" in schema["properties"]["name"]
         assert document["paths"]["/pets/"]["post"]["requestBody"]["required"] is True
 
     def test_says_what_a_pet_is(self, document: dict[str, Any]) -> None:
         schema = document["components"]["schemas"]["Pet"]
-        assert list(schema["properties"]) == schema["required"] == ["id", "name", "age", "type", "created_at"]
+        assert (
+            list(schema["properties"])
+            == schema["required"]
+            == ["id", "name", "age", "type", "created_at"]
+        )
         assert schema["properties"]["id"]["maximum"] == MAX_ID
         assert "format" not in schema["properties"]["created_at"]
         assert document["components"]["schemas"]["PetType"]["enum"] == ["cat", "dog"]
 
     @pytest.mark.parametrize("name", ["PetPage", "PetsDeleted", "DeleteError", "Fault", "Health"])
-    def test_says_that_every_member_of_an_answer_is_there(self, document: dict[str, Any], name: str) -> None:
+    def test_says_that_every_member_of_an_answer_is_there(
+        self, document: dict[str, Any], name: str
+    ) -> None:
         schema = document["components"]["schemas"][name]
         assert schema["required"] == list(schema["properties"])
 
@@ -696,7 +887,9 @@ class TheDocument:
             for operation in item.values():
                 for status, response in operation["responses"].items():
                     expected = "application/json" if status < "400" else "application/problem+json"
-                    assert list(response.get("content", {})) == ([] if status in {"204", "304"} else [expected])
+                    assert list(response.get("content", {})) == (
+                        [] if status in {"204", "304"} else [expected]
+                    )
 
     def test_gives_the_headers(self, document: dict[str, Any]) -> None:
         responses = document["paths"]["/pets/"]["post"]["responses"]

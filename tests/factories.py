@@ -7,7 +7,19 @@ from polyfactory.factories.msgspec_factory import MsgspecFactory
 from pets.api.schemas import PetCreate
 from pets.domain.pet import MAX_AGE, MIN_AGE, NewPet
 
-NAMES = ["boy", "girl", "x", "y" * 100, "Ἄργος", "小白", "شرلوك", "Ñandú", "O'Malley", "🐕‍🦺", "'); DROP TABLE pets;--"]
+NAMES = [
+    "boy",
+    "girl",
+    "x",
+    "y" * 100,
+    "Ἄργος",
+    "小白",
+    "شرلوك",
+    "Ñandú",
+    "O'Malley",
+    "🐕‍🦺",
+    "'); DROP TABLE pets;--",
+]
 
 
 class NewPetFactory(DataclassFactory[NewPet]):

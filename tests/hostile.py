@@ -83,7 +83,10 @@ BAD_PETS = {
     "name too long": (_member("name", "x" * 101), ["#/name"]),
     "name much too long": (_member("name", "x" * 1_000_000), ["#/name"]),
     "name all white space, very long": (_member("name", " " * 1_000_000), ["#/name"]),
-    "name with white space inside, very long": (_member("name", "x" + " " * 900_000 + "x"), ["#/name"]),
+    "name with white space inside, very long": (
+        _member("name", "x" + " " * 900_000 + "x"),
+        ["#/name"],
+    ),
     "name with NUL": (_member("name", "a\x00b"), ["#/name"]),
     "name with a newline inside": (_member("name", "a\nb"), ["#/name"]),
     "name with DEL": (_member("name", "a\x7f"), ["#/name"]),
@@ -104,7 +107,10 @@ BAD_PETS = {
     "type in capitals": (_member("type", "Dog"), ["#/type"]),
     "type with a blank": (_member("type", "dog "), ["#/type"]),
     "type a number": (_member("type", 1), ["#/type"]),
-    "everything wrong": (b'{"name": "", "age": "7", "type": "bird", "x": 1}', ["#/name", "#/age", "#/type", "#/x"]),
+    "everything wrong": (
+        b'{"name": "", "age": "7", "type": "bird", "x": 1}',
+        ["#/name", "#/age", "#/type", "#/x"],
+    ),
 }
 
 BAD_IDS = {
@@ -123,7 +129,10 @@ BAD_IDS = {
     "an id of over 4300 digits": (b'{"ids": [1, 1' + b"0" * 5000 + b"]}", None),
     "several ids wrong": (b'{"ids": ["1", 1, null, 2, {}]}', ["#/ids/0", "#/ids/2", "#/ids/4"]),
     "too many ids": (json.dumps({"ids": list(range(10_001))}).encode(), ["#/ids"]),
-    "very many wrong ids": (b'{"ids": [' + b"0.5," * 9_999 + b"0.5]}", [f"#/ids/{index}" for index in range(100)]),
+    "very many wrong ids": (
+        b'{"ids": [' + b"0.5," * 9_999 + b"0.5]}",
+        [f"#/ids/{index}" for index in range(100)],
+    ),
     "a member too many": (b'{"ids": [1], "all": true}', ["#/all"]),
     "a misspelt member": (b'{"id": [1]}', ["#/ids", "#/id"]),
 }
@@ -175,7 +184,10 @@ BAD_CHANGES = {
     "age too high": (b'{"age": 101}', ["#/age"]),
     "age a string": (b'{"age": "7"}', ["#/age"]),
     "type unknown": (b'{"type": "bird"}', ["#/type"]),
-    "everything wrong": (b'{"name": "", "age": "7", "type": "bird", "x": 1}', ["#/name", "#/age", "#/type", "#/x"]),
+    "everything wrong": (
+        b'{"name": "", "age": "7", "type": "bird", "x": 1}',
+        ["#/name", "#/age", "#/type", "#/x"],
+    ),
 }
 
 BAD_QUERIES = {
@@ -215,7 +227,9 @@ BAD_QUERIES = {
 
 
 def _cursor(content: bytes, version: int = 1) -> str:
-    digest = blake2b(bytes([version]) + content + b'[null,null,null,null,"id",false]', digest_size=8).digest()
+    digest = blake2b(
+        bytes([version]) + content + b'[null,null,null,null,"id",false]', digest_size=8
+    ).digest()
     return urlsafe_b64encode(bytes([version]) + digest + content).decode().rstrip("=")
 
 
@@ -274,7 +288,23 @@ OTHER_MEDIA_TYPES = {
     "nonsense": {"content-type": ";;;,"},
 }
 
-NO_IDS = ["0", "01", "+1", "-1", "1.0", "1e0", "0x1", "1_0", "%D9%A3", "%C2%B2", "%201", "1%20", "1%00", "one", "null"]
+NO_IDS = [
+    "0",
+    "01",
+    "+1",
+    "-1",
+    "1.0",
+    "1e0",
+    "0x1",
+    "1_0",
+    "%D9%A3",
+    "%C2%B2",
+    "%201",
+    "1%20",
+    "1%00",
+    "one",
+    "null",
+]
 
 PATHS_OF_NOTHING = [
     *(f"/pets/{id_}" for id_ in NO_IDS),
@@ -308,20 +338,52 @@ def bad_queries_and_keys() -> list[BadRequest]:
     for name, (query, detail) in BAD_QUERIES.items():
         found += [BadRequest(f"GET with {name}", 400, "GET", f"/pets/?{query}", detail=detail)]
     for name, cursor in BAD_CURSORS.items():
-        found += [BadRequest(f"GET with a cursor {name}", 400, "GET", f"/pets/?cursor={cursor}", detail="`cursor`")]
+        found += [
+            BadRequest(
+                f"GET with a cursor {name}",
+                400,
+                "GET",
+                f"/pets/?cursor={cursor}",
+                detail="`cursor`",
+            )
+        ]
     for name, key in BAD_KEYS.items():
         headers = JSON | {"idempotency-key": key.decode("latin-1")}
-        found += [BadRequest(f"POST with a key {name}", 400, "POST", "/pets/", _member("name", "boy"), headers)]
+        found += [
+            BadRequest(
+                f"POST with a key {name}", 400, "POST", "/pets/", _member("name", "boy"), headers
+            )
+        ]
     found += [
-        BadRequest("POST with a query", 400, "POST", "/pets/?dry_run=1", _member("name", "boy"), detail="dry_run")
+        BadRequest(
+            "POST with a query",
+            400,
+            "POST",
+            "/pets/?dry_run=1",
+            _member("name", "boy"),
+            detail="dry_run",
+        )
     ]
     for name, text in BAD_INTEGERS.items():
-        found += [BadRequest(f"DELETE of ids {name}", 400, "DELETE", f"/pets/?ids=1&ids={text}", detail="`ids`")]
+        found += [
+            BadRequest(
+                f"DELETE of ids {name}", 400, "DELETE", f"/pets/?ids=1&ids={text}", detail="`ids`"
+            )
+        ]
     found += [
-        BadRequest("DELETE of ids in body and query", 400, "DELETE", "/pets/?ids=1", b'{"ids": [1]}'),
+        BadRequest(
+            "DELETE of ids in body and query", 400, "DELETE", "/pets/?ids=1", b'{"ids": [1]}'
+        ),
         BadRequest("DELETE of ids in query and not JSON", 400, "DELETE", "/pets/?ids=1", b"x"),
         BadRequest("DELETE of too many ids", 400, "DELETE", "/pets/?" + "ids=1&" * 10_001),
-        BadRequest("DELETE with a misspelt parameter", 400, "DELETE", "/pets/?id=1", b'{"ids": [1]}', detail="'id'"),
+        BadRequest(
+            "DELETE with a misspelt parameter",
+            400,
+            "DELETE",
+            "/pets/?id=1",
+            b'{"ids": [1]}',
+            detail="'id'",
+        ),
     ]
     return found
 
@@ -331,16 +393,27 @@ def bad_requests_to_one_pet() -> list[BadRequest]:
     for name, content in BODIES_THAT_ARE_NOT_JSON.items():
         found += [BadRequest(f"PATCH with {name}", 400, "PATCH", "/pets/1", content)]
     for name, content in BODIES_THAT_ARE_NO_OBJECT.items():
-        found += [BadRequest(f"PATCH with {name}", 400, "PATCH", "/pets/1", content, pointers=["#"])]
+        found += [
+            BadRequest(f"PATCH with {name}", 400, "PATCH", "/pets/1", content, pointers=["#"])
+        ]
     for name, (content, pointers) in BAD_CHANGES.items():
-        found += [BadRequest(f"PATCH with {name}", 400, "PATCH", "/pets/1", content, pointers=pointers)]
+        found += [
+            BadRequest(f"PATCH with {name}", 400, "PATCH", "/pets/1", content, pointers=pointers)
+        ]
     for name, headers in OTHER_MEDIA_TYPES.items():
         if name != "a merge patch":
             found += [BadRequest(f"PATCH as {name}", 415, "PATCH", "/pets/1", b"{}", headers)]
     found += [BadRequest("PATCH over 1 MiB", 413, "PATCH", "/pets/1", b"{}" + b" " * MIB)]
     for method in ("GET", "PATCH", "DELETE"):
-        found += [BadRequest(f"{method} with a query", 400, method, "/pets/1?type=dog", b"{}", detail="'type'")]
-        found += [BadRequest(f"{method} of a pet 0{id_}", 404, method, f"/pets/0{id_}", b"{}") for id_ in (0, 1)]
+        found += [
+            BadRequest(
+                f"{method} with a query", 400, method, "/pets/1?type=dog", b"{}", detail="'type'"
+            )
+        ]
+        found += [
+            BadRequest(f"{method} of a pet 0{id_}", 404, method, f"/pets/0{id_}", b"{}")
+            for id_ in (0, 1)
+        ]
     for method in ("POST", "PUT", "TRACE", "FROBNICATE"):
         found += [BadRequest(f"{method} on a pet", 405, method, "/pets/1")]
     return found
@@ -352,14 +425,20 @@ def bad_requests() -> list[BadRequest]:  # noqa: C901  # one loop a table
         for name, content in BODIES_THAT_ARE_NOT_JSON.items():
             found += [BadRequest(f"{method} with {name}", 400, method, "/pets/", content)]
         for name, content in BODIES_THAT_ARE_NO_OBJECT.items():
-            found += [BadRequest(f"{method} with {name}", 400, method, "/pets/", content, pointers=["#"])]
+            found += [
+                BadRequest(f"{method} with {name}", 400, method, "/pets/", content, pointers=["#"])
+            ]
         for name, headers in OTHER_MEDIA_TYPES.items():
             found += [BadRequest(f"{method} as {name}", 415, method, "/pets/", valid, headers)]
         found += [BadRequest(f"{method} over 1 MiB", 413, method, "/pets/", valid + b" " * MIB)]
     for name, (content, pointers) in BAD_PETS.items():
-        found += [BadRequest(f"POST with {name}", 400, "POST", "/pets/", content, pointers=pointers)]
+        found += [
+            BadRequest(f"POST with {name}", 400, "POST", "/pets/", content, pointers=pointers)
+        ]
     for name, (content, pointers) in BAD_IDS.items():
-        found += [BadRequest(f"DELETE with {name}", 400, "DELETE", "/pets/", content, pointers=pointers)]
+        found += [
+            BadRequest(f"DELETE with {name}", 400, "DELETE", "/pets/", content, pointers=pointers)
+        ]
     for name, limit in BAD_LIMITS.items():
         found += [BadRequest(f"GET with a limit {name}", 400, "GET", f"/pets/?limit={limit}")]
     for method in ("PUT", "PATCH", "TRACE", "FROBNICATE"):

@@ -6,8 +6,8 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pets.adapters.dialects import PostgreSQL
-from pets.adapters.searching import search
+from pets.adapters.sqlalchemy.dialects import PostgreSQL
+from pets.adapters.sqlalchemy.searching import search
 from pets.domain.query import PetQuery
 
 _SCAN: Final = re.compile(
@@ -15,7 +15,9 @@ _SCAN: Final = re.compile(
 )
 
 
-async def explain(connection: AsyncConnection, query: PetQuery, *, analyze: bool = False) -> list[str]:
+async def explain(
+    connection: AsyncConnection, query: PetQuery, *, analyze: bool = False
+) -> list[str]:
     """Return the plan of a page line by line, and what it took; planned as the repository has it planned."""
     compiled = search(query, PostgreSQL()).compile(dialect=connection.dialect)
     assert compiled.positiontup is not None

@@ -64,7 +64,9 @@ def expected(query: PetQuery, pets: Sequence[Pet]) -> list[Pet]:
         and (query.age_min or 0) <= pet.age <= (100 if query.age_max is None else query.age_max)
         and (query.name or "").casefold() in pet.name.casefold()
     ]
-    return sorted(found, key=lambda pet: (getattr(pet, query.sort), pet.id), reverse=query.descending)
+    return sorted(
+        found, key=lambda pet: (getattr(pet, query.sort), pet.id), reverse=query.descending
+    )
 
 
 async def walk(repository: PetRepository, query: PetQuery) -> list[Pet]:
@@ -82,7 +84,9 @@ async def exported(repository: PetRepository, query: PetQuery = PetQuery()) -> l
     return [pet async for some in repository.export(query) for pet in some]
 
 
-async def load(repository: PetRepository, *pets: NewPet | Pet, skip_taken: bool = False) -> Sequence[int]:
+async def load(
+    repository: PetRepository, *pets: NewPet | Pet, skip_taken: bool = False
+) -> Sequence[int]:
     """Load the pets, two at a time, numbered from 0."""
 
     async def numbered() -> AsyncIterator[list[tuple[int, NewPet | Pet]]]:
@@ -100,15 +104,20 @@ class PetRepositoryContract:
         page = await repository.page(PetQuery(limit=20))
         assert (page.count, list(page.items)) == (0, [])
 
-    async def test_an_added_pet_gets_an_id_and_keeps_the_rest(self, repository: PetRepository) -> None:
+    async def test_an_added_pet_gets_an_id_and_keeps_the_rest(
+        self, repository: PetRepository
+    ) -> None:
         new = NewPet(name="boy", age=7, type=PetType.DOG)
         (pet,) = await repository.add([new])
         assert pet == new.with_id(pet.id)
         assert list((await repository.page(PetQuery(limit=1))).items) == [pet]
 
-    async def test_every_value_a_pet_can_have_comes_back_as_it_was(self, repository: PetRepository) -> None:
+    async def test_every_value_a_pet_can_have_comes_back_as_it_was(
+        self, repository: PetRepository
+    ) -> None:
         pets = await repository.add(
-            [NewPetFactory.build(age=age, type=kind) for age in (0, 100) for kind in PetType] + new_pets(20)
+            [NewPetFactory.build(age=age, type=kind) for age in (0, 100) for kind in PetType]
+            + new_pets(20)
         )
         assert list((await repository.page(PetQuery(limit=100))).items) == list(pets)
 
@@ -158,7 +167,9 @@ class PetRepositoryContract:
         assert (await repository.page(PetQuery(limit=1))).count == 1
 
     @pytest.mark.parametrize("impossible", [0, -1, MAX_ID, MAX_ID + 1, -MAX_ID - 2, 2**64, 10**100])
-    async def test_what_cannot_be_an_id_is_not_there(self, repository: PetRepository, impossible: int) -> None:
+    async def test_what_cannot_be_an_id_is_not_there(
+        self, repository: PetRepository, impossible: int
+    ) -> None:
         (pet,) = await repository.add(new_pets(1))
         assert await repository.remove([impossible, pet.id]) == {pet.id}
 
@@ -176,7 +187,9 @@ class PetRepositoryContract:
         self, repository: PetRepository
     ) -> None:
         ids = [pet.id for pet in await repository.add(new_pets(20))]
-        removed = await gather(*(repository.remove(ids if n % 2 else ids[::-1]) for n in range(MANY)))
+        removed = await gather(
+            *(repository.remove(ids if n % 2 else ids[::-1]) for n in range(MANY))
+        )
         assert sorted(id_ for ids_ in removed for id_ in ids_) == ids
         assert (await repository.page(PetQuery(limit=1))).count == 0
 
@@ -217,16 +230,24 @@ class PetRepositoryContract:
             PetChange(),
         ],
     )
-    async def test_a_change_leaves_the_rest_as_it_was(self, repository: PetRepository, change: PetChange) -> None:
+    async def test_a_change_leaves_the_rest_as_it_was(
+        self, repository: PetRepository, change: PetChange
+    ) -> None:
         pet, other = await repository.add([BOY, BOY])
         changed = pet.changed(change)
         assert await repository.change({pet.id: change}) == {pet.id: changed}
         assert await repository.find([pet.id, other.id]) == {pet.id: changed, other.id: other}
 
-    async def test_several_pets_are_changed_at_once_those_that_are_there(self, repository: PetRepository) -> None:
+    async def test_several_pets_are_changed_at_once_those_that_are_there(
+        self, repository: PetRepository
+    ) -> None:
         first, second, gone = await repository.add(new_pets(3))
         await repository.remove([gone.id])
-        changes = {second.id: PetChange(age=1), first.id: PetChange(name="x"), gone.id: PetChange(age=1)}
+        changes = {
+            second.id: PetChange(age=1),
+            first.id: PetChange(name="x"),
+            gone.id: PetChange(age=1),
+        }
         changed = await repository.change(changes | {0: PetChange(age=1), 2**64: PetChange(age=1)})
         assert changed == {pet.id: pet.changed(changes[pet.id]) for pet in (first, second)}
         assert await repository.change({}) == {}
@@ -242,7 +263,12 @@ class PetRepositoryContract:
         self, repository: PetRepository, member: str
     ) -> None:
         pet, other, _ = await repository.add([BOY, BOY, NewPet(name="x", age=1, type=PetType.CAT)])
-        values = {"name": "Boy", "age": 8, "type": PetType.CAT, "created_at": datetime(2021, 5, 18, tzinfo=UTC)}
+        values = {
+            "name": "Boy",
+            "age": 8,
+            "type": PetType.CAT,
+            "created_at": datetime(2021, 5, 18, tzinfo=UTC),
+        }
         unlike = {name: getattr(pet, name) for name in values} | {member: values[member]}
         expected = {pet.id: NewPet(**unlike).with_id(pet.id), other.id: other}
         changes = {pet.id: PetChange(age=9), other.id: PetChange(age=9)}
@@ -264,13 +290,19 @@ class PetRepositoryContract:
         assert len(done) == 1
         assert await repository.find([pet.id]) == done[0]
 
-    async def test_concurrent_changes_of_different_members_are_all_kept(self, repository: PetRepository) -> None:
+    async def test_concurrent_changes_of_different_members_are_all_kept(
+        self, repository: PetRepository
+    ) -> None:
         pets = await repository.add([BOY] * 10)
         await gather(
             *(
                 repository.change({pet.id: change for pet in some})
                 for some in (pets, pets[::-1])
-                for change in (PetChange(name="girl"), PetChange(age=3), PetChange(type=PetType.CAT))
+                for change in (
+                    PetChange(name="girl"),
+                    PetChange(age=3),
+                    PetChange(type=PetType.CAT),
+                )
                 for _ in range(5)
             )
         )
@@ -290,14 +322,18 @@ class PetRepositoryContract:
         assert (page.next is None) == (len(right) <= 7)
         assert [pet async for some in repository.export(query) for pet in some] == right
 
-    async def test_the_last_page_has_no_next_even_if_it_is_full(self, repository: PetRepository) -> None:
+    async def test_the_last_page_has_no_next_even_if_it_is_full(
+        self, repository: PetRepository
+    ) -> None:
         await repository.add(new_pets(4))
         first = await repository.page(PetQuery(limit=2))
         assert first.next
         last = await repository.page(first.next)
         assert (last.count, len(last.items), last.next) == (4, 2, None)
 
-    async def test_beyond_the_last_pet_a_page_is_empty_but_for_the_count(self, repository: PetRepository) -> None:
+    async def test_beyond_the_last_pet_a_page_is_empty_but_for_the_count(
+        self, repository: PetRepository
+    ) -> None:
         pets = await repository.add(new_pets(3))
         for sort in PetSort:
             query = PetQuery(sort=sort)
@@ -325,13 +361,25 @@ class PetRepositoryContract:
     async def test_a_name_is_searched_for_without_regard_to_case_and_without_wildcards(
         self, repository: PetRepository, part: str, names: set[str]
     ) -> None:
-        all_names = ["a%b", "a_b", "a\\b", "STRASSE", "straße", "ΣΊΣΥΦΟΣ", "小白", "O'Malley", "x" * 100]
+        all_names = [
+            "a%b",
+            "a_b",
+            "a\\b",
+            "STRASSE",
+            "straße",
+            "ΣΊΣΥΦΟΣ",
+            "小白",
+            "O'Malley",
+            "x" * 100,
+        ]
         await repository.add([NewPet(name=name, age=1, type=PetType.CAT) for name in all_names])
         page = await repository.page(PetQuery(name=part))
         assert {pet.name for pet in page.items} == names
         assert page.count == len(names)
 
-    @pytest.mark.parametrize("query", [PetQuery(limit=3), PetQuery(limit=3, sort=PetSort.AGE, descending=True)])
+    @pytest.mark.parametrize(
+        "query", [PetQuery(limit=3), PetQuery(limit=3, sort=PetSort.AGE, descending=True)]
+    )
     async def test_a_walk_meets_every_pet_that_is_there_throughout_exactly_once(
         self, repository: PetRepository, query: PetQuery
     ) -> None:
@@ -348,7 +396,9 @@ class PetRepositoryContract:
         assert len(set(met)) == len(met)
         assert {pet.id for pet in stay} <= set(met)
 
-    async def test_a_page_counts_and_gives_what_is_there_at_one_moment(self, repository: PetRepository) -> None:
+    async def test_a_page_counts_and_gives_what_is_there_at_one_moment(
+        self, repository: PetRepository
+    ) -> None:
         query = PetQuery(type=PetType.DOG, age_min=7, limit=1000, sort=PetSort.NAME)
 
         async def live() -> None:
@@ -365,7 +415,9 @@ class PetRepositoryContract:
         assert await repository.add_once({"k": BOY}) == first
         assert (await repository.page(PetQuery())).items == [first["k"]]
 
-    async def test_a_key_gives_the_pet_as_it_was_added_whatever_came_after(self, repository: PetRepository) -> None:
+    async def test_a_key_gives_the_pet_as_it_was_added_whatever_came_after(
+        self, repository: PetRepository
+    ) -> None:
         first = await repository.add_once({"k": BOY, "l": BOY})
         await repository.change({first["k"].id: PetChange(age=8)})
         await repository.remove([first["l"].id])
@@ -385,7 +437,10 @@ class PetRepositoryContract:
     ) -> None:
         keys = [f"k{n}" for n in range(5)]
         answers = await gather(
-            *(repository.add_once(dict.fromkeys(keys if n % 2 else keys[::-1], BOY)) for n in range(MANY))
+            *(
+                repository.add_once(dict.fromkeys(keys if n % 2 else keys[::-1], BOY))
+                for n in range(MANY)
+            )
         )
         assert all(answer == answers[0] for answer in answers)
         assert (await repository.page(PetQuery())).count == 5
@@ -406,10 +461,14 @@ class PetRepositoryContract:
     async def test_a_store_that_is_ready_says_so(self, repository: PetRepository) -> None:
         await repository.check()
 
-    async def test_an_export_has_all_pets_of_a_query_whatever_its_limit(self, repository: PetRepository) -> None:
+    async def test_an_export_has_all_pets_of_a_query_whatever_its_limit(
+        self, repository: PetRepository
+    ) -> None:
         pets = await repository.add(new_pets(2500))
         assert await exported(repository, PetQuery(limit=1)) == list(pets)
-        cats = PetQuery(type=PetType.CAT, age_min=20, age_max=80, name="O'M", sort=PetSort.AGE, descending=True)
+        cats = PetQuery(
+            type=PetType.CAT, age_min=20, age_max=80, name="O'M", sort=PetSort.AGE, descending=True
+        )
         assert await exported(repository, cats) == sorted(
             filter(cats.matches, pets), key=lambda pet: (pet.age, pet.id), reverse=True
         )
@@ -422,7 +481,9 @@ class PetRepositoryContract:
             await repository.add(new_pets(3))
             assert [*found, *[pet async for some in export for pet in some]] == pets
 
-    async def test_loaded_pets_get_ids_that_ascend_in_the_order_given(self, repository: PetRepository) -> None:
+    async def test_loaded_pets_get_ids_that_ascend_in_the_order_given(
+        self, repository: PetRepository
+    ) -> None:
         (pet,) = await repository.add(new_pets(1))
         new = new_pets(2500)
         assert list(await load(repository, *new)) == []
@@ -434,13 +495,18 @@ class PetRepositoryContract:
         self, repository: PetRepository
     ) -> None:
         (pet,) = await repository.add(new_pets(1))
-        loaded = [new.with_id(pet.id + number) for new, number in zip(new_pets(3), (500, 7, 20), strict=True)]
+        loaded = [
+            new.with_id(pet.id + number)
+            for new, number in zip(new_pets(3), (500, 7, 20), strict=True)
+        ]
         assert list(await load(repository, *loaded)) == []
         assert await exported(repository) == [pet, *sorted(loaded, key=lambda pet: pet.id)]
         (next_,) = await repository.add(new_pets(1))
         assert next_.id > pet.id + 500
 
-    async def test_loading_low_ids_does_not_have_higher_ones_given_again(self, repository: PetRepository) -> None:
+    async def test_loading_low_ids_does_not_have_higher_ones_given_again(
+        self, repository: PetRepository
+    ) -> None:
         first, last = await repository.add(new_pets(2))
         await repository.remove([first.id, last.id])
         await load(repository, first)
@@ -448,10 +514,13 @@ class PetRepositoryContract:
         assert next_.id > last.id
 
     @pytest.mark.parametrize("skip_taken", [True, False])
-    async def test_loading_refuses_ids_that_are_taken(self, repository: PetRepository, *, skip_taken: bool) -> None:
+    async def test_loading_refuses_ids_that_are_taken(
+        self, repository: PetRepository, *, skip_taken: bool
+    ) -> None:
         (taken,) = await repository.add(new_pets(1))
         first, again, other = (
-            new.with_id(taken.id + number) for new, number in zip(new_pets(3), (1, 1, 2), strict=True)
+            new.with_id(taken.id + number)
+            for new, number in zip(new_pets(3), (1, 1, 2), strict=True)
         )
         given = [first, again, new_pets(1)[0].with_id(taken.id), other]
         assert list(await load(repository, *given, skip_taken=skip_taken)) == [1, 2]

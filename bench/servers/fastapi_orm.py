@@ -7,7 +7,18 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
-from sqlalchemy import BigInteger, DateTime, SmallInteger, Text, column, delete, func, make_url, select, table
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    SmallInteger,
+    Text,
+    column,
+    delete,
+    func,
+    make_url,
+    select,
+    table,
+)
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 

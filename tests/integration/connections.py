@@ -12,9 +12,9 @@ import msgspec
 import uvicorn
 from uvicorn.server import ServerState
 
+from pets.api.http.protocol import ProblemProtocol
 from pets.bootstrap import create_app
 from pets.domain.repository import PetRepository
-from pets.protocol import ProblemProtocol
 
 READ_SECONDS: Final = 10
 

@@ -37,12 +37,16 @@ class Served:
 
 def start(*arguments: str, database_url: str) -> subprocess.Popen[str]:
     environment = os.environ | {"PETS_DATABASE_URL": database_url}
-    return subprocess.Popen([*COMMAND, *arguments], env=environment, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [*COMMAND, *arguments], env=environment, stderr=subprocess.PIPE, text=True
+    )
 
 
 @contextmanager
 def served(database_url: str, *, workers: int = 1) -> Iterator[Served]:
-    with start("serve", "--port", "0", "--workers", str(workers), database_url=database_url) as process:
+    with start(
+        "serve", "--port", "0", "--workers", str(workers), database_url=database_url
+    ) as process:
         try:
             service = Served(process, 0)
             found = re.search(r"http://127\.0\.0\.1:(\d+)", service.wait_for_line("Listening on"))

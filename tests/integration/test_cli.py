@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from pets.cli import main
+from pets.cli.main import main
 from tests.integration.served import start
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from pets.protocol import LINGER_SECONDS
+from pets.api.http.protocol import LINGER_SECONDS
 from tests.integration.served import Served, served
 
 HEAD = b"%s HTTP/1.1\r\nhost: pets\r\ncontent-type: application/json\r\n%s\r\n"

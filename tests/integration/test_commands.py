@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from pets.adapters.engine import SQLITE_LOCK_SECONDS, create_config, parse_url
+from pets.adapters.sqlalchemy.engine import SQLITE_LOCK_SECONDS, create_config, parse_url
 from pets.bootstrap import Settings, migrate
-from pets.cli import main
+from pets.cli.main import main
 from tests.integration.conftest import execute
 from tests.integration.served import COMMAND, start
 
@@ -55,9 +55,13 @@ def count(store: Path) -> int:
         return int(number)
 
 
-def run(*arguments: str, prepare: Callable[[], None] | None = None) -> subprocess.CompletedProcess[bytes]:
+def run(
+    *arguments: str, prepare: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess[bytes]:
     """Run a command to its end; `prepare` is called in its process before it begins."""
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, preexec_fn=prepare, timeout=60, check=False)
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, preexec_fn=prepare, timeout=60, check=False
+    )
 
 
 def lines(done: subprocess.CompletedProcess[bytes]) -> list[str]:
@@ -81,24 +85,32 @@ def fill_standard_error() -> None:
     replace_standard_error("/dev/full")
 
 
-LOSE_STANDARD_ERROR = pytest.mark.parametrize("prepare", [close_standard_error, fill_standard_error])
+LOSE_STANDARD_ERROR = pytest.mark.parametrize(
+    "prepare", [close_standard_error, fill_standard_error]
+)
 
 
 @LOSE_STANDARD_ERROR
-def test_an_import_needs_no_standard_error(store: Path, file: Path, prepare: Callable[[], None]) -> None:
+def test_an_import_needs_no_standard_error(
+    store: Path, file: Path, prepare: Callable[[], None]
+) -> None:
     assert run("import", str(file), prepare=prepare).returncode == 0
     assert count(store) == 1
 
 
 @LOSE_STANDARD_ERROR
-def test_a_refused_import_needs_no_standard_error(store: Path, file: Path, prepare: Callable[[], None]) -> None:
+def test_a_refused_import_needs_no_standard_error(
+    store: Path, file: Path, prepare: Callable[[], None]
+) -> None:
     file.write_bytes(b"{}\n" * 1000)
     assert run("import", str(file), prepare=prepare).returncode == 1
     assert count(store) == 0
 
 
 @LOSE_STANDARD_ERROR
-def test_an_export_needs_no_standard_error(store: Path, file: Path, prepare: Callable[[], None]) -> None:
+def test_an_export_needs_no_standard_error(
+    store: Path, file: Path, prepare: Callable[[], None]
+) -> None:
     assert main(["import", str(file)]) == 0
     assert run("export", prepare=prepare).stdout.count(b"\n") == count(store) == 1
 
@@ -128,7 +140,9 @@ def test_a_closed_standard_output_is_an_error(command: str, file: Path) -> None:
 
 
 def test_the_document_may_be_read_in_part() -> None:
-    process = subprocess.Popen([*COMMAND, "openapi"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+    process = subprocess.Popen(
+        [*COMMAND, "openapi"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    )
     with process:
         assert process.stdout
         assert process.stderr
@@ -161,14 +175,18 @@ def test_a_loop_of_links_as_output_is_one_line(tmp_path: Path) -> None:
     assert first.is_symlink()
 
 
-def test_bytes_that_are_not_utf_8_in_a_setting_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_that_are_not_utf_8_in_a_setting_are_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("PETS_DATABASE_URL", os.fsdecode(b"sqlite:///\xff.db"))
     done = run("migrate")
     assert done.returncode == 2
     assert lines(done) == ["pets: PETS_DATABASE_URL: the value is not valid UTF-8"]
 
 
-def test_a_file_of_sqlite_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+def test_a_file_of_sqlite_may_have_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: Path
+) -> None:
     monkeypatch.setenv("PETS_DATABASE_URL", f"sqlite:///{tmp_path}/a%3Fb %23%25.db")
     assert main(["import", str(file)]) == 0
     assert count(tmp_path / "a?b #%.db") == 1
@@ -378,9 +396,11 @@ sys.exit(main())
 """
 
 
-@pytest.mark.parametrize("module", ["pets.cli", "litestar", "pets.transfer"])
+@pytest.mark.parametrize("module", ["pets.cli", "litestar", "pets.cli.transfer"])
 @pytest.mark.parametrize("command", ["openapi", "migrate", "serve"])
 def test_ctrl_c_ends_a_command_that_has_hardly_begun(module: str, command: str) -> None:
     program = BEGIN_SLOWLY.format(module=module)
-    done = subprocess.run([sys.executable, "-c", program, command], capture_output=True, timeout=30, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, command], capture_output=True, timeout=30, check=False
+    )
     assert (done.returncode, done.stderr) == (130, b"")

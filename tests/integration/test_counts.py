@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from pets.adapters.engine import create_config, parse_url
-from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
+from pets.adapters.sqlalchemy.engine import create_config, parse_url
+from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.bootstrap import Settings, migrate
 from pets.domain.pet import PetType
 from pets.domain.query import PetQuery
@@ -21,7 +21,9 @@ from tests.integration.conftest import POSTGRESQL_PROGRAMS, execute, fetch
 
 pytestmark = pytest.mark.anyio
 
-DECISION = Path(__file__).parents[2] / "docs" / "decisions" / "0007-the-database-keeps-the-counts.md"
+DECISION = (
+    Path(__file__).parents[2] / "docs" / "decisions" / "0007-the-database-keeps-the-counts.md"
+)
 KEPT = "SELECT type, sum(count) FROM pet_counts GROUP BY type HAVING sum(count) <> 0 ORDER BY type"
 REAL = "SELECT type, count(*) FROM pets GROUP BY type ORDER BY type"
 ADD_10_DOGS_5_CATS = (
@@ -48,9 +50,13 @@ async def postgresql(postgresql_url: str) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
-async def counts(connection: AsyncConnection) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+async def counts(
+    connection: AsyncConnection,
+) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     """Return the kept and the real counts of one snapshot."""
-    await connection.exec_driver_sql("BEGIN" if is_sqlite(connection) else "BEGIN ISOLATION LEVEL REPEATABLE READ")
+    await connection.exec_driver_sql(
+        "BEGIN" if is_sqlite(connection) else "BEGIN ISOLATION LEVEL REPEATABLE READ"
+    )
     kept = [(row[0], int(row[1])) for row in await connection.execute(text(KEPT))]
     real = [(row[0], int(row[1])) for row in await connection.execute(text(REAL))]
     await connection.exec_driver_sql("COMMIT")
@@ -69,7 +75,10 @@ def is_sqlite(connection: AsyncConnection) -> bool:
         ("DELETE FROM pets WHERE type = 'cat'", [("dog", 10)]),
         ("DELETE FROM pets", []),
         ("DELETE FROM pets WHERE false", [("cat", 5), ("dog", 10)]),
-        ("INSERT INTO pets (name, age, type, created_at) SELECT name, age, type, created_at FROM pets", None),
+        (
+            "INSERT INTO pets (name, age, type, created_at) SELECT name, age, type, created_at FROM pets",
+            None,
+        ),
     ],
 )
 async def test_follow_what_is_written_by_hand(
@@ -127,7 +136,9 @@ async def test_follow_truncate_and_copy(postgresql_url: str) -> None:
         driver = (await connection.get_raw_connection()).driver_connection
         assert driver
         rows = [(pet.name, pet.age, pet.type, pet.created_at) for pet in NewPetFactory.batch(10)]
-        await driver.copy_records_to_table("pets", records=rows, columns=["name", "age", "type", "created_at"])
+        await driver.copy_records_to_table(
+            "pets", records=rows, columns=["name", "age", "type", "created_at"]
+        )
         kept, real = await counts(connection)
         assert kept == real != []
     await engine.dispose()
@@ -168,7 +179,9 @@ ADD_BOTH = """
 """
 
 
-async def test_creations_never_wait_for_open_transactions(postgresql: AsyncEngine, postgresql_url: str) -> None:
+async def test_creations_never_wait_for_open_transactions(
+    postgresql: AsyncEngine, postgresql_url: str
+) -> None:
     """Every slot that exists is held by an open transaction, and some are used again after it."""
     repository = SQLAlchemyPetRepository(postgresql)
     async with AsyncExitStack() as sessions, postgresql.connect() as connection:
@@ -198,7 +211,9 @@ async def test_creations_never_wait_for_open_transactions(postgresql: AsyncEngin
 
 
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
-async def test_follow_a_transaction_in_any_isolation(postgresql: AsyncEngine, isolation: str) -> None:
+async def test_follow_a_transaction_in_any_isolation(
+    postgresql: AsyncEngine, isolation: str
+) -> None:
     """Others write after its snapshot, and that does not make it fail."""
     repository = SQLAlchemyPetRepository(postgresql)
     async with postgresql.connect() as connection, postgresql.connect() as other:
@@ -240,7 +255,11 @@ async def test_listings_and_truncate_do_not_deadlock(postgresql: AsyncEngine) ->
             await repository.page(query)
 
     queries = [PetQuery(), PetQuery(type=PetType.DOG), PetQuery(descending=True)]
-    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, postgresql.connect() as connection:
+    async with (
+        asyncio.timeout(30),
+        asyncio.TaskGroup() as tasks,
+        postgresql.connect() as connection,
+    ):
         for query in queries:
             tasks.create_task(list_pets(query))
         for _ in range(100):
@@ -248,7 +267,9 @@ async def test_listings_and_truncate_do_not_deadlock(postgresql: AsyncEngine) ->
         truncated.set()
 
 
-def test_can_be_repaired_after_a_restore_of_data_alone(new_database: Callable[[str], str], tmp_path: Path) -> None:
+def test_can_be_repaired_after_a_restore_of_data_alone(
+    new_database: Callable[[str], str], tmp_path: Path
+) -> None:
     check, repair = documented()
     original, restored = new_database("postgresql"), new_database("postgresql")
     for url in (original, restored):
@@ -256,8 +277,12 @@ def test_can_be_repaired_after_a_restore_of_data_alone(new_database: Callable[[s
     execute(original, ADD_BOTH)
     dump = tmp_path / "pets.dump"
     arguments = ["--format", "custom", "--data-only", "--table", "pets", "--table", "pet_counts"]
-    subprocess.run([POSTGRESQL_PROGRAMS / "pg_dump", *arguments, "--file", dump, original], check=True)
-    subprocess.run([POSTGRESQL_PROGRAMS / "pg_restore", "--data-only", "--dbname", restored, dump], check=True)
+    subprocess.run(
+        [POSTGRESQL_PROGRAMS / "pg_dump", *arguments, "--file", dump, original], check=True
+    )
+    subprocess.run(
+        [POSTGRESQL_PROGRAMS / "pg_restore", "--data-only", "--dbname", restored, dump], check=True
+    )
     assert fetch(restored, check) != []
     execute(restored, repair)
     assert fetch(restored, check) == []

@@ -61,7 +61,12 @@ def compose(request: pytest.FixtureRequest) -> Iterator[Run]:
 
     def run(*arguments: str) -> str:
         done = subprocess.run(
-            [*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+            [*command, *arguments],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -74,7 +79,9 @@ def compose(request: pytest.FixtureRequest) -> Iterator[Run]:
         run("down", "-v", "--rmi", "local")
 
 
-def test_answers_the_examples_of_the_task_and_keeps_pets_when_the_database_restarts(compose: Run) -> None:
+def test_answers_the_examples_of_the_task_and_keeps_pets_when_the_database_restarts(
+    compose: Run,
+) -> None:
     boy = call("POST", {"name": "boy", "age": 7, "type": "dog"})
     girl = call("POST", {"name": "girl", "age": 3, "type": "cat"})
     assert boy == {"id": 1, "name": "boy", "age": 7, "type": "dog", "created_at": boy["created_at"]}

@@ -51,12 +51,14 @@ def test_trying_it_out_creates_a_pet(page: Page, service: Served) -> None:
     assert '"name": "boy"' in answer.inner_text()
 
 
-def test_nothing_is_loaded_from_another_host(page: Page, service: Served, requests: list[Request]) -> None:
+def test_nothing_is_loaded_from_another_host(
+    page: Page, service: Served, requests: list[Request]
+) -> None:
     page.goto(f"{service.url}/docs")
     page.locator("#operations-pets-createPet").wait_for()
     page.wait_for_load_state("networkidle")
     assert len(requests) >= 4
-    assert {urlsplit(request.url).netloc for request in requests if not request.url.startswith("data:")} == {
-        urlsplit(service.url).netloc
-    }
+    assert {
+        urlsplit(request.url).netloc for request in requests if not request.url.startswith("data:")
+    } == {urlsplit(service.url).netloc}
     assert all(response.ok for request in requests if (response := request.response()))

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
-from pets.api.heads import MAX_HEAD_BYTES
-from pets.api.problems import instance_of
+from pets.api.http.heads import MAX_HEAD_BYTES
+from pets.api.http.problems import instance_of
 from pets.domain.pet import NewPet, Pet
 from tests.integration.connections import Server, statuses
 

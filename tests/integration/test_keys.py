@@ -16,9 +16,9 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.engine import create_config, parse_url
-from pets.adapters.sqlalchemy import CLEAR_EVERY, SQLAlchemyPetRepository
-from pets.adapters.tables import pet_keys
+from pets.adapters.sqlalchemy.engine import create_config, parse_url
+from pets.adapters.sqlalchemy.repository import CLEAR_EVERY, SQLAlchemyPetRepository
+from pets.adapters.sqlalchemy.tables import pet_keys
 from pets.domain.pet import NewPet, PetType
 from tests.integration.served import Served, served
 
@@ -38,7 +38,9 @@ def service(database_url: str) -> Iterator[Served]:
 
 
 def post(service: Served, key: str) -> httpx.Response:
-    return httpx.post(f"{service.url}/pets/", json=BOY, headers={"idempotency-key": key}, timeout=10)
+    return httpx.post(
+        f"{service.url}/pets/", json=BOY, headers={"idempotency-key": key}, timeout=10
+    )
 
 
 def count(service: Served) -> int:
@@ -58,7 +60,9 @@ def test_at_once_to_several_processes_they_create_one_pet(service: Served, key: 
     before = count(service)
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: post(service, key), range(40)))
-    assert {(answer.status_code, answer.content) for answer in answers} == {(201, answers[0].content)}
+    assert {(answer.status_code, answer.content) for answer in answers} == {
+        (201, answers[0].content)
+    }
     assert count(service) == before + 1
 
 
@@ -71,7 +75,9 @@ def test_after_an_answer_that_was_lost_they_create_no_other_pet(service: Served,
 
 
 @pytest.mark.anyio
-async def test_after_the_process_was_killed_in_between_they_create_no_other_pet(postgresql_url: str, key: str) -> None:
+async def test_after_the_process_was_killed_in_between_they_create_no_other_pet(
+    postgresql_url: str, key: str
+) -> None:
     connection = await asyncpg.connect(postgresql_url)
     with served(postgresql_url) as killed:
         before = count(killed)
@@ -89,7 +95,9 @@ async def test_after_the_process_was_killed_in_between_they_create_no_other_pet(
         assert count(again) == before + 1
 
 
-def test_keys_are_forgotten_after_the_time_that_is_set(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+def test_keys_are_forgotten_after_the_time_that_is_set(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
     monkeypatch.setenv("PETS_IDEMPOTENCY_TTL", "2")
     with served("memory://") as service:
         began = time.monotonic()

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, inspect, make_url
 from sqlalchemy.exc import IntegrityError
 
-from pets.adapters.engine import create_config, parse_url
-from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
-from pets.adapters.tables import REVISION, VERSION_TABLE, metadata, pets
+from pets.adapters.sqlalchemy.engine import create_config, parse_url
+from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
+from pets.adapters.sqlalchemy.tables import REVISION, VERSION_TABLE, metadata, pets
 from pets.bootstrap import Settings, migrate
 from pets.domain.errors import InvalidPet, StoreUnavailable
 from pets.domain.pet import NewPet, PetType
@@ -48,9 +48,13 @@ def schema(connection: Connection) -> dict[str, Any]:
     found = inspect(connection)
     return {
         table: {
-            "columns": [column | {"type": str(column["type"])} for column in found.get_columns(table)],
+            "columns": [
+                column | {"type": str(column["type"])} for column in found.get_columns(table)
+            ],
             "primary key": found.get_pk_constraint(table),
-            "checks": sorted((check["name"], check["sqltext"]) for check in found.get_check_constraints(table)),
+            "checks": sorted(
+                (check["name"], check["sqltext"]) for check in found.get_check_constraints(table)
+            ),
             "indexes": found.get_indexes(table),
         }
         for table in found.get_table_names()
@@ -71,7 +75,10 @@ def test_up_down_and_up_again(empty_database_url: str) -> None:
 
 def test_lead_to_the_tables_that_the_code_uses(empty_database_url: str) -> None:
     def differences(connection: Connection) -> object:
-        options = {"version_table": VERSION_TABLE, "include_name": lambda _, kind, __: kind != "index"}
+        options = {
+            "version_table": VERSION_TABLE,
+            "include_name": lambda _, kind, __: kind != "index",
+        }
         return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
 
     migrate(Settings(database_url=empty_database_url))
@@ -89,7 +96,9 @@ def test_refuse_a_database_that_another_version_made(empty_database_url: str) ->
         connection.exec_driver_sql(f"INSERT INTO {VERSION_TABLE} VALUES ('0001')")
 
     run(empty_database_url, stamp)
-    with pytest.raises(StoreUnavailable, match=r"another version made this database \(revision 0001\): export"):
+    with pytest.raises(
+        StoreUnavailable, match=r"another version made this database \(revision 0001\): export"
+    ):
         migrate(Settings(database_url=empty_database_url))
 
 
@@ -134,7 +143,12 @@ def test_a_store_is_not_ready_until_it_is_migrated(empty_database_url: str) -> N
         asyncio.run(check())
 
 
-VALID = {"name": "boy", "age": 7, "type": "dog", "created_at": datetime(2021, 5, 18, 19, 10, 17, tzinfo=UTC)}
+VALID = {
+    "name": "boy",
+    "age": 7,
+    "type": "dog",
+    "created_at": datetime(2021, 5, 18, 19, 10, 17, tzinfo=UTC),
+}
 BAD_NAMES = [
     "",
     "x" * 101,
@@ -157,9 +171,17 @@ BAD_ROWS = [
     ("created_at", None),
 ]
 # As SQL, because the drivers would refuse some of them.
-BAD_TIMES_ON_POSTGRESQL = ["infinity", "-infinity", "0001-12-31 23:59:59+00 BC", "10000-01-01 00:00:00+00"]
+BAD_TIMES_ON_POSTGRESQL = [
+    "infinity",
+    "-infinity",
+    "0001-12-31 23:59:59+00 BC",
+    "10000-01-01 00:00:00+00",
+]
 BAD_VALUES_ON_SQLITE = [
-    *(("name", value) for value in ("x'626f79'", "'a' || char(0) || 'b'", "char(0)", "'a' || char(0)")),
+    *(
+        ("name", value)
+        for value in ("x'626f79'", "'a' || char(0) || 'b'", "char(0)", "'a' || char(0)")
+    ),
     *(("age", value) for value in ("7.5", "'seven'", "x'07'")),
     ("type", "x'646f67'"),
     *(
@@ -200,7 +222,9 @@ def insert_by_hand(url: str, column: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(("column", "value"), BAD_ROWS)
-def test_a_database_refuses_by_itself_what_the_domain_refuses(database_url: str, column: str, value: object) -> None:
+def test_a_database_refuses_by_itself_what_the_domain_refuses(
+    database_url: str, column: str, value: object
+) -> None:
     literal = "NULL" if value is None else f"'{value}'"
     with pytest.raises(IntegrityError):
         insert_by_hand(database_url, column, literal)
@@ -213,17 +237,23 @@ def test_postgresql_refuses_times_that_python_cannot_have(postgresql_url: str, t
 
 
 @pytest.mark.parametrize(("column", "value"), BAD_VALUES_ON_SQLITE)
-def test_sqlite_refuses_what_it_would_keep_in_another_form(sqlite_url: str, column: str, value: str) -> None:
+def test_sqlite_refuses_what_it_would_keep_in_another_form(
+    sqlite_url: str, column: str, value: str
+) -> None:
     with pytest.raises(IntegrityError, match=f"pets_{column}_check"):
         insert_by_hand(sqlite_url, column, value)
 
 
-@pytest.mark.parametrize("name", [*NAMES, "x y", "\u200b", "a\u3000b", "*", "[a]", "]", "^", "-", "x" * 100])
+@pytest.mark.parametrize(
+    "name", [*NAMES, "x y", "\u200b", "a\u3000b", "*", "[a]", "]", "^", "-", "x" * 100]
+)
 def test_a_database_takes_what_the_domain_takes(database_url: str, name: str) -> None:
     insert(database_url, name=name)
 
 
-@pytest.mark.parametrize("time", ["0001-01-01 00:00:00", "9999-12-31 23:59:59", "2024-02-29 00:00:00"])
+@pytest.mark.parametrize(
+    "time", ["0001-01-01 00:00:00", "9999-12-31 23:59:59", "2024-02-29 00:00:00"]
+)
 def test_a_database_takes_every_time_that_python_has(database_url: str, time: str) -> None:
     zone = "+00" if database_url.startswith("postgresql") else ""
     insert_by_hand(database_url, "created_at", f"'{time}{zone}'")
@@ -232,7 +262,9 @@ def test_a_database_takes_every_time_that_python_has(database_url: str, time: st
 def test_sqlite_takes_a_name_exactly_if_the_domain_does(sqlite_url: str) -> None:
     """Names of the characters that the rule is about, at every place, and others."""
     connection = sqlite3.connect(str(make_url(sqlite_url).database))
-    special = st.sampled_from([*map(chr, range(0xA2)), *"\u1680\u2000\u200a\u200b\u2028\u202f\u205f\u3000\ufeff"])
+    special = st.sampled_from(
+        [*map(chr, range(0xA2)), *"\u1680\u2000\u200a\u200b\u2028\u202f\u205f\u3000\ufeff"]
+    )
 
     @given(st.text(special | st.characters(exclude_categories=["Cs"]), max_size=3))
     @settings(max_examples=1000, deadline=None)
@@ -243,7 +275,8 @@ def test_sqlite_takes_a_name_exactly_if_the_domain_does(sqlite_url: str) -> None
             is_valid = False
         try:
             connection.execute(
-                "INSERT INTO pets (name, age, type, created_at) VALUES (?, 7, 'dog', '2021-05-18 19:10:17')", [name]
+                "INSERT INTO pets (name, age, type, created_at) VALUES (?, 7, 'dog', '2021-05-18 19:10:17')",
+                [name],
             )
         except sqlite3.IntegrityError:
             assert not is_valid

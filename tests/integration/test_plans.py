@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pets.adapters.engine import create_config, parse_url
+from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.domain.pet import PetType
 from pets.domain.query import PetQuery, PetSort, Position
 from tests.integration.conftest import execute
@@ -53,18 +53,30 @@ async def connection(filled_url: str) -> AsyncIterator[AsyncConnection]:
 @pytest.mark.parametrize("is_last", [False, True])
 @pytest.mark.parametrize("type_", [None, PetType.DOG])
 async def test_a_page_is_read_from_the_index_of_its_order_wherever_it_is(
-    connection: AsyncConnection, sort: PetSort, type_: PetType | None, *, descending: bool, is_last: bool
+    connection: AsyncConnection,
+    sort: PetSort,
+    type_: PetType | None,
+    *,
+    descending: bool,
+    is_last: bool,
 ) -> None:
     after = POSITIONS[sort] if is_last else None
-    plan = await explain(connection, PetQuery(type=type_, sort=sort, descending=descending, after=after))
+    plan = await explain(
+        connection, PetQuery(type=type_, sort=sort, descending=descending, after=after)
+    )
     count, pets = scans(plan)
     assert count.endswith(("Scan pet_counts", "Scan pet_counts_pkey"))
     assert pets == f"Index Scan {INDEXES[sort]}"
     if after:
-        assert any("Index Cond: " in line and f"({'id' if sort is PetSort.ID else 'ROW('}" in line for line in plan)
+        assert any(
+            "Index Cond: " in line and f"({'id' if sort is PetSort.ID else 'ROW('}" in line
+            for line in plan
+        )
 
 
-async def test_pets_of_a_type_that_is_rare_are_found_by_their_type(connection: AsyncConnection) -> None:
+async def test_pets_of_a_type_that_is_rare_are_found_by_their_type(
+    connection: AsyncConnection,
+) -> None:
     plan = await explain(connection, PetQuery(type=PetType.CAT))
     assert scans(plan)[1:] == ["Index Scan pets_by_type"]
 
@@ -90,4 +102,6 @@ async def test_a_part_of_a_name_and_an_age_are_looked_for_by_the_age(
     connection: AsyncConnection, sort: PetSort
 ) -> None:
     plan = await explain(connection, PetQuery(name="1234", age_min=100, sort=sort))
-    assert {index for scan in scans(plan) for index in scan.split() if index.startswith("pets_by")} == {"pets_by_age"}
+    assert {
+        index for scan in scans(plan) for index in scan.split() if index.startswith("pets_by")
+    } == {"pets_by_age"}

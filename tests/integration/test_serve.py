@@ -11,8 +11,8 @@ import httpx
 import pytest
 from sqlalchemy import make_url
 
-from pets.adapters.tables import VERSION_TABLE
-from pets.server import GRACE_SECONDS
+from pets.adapters.sqlalchemy.tables import VERSION_TABLE
+from pets.cli.serve import GRACE_SECONDS
 from tests.integration.conftest import execute
 from tests.integration.served import Served, served
 
@@ -91,7 +91,9 @@ def test_finishes_requests_in_flight_before_it_stops(postgresql_url: str) -> Non
         socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection,
     ):
         connection.sendall(head % len(body) + body[:5])
-        assert httpx.get(f"{service.url}/health/live").status_code == 200  # so the head has been read by now
+        assert (
+            httpx.get(f"{service.url}/health/live").status_code == 200
+        )  # so the head has been read by now
         service.process.terminate()
         service.wait_for_line("Waiting for connections to close")
         connection.sendall(body[5:])
@@ -113,10 +115,14 @@ def test_tells_a_request_that_outlasts_the_grace_to_come_again(postgresql_url: s
     head = b"POST /pets/ HTTP/1.1\r\nhost: pets\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n"
     with (
         served(postgresql_url) as service,
-        socket.create_connection(("127.0.0.1", service.port), timeout=GRACE_SECONDS + 10) as connection,
+        socket.create_connection(
+            ("127.0.0.1", service.port), timeout=GRACE_SECONDS + 10
+        ) as connection,
     ):
         connection.sendall(head)
-        assert httpx.get(f"{service.url}/health/live").status_code == 200  # so the head has been read by now
+        assert (
+            httpx.get(f"{service.url}/health/live").status_code == 200
+        )  # so the head has been read by now
         service.process.terminate()
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
         assert answer.startswith(b"HTTP/1.1 503 Service Unavailable")
@@ -155,7 +161,9 @@ def test_serves_from_several_processes(database_url: str) -> None:
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
-def test_answers_what_is_not_http_with_a_problem_document(postgresql_service: Served, request_: bytes) -> None:
+def test_answers_what_is_not_http_with_a_problem_document(
+    postgresql_service: Served, request_: bytes
+) -> None:
     head, _, body = send(postgresql_service, request_).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert b"content-type: application/problem+json" in head
@@ -165,7 +173,9 @@ def test_answers_what_is_not_http_with_a_problem_document(postgresql_service: Se
 
 def test_takes_large_bodies_one_after_another_in_one_connection(postgresql_service: Served) -> None:
     body = json.dumps({"ids": list(range(10**9, 10**9 + 10_000))})
-    with httpx.Client(base_url=postgresql_service.url, headers={"content-type": "application/json"}) as client:
+    with httpx.Client(
+        base_url=postgresql_service.url, headers={"content-type": "application/json"}
+    ) as client:
         for _ in range(50):
             response = client.request("DELETE", "/pets/", content=body)
             assert response.status_code == 200, response.text
@@ -202,7 +212,11 @@ def test_says_503_while_postgresql_cannot_be_reached_and_recovers(
 ) -> None:
     pet = add(postgresql_service)
     database = make_url(postgresql_url).database
-    execute(postgresql_server, f"ALTER DATABASE {database} ALLOW_CONNECTIONS false", TERMINATE.format(database))
+    execute(
+        postgresql_server,
+        f"ALTER DATABASE {database} ALLOW_CONNECTIONS false",
+        TERMINATE.format(database),
+    )
     try:
         for path in ("/pets/", "/health/ready"):
             response = httpx.get(postgresql_service.url + path)

@@ -5,9 +5,9 @@ import asyncpg
 import pytest
 
 from pets.adapters.batching import BatchingPetRepository
-from pets.adapters.engine import create_config, parse_url
-from pets.adapters.sqlalchemy import MAX_SEARCHES, MAX_WAITING, SQLAlchemyPetRepository
-from pets.adapters.tables import pet_keys, pets
+from pets.adapters.sqlalchemy.engine import create_config, parse_url
+from pets.adapters.sqlalchemy.repository import MAX_SEARCHES, MAX_WAITING, SQLAlchemyPetRepository
+from pets.adapters.sqlalchemy.tables import pet_keys, pets
 from pets.domain.errors import StoreUnavailable
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
@@ -33,7 +33,10 @@ async def test_searches_leave_connections_to_what_is_quick_and_are_turned_away_i
     locking = await asyncpg.connect(postgresql_url)
     async with locking.transaction():
         await locking.execute("LOCK TABLE pets")
-        searches = [create_task(repository.page(PetQuery(name=str(number)))) for number in range(MAX_WAITING + 10)]
+        searches = [
+            create_task(repository.page(PetQuery(name=str(number))))
+            for number in range(MAX_WAITING + 10)
+        ]
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pets'::regclass"
         while await locking.fetchval(waiting) < MAX_SEARCHES:  # noqa: ASYNC110  # PostgreSQL tells no event
             await sleep(0)
@@ -41,7 +44,9 @@ async def test_searches_leave_connections_to_what_is_quick_and_are_turned_away_i
         assert await locking.fetchval(waiting) == MAX_SEARCHES
     await locking.close()
     outcomes = await gather(*searches, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [PetPage] * MAX_WAITING + [StoreUnavailable] * 10
+    assert [type(outcome) for outcome in outcomes] == [PetPage] * MAX_WAITING + [
+        StoreUnavailable
+    ] * 10
     await engine.dispose()
 
 

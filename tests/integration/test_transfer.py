@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from pets import transfer
+from pets.api.formats import CSV_HEADER, csv_lines, ndjson_lines
 from pets.bootstrap import Settings
-from pets.cli import main
+from pets.cli import transfer
+from pets.cli.main import main
 from pets.domain.pet import Pet
 from pets.domain.query import PetQuery
-from pets.formats import CSV_HEADER, csv_lines, ndjson_lines
 from tests.factories import NewPetFactory
 from tests.integration.served import COMMAND, Served, served
 
@@ -51,8 +51,23 @@ def errors(capsys: pytest.CaptureFixture[str], file: Path) -> list[str]:
     return [line.removeprefix(f"pets: {file}:") for line in capsys.readouterr().err.splitlines()]
 
 
-BAD_FILE = b"\xef\xbb\xbf" + LINE + b"\n" + LINE + b"{}\r\n" + LINE + b"x" * 3_000_000 + b"\n" + LINE + b"\n \n"
-BAD_LINES = ["2: is blank", "4: name is required; age is required; type is required", "6: is over 1 MiB"]
+BAD_FILE = (
+    b"\xef\xbb\xbf"
+    + LINE
+    + b"\n"
+    + LINE
+    + b"{}\r\n"
+    + LINE
+    + b"x" * 3_000_000
+    + b"\n"
+    + LINE
+    + b"\n \n"
+)
+BAD_LINES = [
+    "2: is blank",
+    "4: name is required; age is required; type is required",
+    "6: is over 1 MiB",
+]
 
 
 @pytest.mark.usefixtures("url")
@@ -88,7 +103,9 @@ sixth,6,dog
 
 
 @pytest.mark.usefixtures("url")
-def test_a_line_break_within_quotes_belongs_to_its_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_break_within_quotes_belongs_to_its_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """No inner line becomes a pet, and what is skipped is said with its lines."""
     file = tmp_path / "pets.csv"
     file.write_bytes(CSV_WITH_LINE_BREAKS)
@@ -156,7 +173,9 @@ def create(service: Served) -> int:
 
 
 @pytest.mark.usefixtures("url")
-def test_an_id_that_is_taken_is_a_bad_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_id_that_is_taken_is_a_bad_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "pets.ndjson"
     file.write_bytes(ndjson_lines(some_pets(2)))
     assert main(["import", str(file), "--keep-ids"]) == 0
@@ -167,7 +186,11 @@ def test_an_id_that_is_taken_is_a_bad_line(tmp_path: Path, capsys: pytest.Captur
     ):
         capsys.readouterr()
         assert main(["import", str(file), "--keep-ids", *arguments]) == status
-        assert errors(capsys, file) == ["1: its id is taken", "4: its id is taken", f"pets: {summary}"]
+        assert errors(capsys, file) == [
+            "1: its id is taken",
+            "4: its id is taken",
+            f"pets: {summary}",
+        ]
         assert exported(tmp_path).count(b"\n") == number
 
 
@@ -198,8 +221,12 @@ def test_a_service_goes_on_writing_while_pets_are_imported(
 
 
 @pytest.mark.usefixtures("url")
-@pytest.mark.parametrize(("number", "on_error"), [(signal.SIGINT, "abort"), (signal.SIGTERM, "skip")])
-def test_an_import_that_is_interrupted_leaves_nothing(tmp_path: Path, number: int, on_error: str) -> None:
+@pytest.mark.parametrize(
+    ("number", "on_error"), [(signal.SIGINT, "abort"), (signal.SIGTERM, "skip")]
+)
+def test_an_import_that_is_interrupted_leaves_nothing(
+    tmp_path: Path, number: int, on_error: str
+) -> None:
     command = [*COMMAND, "import", "-", "--on-error", on_error]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin
@@ -225,7 +252,9 @@ def many(tmp_path: Path, url: str) -> Path:  # noqa: ARG001  # the store that ha
 def test_an_export_ends_quietly_when_its_reader_does(many: Path) -> None:
     with many.open("rb") as file:
         first = file.readline()
-    with subprocess.Popen([*COMMAND, "export"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
+    with subprocess.Popen(
+        [*COMMAND, "export"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    ) as process:
         assert process.stdout
         assert process.stderr
         assert process.stdout.readline() == first
@@ -235,7 +264,9 @@ def test_an_export_ends_quietly_when_its_reader_does(many: Path) -> None:
 
 @pytest.mark.usefixtures("many")
 def test_an_export_can_be_interrupted_while_nobody_reads() -> None:
-    with subprocess.Popen([*COMMAND, "export"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
+    with subprocess.Popen(
+        [*COMMAND, "export"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    ) as process:
         assert process.stdout
         assert process.stderr
         process.stdout.read(1)
@@ -244,15 +275,23 @@ def test_an_export_can_be_interrupted_while_nobody_reads() -> None:
 
 
 def test_an_export_has_the_pets_that_are_chosen(many: Path, tmp_path: Path) -> None:
-    chosen = exported(tmp_path, "--type", "cat", "--age-min", "20", "--age-max", "30", "--name", "o'm").splitlines()
+    chosen = exported(
+        tmp_path, "--type", "cat", "--age-min", "20", "--age-max", "30", "--name", "o'm"
+    ).splitlines()
     with many.open("rb") as file:
-        lines = [line for line in file.read().splitlines() if b"O'Malley" in line and b'"cat"' in line]
-    assert chosen == [line for line in lines if 20 <= int(line.partition(b'"age":')[2].partition(b",")[0]) <= 30]
+        lines = [
+            line for line in file.read().splitlines() if b"O'Malley" in line and b'"cat"' in line
+        ]
+    assert chosen == [
+        line for line in lines if 20 <= int(line.partition(b'"age":')[2].partition(b",")[0]) <= 30
+    ]
 
 
 @pytest.mark.usefixtures("many")
 @pytest.mark.parametrize("existing", [0o600, 0o664, None])
-def test_a_file_of_an_export_has_the_permissions_that_it_should(tmp_path: Path, existing: int | None) -> None:
+def test_a_file_of_an_export_has_the_permissions_that_it_should(
+    tmp_path: Path, existing: int | None
+) -> None:
     """They are those of the file that it replaces, or those of any new file."""
     file, other = tmp_path / "exported", tmp_path / "other"
     other.touch()
@@ -260,16 +299,20 @@ def test_a_file_of_an_export_has_the_permissions_that_it_should(tmp_path: Path, 
         file.touch(existing)
         file.chmod(existing)
     exported(tmp_path)
-    assert file.stat().st_mode == (other.stat().st_mode if existing is None else 0o100000 | existing)
+    assert file.stat().st_mode == (
+        other.stat().st_mode if existing is None else 0o100000 | existing
+    )
 
 
 @pytest.mark.usefixtures("many")
-def test_exports_to_one_file_at_once_do_not_disturb_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exports_to_one_file_at_once_do_not_disturb_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not even if their process ids are equal, as they are in containers."""
     monkeypatch.setattr("os.getpid", lambda: 1)
 
     def export_meanwhile(pets: Sequence[Pet]) -> bytes:
-        monkeypatch.setattr("pets.transfer.ndjson_lines", ndjson_lines)
+        monkeypatch.setattr("pets.cli.transfer.ndjson_lines", ndjson_lines)
         with ThreadPoolExecutor() as pool:
             pool.submit(export).result()
         return ndjson_lines(pets)
@@ -281,26 +324,30 @@ def test_exports_to_one_file_at_once_do_not_disturb_each_other(tmp_path: Path, m
             transfer.export_pets(settings, PetQuery(), None, tmp_path / "exported")
 
     before = exported(tmp_path)
-    monkeypatch.setattr("pets.transfer.ndjson_lines", export_meanwhile)
+    monkeypatch.setattr("pets.cli.transfer.ndjson_lines", export_meanwhile)
     assert exported(tmp_path) == before
     assert {path.name for path in tmp_path.iterdir()} == {"exported", "pets.ndjson"}
 
 
 @pytest.mark.usefixtures("many")
-def test_a_file_of_an_export_that_fails_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_an_export_that_fails_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = exported(tmp_path)
 
     def fail(_: object) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pets.transfer.ndjson_lines", fail)
+    monkeypatch.setattr("pets.cli.transfer.ndjson_lines", fail)
     assert main(["export", "--output", str(tmp_path / "exported")]) == 1
     assert (tmp_path / "exported").read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"exported", "pets.ndjson"}
 
 
 @pytest.mark.parametrize("arguments", [["import", "{many}"], ["export", "--output", "{output}"]])
-def test_on_a_terminal_a_bar_shows_progress(many: Path, tmp_path: Path, arguments: list[str]) -> None:
+def test_on_a_terminal_a_bar_shows_progress(
+    many: Path, tmp_path: Path, arguments: list[str]
+) -> None:
     files = {"many": many, "output": tmp_path / "exported"}
     controller, terminal = pty.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
@@ -326,7 +373,7 @@ def _read_all(terminal: int) -> Iterator[bytes]:
 MEASURED = [
     *(sys.executable, "-c"),
     (
-        "import re, sys; from pets.cli import main; status = main(sys.argv[1:]);"
+        "import re, sys; from pets.cli.main import main; status = main(sys.argv[1:]);"
         "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]); sys.exit(status)"
     ),
 ]
@@ -338,7 +385,10 @@ def test_memory_is_constant(tmp_path: Path) -> None:
     file = tmp_path / "pets.csv"
     pets = csv_lines(some_pets(2000))
     file.write_bytes(CSV_HEADER + pets * 25)
-    for arguments in (["import", str(file)], ["export", "--output", str(tmp_path / "exported.csv")]):
+    for arguments in (
+        ["import", str(file)],
+        ["export", "--output", str(tmp_path / "exported.csv")],
+    ):
         done = subprocess.run([*MEASURED, *arguments], stdout=subprocess.PIPE, check=True)
         assert int(done.stdout) < 120 * 1000  # kB, of which 50,000 pets would be a third
 
@@ -354,9 +404,17 @@ def sqlite(tmp_path: Path, use: Callable[[str], None]) -> None:
     [
         (["import", "nowhere.csv"], 1, "pets: nowhere.csv: No such file or directory"),
         (["import", "/"], 1, "pets: /: Is a directory"),
-        (["export", "--output", "/nowhere/pets.csv"], 1, "pets: /nowhere/pets.csv: No such file or directory"),
+        (
+            ["export", "--output", "/nowhere/pets.csv"],
+            1,
+            "pets: /nowhere/pets.csv: No such file or directory",
+        ),
         (["export", "--age-min", "101"], 2, "pets: --age-min must be an integer from 0 to 100"),
-        (["export", "--name", ""], 2, "pets: --name must be 1 to 100 characters, none of them a control character"),
+        (
+            ["export", "--name", ""],
+            2,
+            "pets: --name must be 1 to 100 characters, none of them a control character",
+        ),
     ],
 )
 def test_what_cannot_work_is_told_in_one_line(

@@ -49,7 +49,9 @@ class GatedRepository(InMemoryPetRepository):
         await self._gate(query.limit)
         return await super().page(query)
 
-    async def remove(self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None) -> set[int]:
+    async def remove(
+        self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None
+    ) -> set[int]:
         await self._gate(set(ids))
         return await super().remove(ids, expected=expected)
 
@@ -67,7 +69,9 @@ class Scene:
         return task
 
     async def add(self, *names: str) -> asyncio.Task[Sequence[Pet]]:
-        task = asyncio.ensure_future(self.repository.add([NewPetFactory.build(name=name) for name in names]))
+        task = asyncio.ensure_future(
+            self.repository.add([NewPetFactory.build(name=name) for name in names])
+        )
         await self.settle()
         return task
 
@@ -105,7 +109,9 @@ async def test_a_lone_caller_goes_at_once() -> None:
 async def test_readers_share_the_next_answer_and_never_the_one_under_way() -> None:
     scene = Scene()
     early = await scene.page()
-    await InMemoryPetRepository.add(scene.inner, [NewPetFactory.build()])  # acknowledged before the late ones ask
+    await InMemoryPetRepository.add(
+        scene.inner, [NewPetFactory.build()]
+    )  # acknowledged before the late ones ask
     late = [await scene.page() for _ in range(3)]
     await InMemoryPetRepository.remove(scene.inner, [1])
     await scene.let(0)

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from pets.bootstrap import Settings, SettingsError
-from pets.cli import main
+from pets.cli.main import main
 
 
 def test_openapi_prints_the_document(capsys: pytest.CaptureFixture[str]) -> None:
@@ -13,9 +13,17 @@ def test_openapi_prints_the_document(capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["frobnicate"], ["serve", "--port", "http"], ["serve", "--frobnicate"], ["migrate", "--port", "1"]],
+    [
+        [],
+        ["frobnicate"],
+        ["serve", "--port", "http"],
+        ["serve", "--frobnicate"],
+        ["migrate", "--port", "1"],
+    ],
 )
-def test_wrong_use_exits_2_with_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_use_exits_2_with_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert len(capsys.readouterr().err.splitlines()) == 1
@@ -73,7 +81,9 @@ def test_a_setting_that_cannot_work_exits_2_with_one_line_that_names_it_and_no_p
         ({"PETS_HOST": "nowhere.invalid"}, ["--host", "127.0.0.1"]),
     ],
 )
-def test_flags_win_over_variables(variables: dict[str, str], flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_win_over_variables(
+    variables: dict[str, str], flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     started: list[Settings] = []
     monkeypatch.setattr("pets.cli.serve", started.append)
     monkeypatch.setattr("pets.cli.migrate", lambda _: None)
@@ -96,9 +106,15 @@ def test_the_environment_sets_everything() -> None:
         "PETS_PORT": "80",
         "PETS_WORKERS": "1",
     }
-    assert Settings.from_environment(environment) == Settings(database_url="memory://", host="::1", port=80, workers=1)
+    assert Settings.from_environment(environment) == Settings(
+        database_url="memory://", host="::1", port=80, workers=1
+    )
 
 
 def test_without_an_environment_pets_are_in_a_file_and_served_on_port_3000() -> None:
     settings = Settings.from_environment({})
-    assert (settings.database_url, settings.host, settings.port) == ("sqlite+aiosqlite:///pets.db", "127.0.0.1", 3000)
+    assert (settings.database_url, settings.host, settings.port) == (
+        "sqlite+aiosqlite:///pets.db",
+        "127.0.0.1",
+        3000,
+    )

@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pets.domain.pet import MAX_ID, NewPet, PetType
-from pets.formats import (
+from pets.api.formats import (
     CSV_HEADER,
     MAX_KEPT_ID,
     BadLine,
@@ -19,6 +18,7 @@ from pets.formats import (
     ndjson_lines,
     ndjson_reader,
 )
+from pets.domain.pet import MAX_ID, NewPet, PetType
 from tests.factories import NewPetFactory
 
 AT = datetime(2021, 5, 18, 19, 10, 17, tzinfo=UTC)
@@ -45,7 +45,10 @@ def test_a_value_of_csv_is_quoted_where_it_must_be() -> None:
 def test_what_was_written_is_read_as_it_was() -> None:
     names = ['a, "b"', 'Z"}', "a\u2028b", '"', ",", "\\", "=1+1", "\ufeffx"]
     pets = [new.with_id(id_) for id_, new in enumerate(NewPetFactory.batch(100), 1)]
-    pets += [NewPet(name=name, age=0, type=PetType.CAT, created_at=AT).with_id(MAX_KEPT_ID) for name in names]
+    pets += [
+        NewPet(name=name, age=0, type=PetType.CAT, created_at=AT).with_id(MAX_KEPT_ID)
+        for name in names
+    ]
     read = ndjson_reader(KeptPetLine)
     assert [read(line) for line in ndjson_lines(pets).split(b"\n")[:-1]] == pets
     read = csv_reader(KeptPetLine, CSV_HEADER)
@@ -59,9 +62,16 @@ def test_an_id_that_is_not_kept_is_ignored() -> None:
 
 def test_columns_come_in_any_order_and_those_that_may_be_missing_may_be_empty() -> None:
     assert csv_reader(PetLine, b"type,age,name\r")(b"dog,7,boy\r").name == "boy"
-    assert csv_reader(PetLine, b"created_at,id,type,age,name")(b"2021-05-18T19:10:17,,dog,7,boy") == BOY
+    assert (
+        csv_reader(PetLine, b"created_at,id,type,age,name")(b"2021-05-18T19:10:17,,dog,7,boy")
+        == BOY
+    )
     before = datetime.now(UTC).replace(microsecond=0)
-    assert before <= ndjson_reader(PetLine)(b'{"name":"boy","age":7,"type":"dog"}').created_at <= datetime.now(UTC)
+    assert (
+        before
+        <= ndjson_reader(PetLine)(b'{"name":"boy","age":7,"type":"dog"}').created_at
+        <= datetime.now(UTC)
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +81,10 @@ def test_columns_come_in_any_order_and_those_that_may_be_missing_may_be_empty() 
         (b"{}", "name is required; age is required; type is required"),
         (b'{"name":"","age":"7","type":"bird"}', f"{NAME}; {AGE}; {TYPE}"),
         (b'{"name":"x\\u0000","age":7,"type":"dog"}', NAME),
-        (b'{"name":"x","age":7,"type":"dog","a\\nb":1}', "a%0Ab is not a member that is known here"),
+        (
+            b'{"name":"x","age":7,"type":"dog","a\\nb":1}',
+            "a%0Ab is not a member that is known here",
+        ),
         (b'{"name":"x","age":7,"type":"dog","id":0}', ID),
         (b'{"name":"x","age":7,"type":"dog","id":9223372036854775808}', ID),
         (b'{"name":"x","age":7,"type":"dog","id":"1"}', ID),
@@ -90,7 +103,8 @@ def test_a_bad_line_of_ndjson_has_its_reason(line: bytes, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"\xff", b'{"name":"\xff"}', b'{"name":"\\ud800"}', b'{"name":"\xed\xa0\x80"}', b"\x00"]
+    "line",
+    [b"\xff", b'{"name":"\xff"}', b'{"name":"\\ud800"}', b'{"name":"\xed\xa0\x80"}', b"\x00"],
 )
 def test_what_is_no_text_is_no_json(line: bytes) -> None:
     with pytest.raises(BadLine, match=r"^cannot be read as JSON: "):
@@ -155,7 +169,9 @@ def test_a_record_of_csv_goes_on_while_its_quotes_are_open(
     assert csv_record_goes_on(line, within_quotes=within_quotes) is goes_on
 
 
-@pytest.mark.parametrize("line", [b'"' * 2**20, b'"a",' * 2**18, b"," * 2**20 + b'"', b'","' * 2**18 + b'x"'])
+@pytest.mark.parametrize(
+    "line", [b'"' * 2**20, b'"a",' * 2**18, b"," * 2**20 + b'"', b'","' * 2**18 + b'x"']
+)
 def test_quotes_are_followed_in_time_that_grows_with_the_line(line: bytes) -> None:
     began = time.process_time()
     csv_record_goes_on(line, within_quotes=False)
@@ -163,12 +179,15 @@ def test_quotes_are_followed_in_time_that_grows_with_the_line(line: bytes) -> No
 
 
 def test_bytes_that_are_no_text_are_no_csv() -> None:
-    with pytest.raises(BadLine, match=r"^cannot be read as CSV: 'utf-8' codec can't decode byte 0xff"):
+    with pytest.raises(
+        BadLine, match=r"^cannot be read as CSV: 'utf-8' codec can't decode byte 0xff"
+    ):
         csv_reader(PetLine, CSV_HEADER)(b"1,\xff,7,dog,")
 
 
 @pytest.mark.parametrize(
-    "header", [b"", b"boy,7,dog", b"name,age", b"name,age,type,age", b"name,age,type,breed", b"\xff"]
+    "header",
+    [b"", b"boy,7,dog", b"name,age", b"name,age,type,age", b"name,age,type,breed", b"\xff"],
 )
 def test_a_header_without_the_columns_of_a_pet_is_refused(header: bytes) -> None:
     with pytest.raises(BadLine, match=r"^the header must name|^cannot be read"):
@@ -183,4 +202,9 @@ def test_to_keep_ids_they_must_be_there() -> None:
 
 
 def test_the_name_of_a_file_tells_its_format() -> None:
-    assert [format_of(name) for name in ("a.csv", "a.CSV", "a.ndjson", "-")] == ["csv", "csv", "ndjson", "ndjson"]
+    assert [format_of(name) for name in ("a.csv", "a.CSV", "a.ndjson", "-")] == [
+        "csv",
+        "csv",
+        "ndjson",
+        "ndjson",
+    ]

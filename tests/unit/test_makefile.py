@@ -26,7 +26,11 @@ def clone(tmp_path: Path) -> Path:
     """A folder whose virtual environment is complete."""
     folder = tmp_path / "a clone"
     (folder / ".venv").mkdir(parents=True)
-    for name in ("Makefile", "pyproject.toml", *(path.name for path in ROOT.glob("requirements*.txt"))):
+    for name in (
+        "Makefile",
+        "pyproject.toml",
+        *(path.name for path in ROOT.glob("requirements*.txt")),
+    ):
         shutil.copy(ROOT / name, folder)
     command = f"command = /usr/bin/python3 -m venv {folder}/.venv"
     (folder / ".venv/pyvenv.cfg").write_text(f"home = /usr/bin\n{command}\n")

@@ -23,7 +23,9 @@ def new_pet(**values: Any) -> NewPet:  # Any: wrong types are part of the tests
 
 
 @given(before=white_space, name=plain, after=white_space)
-def test_a_name_is_kept_without_the_white_space_around_it(before: str, name: str, after: str) -> None:
+def test_a_name_is_kept_without_the_white_space_around_it(
+    before: str, name: str, after: str
+) -> None:
     assume(name.strip(WHITE_SPACE))
     assert new_pet(name=before + name + after).name == name.strip(WHITE_SPACE)
 
@@ -42,7 +44,9 @@ def test_a_name_of_white_space_alone_is_refused(name: str) -> None:
 
 
 @given(before=plain, control=st.characters(categories=["Cc"]), after=plain)
-def test_a_control_character_within_a_name_is_refused(before: str, control: str, after: str) -> None:
+def test_a_control_character_within_a_name_is_refused(
+    before: str, control: str, after: str
+) -> None:
     assume(before.strip(WHITE_SPACE))
     assume(after.strip(WHITE_SPACE))
     assert unicodedata.category(control) == "Cc"

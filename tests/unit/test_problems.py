@@ -10,7 +10,7 @@ import pytest
 from litestar.testing import TestClient
 
 from pets.adapters.memory import InMemoryPetRepository
-from pets.api.problems import instance_of
+from pets.api.http.problems import instance_of
 from pets.bootstrap import create_app
 from pets.domain.errors import InvalidPet, StoreUnavailable
 from pets.domain.repository import PetRepository
@@ -38,14 +38,18 @@ REQUESTS = [
 ]
 
 
-def answer(repository: PetRepository, method: str, path: str, body: object) -> tuple[int, dict[str, str], str]:
+def answer(
+    repository: PetRepository, method: str, path: str, body: object
+) -> tuple[int, dict[str, str], str]:
     with TestClient(create_app(repository=repository)) as client:
         response = client.request(method, path, json=body)
         return response.status_code, dict(response.headers), response.text
 
 
 @pytest.mark.parametrize(("method", "path", "body"), [*REQUESTS, ("GET", "/health/ready", None)])
-def test_a_store_that_cannot_be_reached_is_a_503_that_says_when_to_retry(method: str, path: str, body: object) -> None:
+def test_a_store_that_cannot_be_reached_is_a_503_that_says_when_to_retry(
+    method: str, path: str, body: object
+) -> None:
     error = StoreUnavailable("The store is away.")
     error.__cause__ = OSError("secret")
     status, headers, text = answer(FailingRepository(error), method, path, body)
@@ -60,7 +64,9 @@ def test_a_bug_is_a_500_that_tells_nothing_and_leaves_a_traceback_in_the_log(
     method: str, path: str, body: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR):
-        status, headers, text = answer(FailingRepository(RuntimeError("secret")), method, path, body)
+        status, headers, text = answer(
+            FailingRepository(RuntimeError("secret")), method, path, body
+        )
     assert (status, headers["content-type"]) == (500, "application/problem+json")
     assert "secret" not in text
     assert "RuntimeError: secret" in caplog.text
@@ -95,7 +101,9 @@ PATH_ABSOLUTE: Final = re.compile(f"/({_CHARACTER}+(/{_CHARACTER}*)*)?", re.ASCI
         (b'/\xff<>"', "/%FF%3C%3E%22"),
     ],
 )
-def test_an_instance_is_the_path_as_a_reference_that_stays_on_its_host(sent: bytes, instance: str) -> None:
+def test_an_instance_is_the_path_as_a_reference_that_stays_on_its_host(
+    sent: bytes, instance: str
+) -> None:
     assert instance_of(sent) == instance
     assert PATH_ABSOLUTE.fullmatch(instance)
     assert urlsplit(urljoin("http://pets.example/pets/1", instance)).netloc == "pets.example"

@@ -7,7 +7,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from pets.bootstrap import Settings
-from pets.server import create_served_app
+from pets.cli.serve import create_served_app
 
 
 @pytest.fixture
@@ -25,7 +25,9 @@ def signals() -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_from_a_signal_on_the_service_is_not_ready_and_the_server_stops(number: int, signals: list[int]) -> None:
+def test_from_a_signal_on_the_service_is_not_ready_and_the_server_stops(
+    number: int, signals: list[int]
+) -> None:
     served = create_served_app(Settings(database_url="memory://"))
     app: Litestar = served.args[0]
     with TestClient(app) as client:

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pets.api.formats import PetLine, ndjson_reader
 from pets.api.schemas import PetCreate, PetsDelete
 from pets.api.strict_json import Invalid, decode
-from pets.formats import PetLine, ndjson_reader
 
 VALUES: Final[st.SearchStrategy[object]] = st.sampled_from(
     [7, "x", "boy", "dog", None, 101, -1, 7.0, [], {}, [1], ["1"], True]

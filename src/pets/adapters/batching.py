@@ -35,13 +35,17 @@ class _Lane(Generic[Item, Result]):
     """
 
     def __init__(
-        self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], on_idle: Callable[[], object] = lambda: None
+        self,
+        run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        on_idle: Callable[[], object] = lambda: None,
     ) -> None:
         self._idle = True
         self._run = run
         self._on_idle = on_idle
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
-        self._task: asyncio.Task[None] | None = None  # a reference, without which the loop may forget the task
+        self._task: asyncio.Task[None] | None = (
+            None  # a reference, without which the loop may forget the task
+        )
 
     async def call(self, item: Item) -> Result:
         if not self._idle:
@@ -63,7 +67,9 @@ class _Lane(Generic[Item, Result]):
         while batch := self._next_batch():
             try:
                 results = await self._run([item for item, _ in batch])
-            except StoreUnavailable as error:  # whose fate is unknown, so it must not be tried again
+            except (
+                StoreUnavailable
+            ) as error:  # whose fate is unknown, so it must not be tried again
                 for _, future in batch:
                     _settle(future, error)
             except Exception as error:  # noqa: BLE001  # whatever it is, it is told to those who asked
@@ -87,7 +93,9 @@ class _Lane(Generic[Item, Result]):
                 size += len(item)
         return batch
 
-    async def _run_apart(self, batch: list[tuple[Item, asyncio.Future[Result]]], error: Exception) -> None:
+    async def _run_apart(
+        self, batch: list[tuple[Item, asyncio.Future[Result]]], error: Exception
+    ) -> None:
         """Have only those fail for whose sake the batch did. It failed as a whole, so nothing is done twice."""
         for item, future in batch:
             if len(batch) > 1 and not future.cancelled():
@@ -147,7 +155,8 @@ class BatchingPetRepository:
         lane = self._pages.get(query)
         if lane is None:
             lane = self._pages[query] = _Lane(
-                lambda callers: self._page(query, len(callers)), on_idle=lambda: self._pages.pop(query)
+                lambda callers: self._page(query, len(callers)),
+                on_idle=lambda: self._pages.pop(query),
             )
         return await lane.call(())
 
@@ -159,19 +168,26 @@ class BatchingPetRepository:
     ) -> Mapping[int, Pet]:
         return await self._enter(self._inner.change, changes, expected=expected)
 
-    async def remove(self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None) -> set[int]:
+    async def remove(
+        self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None
+    ) -> set[int]:
         if expected is None:
             return await self._enter(self._removing.call, ids)
         return await self._enter(self._inner.remove, ids, expected=expected)
 
-    async def load(self, pets: AsyncIterable[Sequence[tuple[int, NewPet | Pet]]], *, skip_taken: bool) -> Sequence[int]:
+    async def load(
+        self, pets: AsyncIterable[Sequence[tuple[int, NewPet | Pet]]], *, skip_taken: bool
+    ) -> Sequence[int]:
         return await self._inner.load(pets, skip_taken=skip_taken)
 
     async def check(self) -> None:
         await self._inner.check()
 
     async def _enter(
-        self, call: Callable[Parameters, Awaitable[Result]], *arguments: Parameters.args, **options: Parameters.kwargs
+        self,
+        call: Callable[Parameters, Awaitable[Result]],
+        *arguments: Parameters.args,
+        **options: Parameters.kwargs,
     ) -> Result:
         if self._callers >= self._max_callers:
             raise StoreUnavailable("Too many requests are waiting for the store.")

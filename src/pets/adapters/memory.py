@@ -43,7 +43,9 @@ class InMemoryPetRepository:
 
     async def page(self, query: PetQuery) -> PetPage:
         if query.is_plain and query.after is None:
-            return PetPage.cut(query, len(self._pets), list(islice(self._pets.values(), query.limit + 1)))
+            return PetPage.cut(
+                query, len(self._pets), list(islice(self._pets.values(), query.limit + 1))
+            )
         found = [pet for pet in self._pets.values() if query.matches(pet)]
         return PetPage.cut(query, len(found), _in_order(found, query)[: query.limit + 1])
 
@@ -57,7 +59,9 @@ class InMemoryPetRepository:
         self._pets |= {id_: self._pets[id_].changed(changes[id_]) for id_ in there}
         return {id_: self._pets[id_] for id_ in there}
 
-    async def remove(self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None) -> set[int]:
+    async def remove(
+        self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None
+    ) -> set[int]:
         there = self._there(ids, expected)
         for id_ in there:
             del self._pets[id_]
@@ -65,9 +69,15 @@ class InMemoryPetRepository:
 
     def _there(self, ids: Collection[int], expected: Mapping[int, Pet] | None) -> set[int]:
         expected = expected or {}
-        return {id_ for id_ in ids if id_ in self._pets and self._pets[id_] == expected.get(id_, self._pets[id_])}
+        return {
+            id_
+            for id_ in ids
+            if id_ in self._pets and self._pets[id_] == expected.get(id_, self._pets[id_])
+        }
 
-    async def load(self, pets: AsyncIterable[Sequence[tuple[int, NewPet | Pet]]], *, skip_taken: bool) -> Sequence[int]:
+    async def load(
+        self, pets: AsyncIterable[Sequence[tuple[int, NewPet | Pet]]], *, skip_taken: bool
+    ) -> Sequence[int]:
         given = [numbered async for some in pets for numbered in some]
         kept: dict[int, Pet] = {}
         refused: list[int] = []

@@ -16,11 +16,11 @@ from litestar.openapi.spec import License
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from pets.api.conditions import TAGS_PATTERN
 from pets.api.health import Health
-from pets.api.idempotency import KEY_PATTERN
-from pets.api.problems import RETRY_AFTER_SECONDS, Problem
-from pets.api.queries import LISTING
+from pets.api.http.conditions import TAGS_PATTERN
+from pets.api.http.idempotency import KEY_PATTERN
+from pets.api.http.problems import RETRY_AFTER_SECONDS, Problem
+from pets.api.http.queries import LISTING
 from pets.api.schemas import Pet, PetCreate, PetPage, PetsDelete, PetsDeleted, PetUpdate
 from pets.api.strict_json import MergePatch
 
@@ -28,7 +28,12 @@ JSON = dict[str, Any]  # Any: whatever JSON can hold
 
 
 def _parameter(place: str, name: str, description: str, schema: Mapping[str, Any]) -> JSON:
-    return {"in": place, "name": name, "description": description, "schema": {"type": "string", **schema}}
+    return {
+        "in": place,
+        "name": name,
+        "description": description,
+        "schema": {"type": "string", **schema},
+    }
 
 
 _STRUCTS: Final = [Pet, PetCreate, PetUpdate, PetPage, PetsDelete, PetsDeleted, Health, Problem]
@@ -45,11 +50,15 @@ _PARAMETERS: Final = {
             "header",
             "Idempotency-Key",
             "Makes the request safe to send again: with the same key and pet it answers what it answered first.",
-            {"pattern": f"^({KEY_PATTERN})$", "examples": ['"8e03978e-40d5-43dd-bc93-6894a57f9324"']},
+            {
+                "pattern": f"^({KEY_PATTERN})$",
+                "examples": ['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
+            },
         )
     ],
     "listPets": [
-        _parameter("query", name, parameter.description, parameter.schema) for name, parameter in LISTING.items()
+        _parameter("query", name, parameter.description, parameter.schema)
+        for name, parameter in LISTING.items()
     ],
     "deletePets": [
         _parameter(
@@ -69,9 +78,13 @@ def _header(description: str, schema: JSON) -> JSON:
     return {"description": description, "required": True, "schema": schema}
 
 
-_ETAG: Final = {"ETag": _header("Changes exactly when the pet does.", {"type": "string", "examples": [_TAG]})}
+_ETAG: Final = {
+    "ETag": _header("Changes exactly when the pet does.", {"type": "string", "examples": [_TAG]})
+}
 _HEADERS: Final = {
-    ("createPet", "201"): {"Location": _header("The path of the pet.", {"type": "string", "examples": ["/pets/1"]})},
+    ("createPet", "201"): {
+        "Location": _header("The path of the pet.", {"type": "string", "examples": ["/pets/1"]})
+    },
     ("listPets", "200"): {
         "Link": _header(
             "Where the first page is, and the next, if there is one (RFC 8288).",
@@ -83,7 +96,9 @@ _HEADERS: Final = {
     ("updatePet", "200"): _ETAG,
 }
 _RETRY: Final = {
-    "Retry-After": _header("In how many seconds to try again.", {"type": "integer", "examples": [RETRY_AFTER_SECONDS]})
+    "Retry-After": _header(
+        "In how many seconds to try again.", {"type": "integer", "examples": [RETRY_AFTER_SECONDS]}
+    )
 }
 
 
@@ -95,11 +110,17 @@ def document(app: Litestar) -> JSON:
     are read by hand, headers, and second media types are added.
     """
     found = app.openapi_schema.to_schema()
-    _, components = msgspec.json.schema_components(_STRUCTS, ref_template="#/components/schemas/{name}")
+    _, components = msgspec.json.schema_components(
+        _STRUCTS, ref_template="#/components/schemas/{name}"
+    )
     found["components"] = {"schemas": components}
-    found["paths"] = {"/pets/" if path == "/pets" else path: item for path, item in found["paths"].items()}
+    found["paths"] = {
+        "/pets/" if path == "/pets" else path: item for path, item in found["paths"].items()
+    }
     operations = {
-        operation["operationId"]: operation for item in found["paths"].values() for operation in item.values()
+        operation["operationId"]: operation
+        for item in found["paths"].values()
+        for operation in item.values()
     }
     for name, operation in operations.items():
         operation["parameters"] = [*operation.get("parameters", []), *_PARAMETERS.get(name, [])]
@@ -120,7 +141,9 @@ class _Document(JsonRenderPlugin):
 
 
 def _refuse_html(response: Response[Any]) -> Response[Any]:
-    if response.status_code == 404:  # Litestar's own, for any other path below /schema, is a page of HTML
+    if (
+        response.status_code == 404
+    ):  # Litestar's own, for any other path below /schema, is a page of HTML
         raise NotFoundException
     return response
 
@@ -132,7 +155,9 @@ def openapi_config() -> OpenAPIConfig:
         description="Dogs and cats: create, find, change and delete them.",
         license=License(name="MIT", identifier="MIT"),
         render_plugins=[_Document()],
-        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_refuse_html),
+        openapi_router=Router(
+            "/schema", route_handlers=[], include_in_schema=False, after_request=_refuse_html
+        ),
     )
 
 
@@ -145,7 +170,10 @@ def _swagger_ui() -> Path:
 
 
 _MEDIA_TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
-_FILES: Final = {name: _swagger_ui() / name for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")}
+_FILES: Final = {
+    name: _swagger_ui() / name
+    for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")
+}
 
 
 class DocsController(Controller):
@@ -158,7 +186,9 @@ class DocsController(Controller):
     @get("/docs", media_type=MediaType.HTML)
     async def page(self) -> Response[bytes]:
         page = files("pets.api").joinpath("docs.html").read_bytes()
-        return Response(page, headers={"Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:"})
+        return Response(
+            page, headers={"Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:"}
+        )
 
     @get("/docs/swagger-ui/{name:str}", sync_to_thread=True)
     def file(self, name: FromPath[str]) -> Response[bytes]:

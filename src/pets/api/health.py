@@ -7,8 +7,8 @@ from litestar import Controller, get
 from litestar.datastructures import State
 from msgspec import Struct
 
+from pets.api.http.problems import documented
 from pets.api.pets import Repository
-from pets.api.problems import documented
 from pets.domain.errors import StoreUnavailable
 
 READY_TIMEOUT_SECONDS: Final = 1
@@ -24,7 +24,12 @@ class HealthController(Controller):
     path = "/health"
     tags = ["health"]
 
-    @get("/live", operation_id="isLive", summary="Does the process answer?", response_description="It does.")
+    @get(
+        "/live",
+        operation_id="isLive",
+        summary="Does the process answer?",
+        response_description="It does.",
+    )
     async def live(self) -> Health:
         return Health("ok")
 

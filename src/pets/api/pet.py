@@ -10,10 +10,10 @@ from litestar.openapi.spec import OpenAPIType
 from litestar.params import JSONBody, PathParameter
 from litestar.response.base import ASGIResponse
 
-from pets.api.conditions import entity_tag, is_conditional, is_met, require
+from pets.api.http.conditions import entity_tag, is_conditional, is_met, require
+from pets.api.http.problems import AnyRequest, PetNotFound, documented
+from pets.api.http.queries import read_parameters
 from pets.api.pets import Repository
-from pets.api.problems import AnyRequest, PetNotFound, documented
-from pets.api.queries import read_parameters
 from pets.api.schemas import Pet, PetUpdate, encode
 from pets.api.strict_json import MergePatch
 from pets.domain import pet as domain
@@ -24,7 +24,9 @@ from pets.domain.repository import PetRepository
 # Read as text, since Litestar takes "01" and "\u0663" for integers; documented as what it is.
 Id = Annotated[
     str,
-    PathParameter(schema_extra={"type": OpenAPIType.INTEGER, "minimum": 1, "maximum": MAX_ID, "examples": [1]}),
+    PathParameter(
+        schema_extra={"type": OpenAPIType.INTEGER, "minimum": 1, "maximum": MAX_ID, "examples": [1]}
+    ),
 ]
 
 
@@ -46,7 +48,9 @@ class PetController(Controller):
         summary="Get a pet",
         responses=documented(200, Pet, "The pet.", 304, 400, 404, 412, 500, 503),
     )
-    async def get_pet(self, pet_id: Id, request: AnyRequest, repository: Repository) -> ASGIResponse:
+    async def get_pet(
+        self, pet_id: Id, request: AnyRequest, repository: Repository
+    ) -> ASGIResponse:
         body = _represent(await _find(repository, _read(pet_id, request)))
         tag = entity_tag(body)
         if not is_met(request, tag):
@@ -65,7 +69,9 @@ class PetController(Controller):
     ) -> ASGIResponse:
         id_ = _read(pet_id, request)
         changes = {id_: data.to_domain()}
-        changed = await _do(id_, request, repository, lambda pets: repository.change(changes, expected=pets))
+        changed = await _do(
+            id_, request, repository, lambda pets: repository.change(changes, expected=pets)
+        )
         body = _represent(changed[id_])
         return ASGIResponse(body=body, headers=[("etag", entity_tag(body))])
 
@@ -80,7 +86,10 @@ class PetController(Controller):
 
     @route(http_method=HttpMethod.OPTIONS, status_code=204, include_in_schema=False)
     async def allow(self) -> Response[None]:
-        headers = {"Allow": "DELETE, GET, HEAD, OPTIONS, PATCH", "Accept-Patch": ", ".join(MergePatch.media_types)}
+        headers = {
+            "Allow": "DELETE, GET, HEAD, OPTIONS, PATCH",
+            "Accept-Patch": ", ".join(MergePatch.media_types),
+        }
         return Response(None, headers=headers)
 
 

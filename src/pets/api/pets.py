@@ -8,10 +8,10 @@ from litestar.exceptions import ClientException
 from litestar.params import JSONBody, SkipValidation
 from litestar.response.base import ASGIResponse
 
-from pets.api.conditions import is_met, require
-from pets.api.idempotency import KeyReused, idempotency_key
-from pets.api.problems import AnyRequest, documented
-from pets.api.queries import links, read_ids, read_parameters, read_query
+from pets.api.http.conditions import is_met, require
+from pets.api.http.idempotency import KeyReused, idempotency_key
+from pets.api.http.problems import AnyRequest, documented
+from pets.api.http.queries import links, read_ids, read_parameters, read_query
 from pets.api.schemas import Pet, PetCreate, PetPage, PetsDelete, PetsDeleted, encode
 from pets.api.strict_json import StrictJSON
 from pets.domain.pet import MAX_ID
@@ -37,7 +37,9 @@ class PetsController(Controller):
         return_dto=None,
         responses=documented(201, Pet, "The pet.", 400, 412, 413, 415, 422, 500, 503),
     )
-    async def create_pet(self, data: JSONBody[PetCreate], request: AnyRequest, repository: Repository) -> ASGIResponse:
+    async def create_pet(
+        self, data: JSONBody[PetCreate], request: AnyRequest, repository: Repository
+    ) -> ASGIResponse:
         read_parameters(request.scope["query_string"])
         require(request, NO_TAG)
         new = data.to_domain()
@@ -49,14 +51,23 @@ class PetsController(Controller):
             if (pet.name, pet.age, pet.type) != (new.name, new.age, new.type):
                 raise KeyReused
         return ASGIResponse(
-            body=encode(Pet.from_domain(pet)), status_code=201, headers=[("location", f"/pets/{pet.id}")]
+            body=encode(Pet.from_domain(pet)),
+            status_code=201,
+            headers=[("location", f"/pets/{pet.id}")],
         )
 
     @get(
         operation_id="listPets",
         summary="List and find pets",
         responses=documented(
-            200, PetPage, "The first pets that match, and how many match in all.", 304, 400, 412, 500, 503
+            200,
+            PetPage,
+            "The first pets that match, and how many match in all.",
+            304,
+            400,
+            412,
+            500,
+            503,
         ),
     )
     async def list_pets(self, request: AnyRequest, repository: Repository) -> ASGIResponse:
@@ -64,7 +75,9 @@ class PetsController(Controller):
         if not is_met(request, NO_TAG):
             return ASGIResponse(status_code=304)
         page = await repository.page(query)
-        if page is not self._page:  # who shares a page with others, as those in a batch do, shares its bytes too
+        if (
+            page is not self._page
+        ):  # who shares a page with others, as those in a batch do, shares its bytes too
             self._page = page
             self._page_answer = ASGIResponse(
                 body=encode(PetPage.from_domain(page)), headers=[("link", links(query, page.next))]
@@ -79,7 +92,15 @@ class PetsController(Controller):
         dto=StrictJSON[PetsDelete],
         return_dto=None,
         responses=documented(
-            200, PetsDeleted, "How many pets were deleted, and which ids were not found.", 400, 412, 413, 415, 500, 503
+            200,
+            PetsDeleted,
+            "How many pets were deleted, and which ids were not found.",
+            400,
+            412,
+            413,
+            415,
+            500,
+            503,
         ),
     )
     async def delete_pets(
@@ -88,7 +109,9 @@ class PetsController(Controller):
         named = read_ids(request.scope["query_string"])
         asked = data or named
         if asked is None or (data and named):
-            raise ClientException("The ids must be given either in the body or as query parameters `ids`.")
+            raise ClientException(
+                "The ids must be given either in the body or as query parameters `ids`."
+            )
         require(request, NO_TAG)
         ids = asked.unique()
         removed = await repository.remove([id_ for id_ in ids if 1 <= id_ <= MAX_ID])

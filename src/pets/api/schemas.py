@@ -28,7 +28,9 @@ NOT_FOUND: Final = "Pet with the matching ID was not found."
 
 # Of a member that is refused, the client is told that it must be what its description says.
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description=NAME_RULE, examples=["boy"])]
-Age = Annotated[int, Meta(ge=MIN_AGE, le=MAX_AGE, description=f"{AGE_RULE}, in whole years", examples=[7])]
+Age = Annotated[
+    int, Meta(ge=MIN_AGE, le=MAX_AGE, description=f"{AGE_RULE}, in whole years", examples=[7])
+]
 Type = Annotated[PetType, Meta(description=TYPE_RULE, examples=["dog"])]
 
 
@@ -51,14 +53,20 @@ class PetUpdate(Struct, frozen=True, forbid_unknown_fields=True):
     type: Type | UnsetType = UNSET
 
     def to_domain(self) -> domain.PetChange:
-        given = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not UNSET}
+        given = {
+            name: value
+            for name, value in msgspec.structs.asdict(self).items()
+            if value is not UNSET
+        }
         return domain.PetChange(**given)
 
 
 class Pet(Struct, frozen=True):
     """A pet."""
 
-    id: Annotated[int, Meta(ge=1, le=MAX_ID, description="never given to another pet", examples=[1])]
+    id: Annotated[
+        int, Meta(ge=1, le=MAX_ID, description="never given to another pet", examples=[1])
+    ]
     name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH, examples=["boy"])]
     age: Annotated[int, Meta(ge=MIN_AGE, le=MAX_AGE, description="in whole years", examples=[7])]
     type: Annotated[PetType, Meta(examples=["dog"])]
@@ -67,7 +75,9 @@ class Pet(Struct, frozen=True):
         Meta(
             description="in UTC, without an offset",
             examples=["2021-05-18T19:10:17"],
-            extra_json_schema={"pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$"},
+            extra_json_schema={
+                "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$"
+            },
         ),
     ]
 
@@ -79,7 +89,9 @@ class Pet(Struct, frozen=True):
 class PetPage(Struct, frozen=True):
     """Some pets, and how many there are."""
 
-    count: Annotated[int, Meta(ge=0, description="how many pets match in all, whatever the limit", examples=[2])]
+    count: Annotated[
+        int, Meta(ge=0, description="how many pets match in all, whatever the limit", examples=[2])
+    ]
     items: Annotated[list[Pet], Meta(max_length=MAX_LIMIT)]
 
     @classmethod
@@ -92,7 +104,11 @@ class PetsDelete(Struct, frozen=True, forbid_unknown_fields=True):
 
     ids: Annotated[
         list[Annotated[int, Meta(description="an integer")]],
-        Meta(max_length=MAX_IDS, description=f"an array of at most {MAX_IDS:,} integers", examples=[[1, 2, 3]]),
+        Meta(
+            max_length=MAX_IDS,
+            description=f"an array of at most {MAX_IDS:,} integers",
+            examples=[[1, 2, 3]],
+        ),
     ]
 
     def unique(self) -> list[int]:
@@ -113,15 +129,22 @@ class DeleteError(Struct, frozen=True):
 class PetsDeleted(Struct, frozen=True):
     """What became of a request to delete pets."""
 
-    deleted: Annotated[int, Meta(ge=0, le=MAX_IDS, description="how many pets this request deleted", examples=[2])]
+    deleted: Annotated[
+        int, Meta(ge=0, le=MAX_IDS, description="how many pets this request deleted", examples=[2])
+    ]
     errors: Annotated[
         list[DeleteError],
-        Meta(max_length=MAX_IDS, description="the pets it did not delete, in the order of the request"),
+        Meta(
+            max_length=MAX_IDS,
+            description="the pets it did not delete, in the order of the request",
+        ),
     ]
 
     @classmethod
     def from_removed(cls, asked: Iterable[int], removed: set[int]) -> Self:
-        return cls(len(removed), [DeleteError(id_, NOT_FOUND) for id_ in asked if id_ not in removed])
+        return cls(
+            len(removed), [DeleteError(id_, NOT_FOUND) for id_ in asked if id_ not in removed]
+        )
 
 
 def encode(answer: Struct) -> bytes:

@@ -14,11 +14,13 @@ from litestar.openapi.spec import Reference, Schema
 from litestar.typing import FieldDefinition
 from msgspec import Struct, UnsetType
 
-from pets.api.problems import Fault, InvalidBody
+from pets.api.http.problems import Fault, InvalidBody
 
 MAX_FAULTS: Final = 100
 
-AnyConnection = ASGIConnection[Any, Any, Any, Any]  # Any: nobody is authenticated, nothing is kept in a request
+AnyConnection = ASGIConnection[
+    Any, Any, Any, Any
+]  # Any: nobody is authenticated, nothing is kept in a request
 
 Body = TypeVar("Body", bound=Struct)
 
@@ -58,7 +60,9 @@ class StrictJSON(MsgspecDTO[Body], Generic[Body]):
         except NotJSON as error:
             raise ClientException(f"The body {error}.") from None
         except Invalid as error:
-            raise InvalidBody(f"The body is not a valid {self.model_type.__name__}.", error.faults) from None
+            raise InvalidBody(
+                f"The body is not a valid {self.model_type.__name__}.", error.faults
+            ) from None
 
     def _check_media_type(self) -> None:
         values = b"".join(headers(self.asgi_connection, b"content-type"))

@@ -14,7 +14,9 @@ MAX_AGE: Final = 100
 MAX_NAME_LENGTH: Final = 100
 
 # Inside a character class: Unicode's White_Space property, and its category Cc.
-WHITE_SPACE: Final = r"\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+WHITE_SPACE: Final = (
+    r"\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+)
 CONTROL: Final = r"\u0000-\u001f\u007f-\u009f"
 
 NAME_PATTERN: Final = (
@@ -24,9 +26,7 @@ NAME_PATTERN: Final = (
 )
 """A name as it may be given; the first group is the name as it is kept, without white space at its ends."""
 
-NAME_RULE: Final = (
-    f"1 to {MAX_NAME_LENGTH} characters, not counting white space at both ends, none of them a control character"
-)
+NAME_RULE: Final = f"1 to {MAX_NAME_LENGTH} characters, not counting white space at both ends, none of them a control character"
 AGE_RULE: Final = f"an integer from {MIN_AGE} to {MAX_AGE}"
 
 _NAME: Final = re.compile(NAME_PATTERN)

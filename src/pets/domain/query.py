@@ -7,7 +7,17 @@ from enum import StrEnum
 from typing import Final, Self
 
 from pets.domain.errors import InvalidQuery
-from pets.domain.pet import AGE_RULE, CONTROL, MAX_AGE, MAX_ID, MAX_NAME_LENGTH, MIN_AGE, TYPE_RULE, Pet, PetType
+from pets.domain.pet import (
+    AGE_RULE,
+    CONTROL,
+    MAX_AGE,
+    MAX_ID,
+    MAX_NAME_LENGTH,
+    MIN_AGE,
+    TYPE_RULE,
+    Pet,
+    PetType,
+)
 
 DEFAULT_LIMIT: Final = 20
 LIMIT_RULE: Final = "an integer, 0 or more"
@@ -90,7 +100,12 @@ class PetQuery:
     @property
     def is_plain(self) -> bool:
         """Whether the query chooses all pets, by ascending id."""
-        return self.sort is PetSort.ID and not self.descending and self.type is None and not self.is_filtered
+        return (
+            self.sort is PetSort.ID
+            and not self.descending
+            and self.type is None
+            and not self.is_filtered
+        )
 
     def matches(self, pet: Pet) -> bool:
         """Whether the query chooses the pet, wherever it stands."""

@@ -79,7 +79,9 @@ class PetRepository(Protocol):
         """
         ...
 
-    async def remove(self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None) -> set[int]:
+    async def remove(
+        self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None
+    ) -> set[int]:
         """Remove the pets with these ids and return the ids of those that were there.
 
         Any integer may be asked for; one that cannot be an id is not there. Of concurrent calls for the same id
@@ -87,7 +89,9 @@ class PetRepository(Protocol):
         """
         ...
 
-    async def load(self, pets: AsyncIterable[Sequence[tuple[int, NewPet | Pet]]], *, skip_taken: bool) -> Sequence[int]:
+    async def load(
+        self, pets: AsyncIterable[Sequence[tuple[int, NewPet | Pet]]], *, skip_taken: bool
+    ) -> Sequence[int]:
         """Keep pets in any number, each given with a number of the caller's, and return the numbers of those refused.
 
         Either all are new, or all have ids.

@@ -9,7 +9,7 @@ import aiosqlite
 import asyncpg
 from asyncpg.exceptions import LockNotAvailableError, UniqueViolationError
 
-from pets.adapters.dialects import NEW
+from pets.adapters.sqlalchemy.dialects import NEW
 from pets.domain.pet import NewPet, Pet
 
 Numbered = Sequence[tuple[int, NewPet | Pet]]
@@ -79,9 +79,15 @@ async def _load_into_postgresql(
 
 
 async def _keep_ids(
-    driver: asyncpg.Connection, first: Numbered, chunks: AsyncIterable[Numbered], *, skip_taken: bool
+    driver: asyncpg.Connection,
+    first: Numbered,
+    chunks: AsyncIterable[Numbered],
+    *,
+    skip_taken: bool,
 ) -> Sequence[int]:
-    await driver.execute("CREATE TEMPORARY TABLE staged ON COMMIT DROP AS SELECT id AS number, * FROM pets WHERE false")
+    await driver.execute(
+        "CREATE TEMPORARY TABLE staged ON COMMIT DROP AS SELECT id AS number, * FROM pets WHERE false"
+    )
     async with aclosing(_text(first, chunks, _staged_values)) as text:
         await driver.copy_to_table("staged", source=text)
     # Writers wait from here to the commit, readers do not: nobody takes an id, given or from the sequence.
@@ -124,7 +130,9 @@ async def _text(
 
 
 def _values(_: int, pet: NewPet | Pet) -> str:
-    name = pet.name.replace("\\", "\\\\")  # all that must be escaped, for it has no control characters
+    name = pet.name.replace(
+        "\\", "\\\\"
+    )  # all that must be escaped, for it has no control characters
     return f"{name}\t{pet.age}\t{pet.type}\t{pet.created_at}\n"
 
 
@@ -137,7 +145,9 @@ async def _load_into_sqlite(
     driver: aiosqlite.Connection, pets: AsyncIterable[Numbered], *, skip_taken: bool
 ) -> Sequence[int]:
     try:
-        await driver.execute("CREATE TEMPORARY TABLE staged AS SELECT id AS number, * FROM pets WHERE false")
+        await driver.execute(
+            "CREATE TEMPORARY TABLE staged AS SELECT id AS number, * FROM pets WHERE false"
+        )
         async for some in pets:
             rows = [
                 (

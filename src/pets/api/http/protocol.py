@@ -13,8 +13,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from pets.api.heads import MAX_HEAD_BYTES, HeadTooLarge, check_head, origin_form
-from pets.api.problems import MEDIA_TYPE, problem
+from pets.api.http.heads import MAX_HEAD_BYTES, HeadTooLarge, check_head, origin_form
+from pets.api.http.problems import MEDIA_TYPE, problem
 
 LINGER_SECONDS: Final = 5
 """For how long, in all, bytes that come after the last answer are discarded."""

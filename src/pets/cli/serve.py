@@ -18,9 +18,9 @@ from litestar.types import Receive, Scope, Send
 from uvicorn.config import LOGGING_CONFIG
 from uvicorn.supervisors import Multiprocess
 
-from pets.api.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, instance_of, problem
+from pets.api.http.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, instance_of, problem
+from pets.api.http.protocol import ProblemProtocol
 from pets.bootstrap import Settings, SettingsError, create_app
-from pets.protocol import ProblemProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise SettingsError(f"PETS_HOST, PETS_PORT: cannot listen on {host}, port {port}: {error.strerror}") from error
+        raise SettingsError(
+            f"PETS_HOST, PETS_PORT: cannot listen on {host}, port {port}: {error.strerror}"
+        ) from error
     listener.set_inheritable(True)  # by the workers
     return listener
 
@@ -92,7 +94,9 @@ def _stop(app: Litestar, uvicorn_stops: Any, number: int, frame: FrameType | Non
 async def _answer(app: Litestar, scope: Scope, receive: Receive, send: Send) -> None:
     try:
         await app(scope, receive, send)
-    except asyncio.CancelledError:  # uvicorn does that at the end of the grace, and would answer in plain text
+    except (
+        asyncio.CancelledError
+    ):  # uvicorn does that at the end of the grace, and would answer in plain text
         detail = "The service stopped before it could answer."
         document = problem(503, detail, instance_of(scope["raw_path"]))
         headers = [
@@ -102,4 +106,10 @@ async def _answer(app: Litestar, scope: Scope, receive: Receive, send: Send) -> 
         ]
         with suppress(RuntimeError):  # the answer has begun
             await send({"type": "http.response.start", "status": 503, "headers": headers})
-            await send({"type": "http.response.body", "body": msgspec.json.encode(document), "more_body": False})
+            await send(
+                {
+                    "type": "http.response.body",
+                    "body": msgspec.json.encode(document),
+                    "more_body": False,
+                }
+            )

@@ -54,7 +54,9 @@ class PetLine(PetCreate, frozen=True, kw_only=True):
 class KeptPetLine(PetLine, frozen=True, kw_only=True):
     """A pet to be imported under the id that it has."""
 
-    id: Annotated[int, Meta(ge=1, le=MAX_KEPT_ID, description=f"an integer from 1 to {MAX_KEPT_ID}")]
+    id: Annotated[
+        int, Meta(ge=1, le=MAX_KEPT_ID, description=f"an integer from 1 to {MAX_KEPT_ID}")
+    ]
 
 
 class BadLine(ValueError):
@@ -63,7 +65,9 @@ class BadLine(ValueError):
     @classmethod
     def of(cls, error: Invalid) -> "BadLine":
         # A pointer is percent-encoded, so whatever a member is called this is one line.
-        return cls("; ".join(f"{fault.pointer[2:]} {fault.detail}".strip() for fault in error.faults))
+        return cls(
+            "; ".join(f"{fault.pointer[2:]} {fault.detail}".strip() for fault in error.faults)
+        )
 
 
 def format_of(file: str) -> str:
@@ -115,7 +119,9 @@ def csv_reader(struct: type[PetLine], header: bytes) -> Read:
     missing = {name for name, field in fields.items() if field.required}.difference(columns)
     if missing or len({*columns}) < len(columns) or not fields.keys() >= {*columns}:
         required = " ".join(name for name, field in fields.items() if field.required)
-        raise BadLine(f"the header must name, once each, {required}, and may name no other than {' '.join(fields)}")
+        raise BadLine(
+            f"the header must name, once each, {required}, and may name no other than {' '.join(fields)}"
+        )
 
     numbers = _NUMBERS.intersection(columns)
 
@@ -146,7 +152,9 @@ def _cells(line: bytes) -> list[str]:
         cells = next(csv.reader([text], strict=True))
     except (csv.Error, UnicodeDecodeError) as error:
         raise BadLine(f"cannot be read as CSV: {error}") from None
-    if not _RECORD.fullmatch(text.rstrip("\r\n")):  # Python's reader lets quotes pass where RFC 4180 does not
+    if not _RECORD.fullmatch(
+        text.rstrip("\r\n")
+    ):  # Python's reader lets quotes pass where RFC 4180 does not
         raise BadLine("cannot be read as CSV: a quote within a value that is not in quotes")
     return cells
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from pets.adapters.tables import pet_keys, pets
+from pets.adapters.sqlalchemy.tables import pet_keys, pets
 
 # Any: the types of rows and parameters are those of each statement, and drivers have none.
 Rows = Sequence[Any]
@@ -23,7 +23,9 @@ Parameters = Mapping[str, Any]
 Column = sa.Column[Any]
 Element = sa.ColumnElement[Any]
 
-NEW: Final = {column.name: column for column in (pets.c.name, pets.c.age, pets.c.type, pets.c.created_at)}
+NEW: Final = {
+    column.name: column for column in (pets.c.name, pets.c.age, pets.c.type, pets.c.created_at)
+}
 KEYED: Final = {column.name: column for column in pet_keys.c if column.name != "id"}
 
 
@@ -44,7 +46,9 @@ class Dialect(Protocol):
         """Return the parameters that `given` makes the rows of."""
         ...
 
-    async def fetch(self, connection: AsyncConnection, statement: sa.Executable, parameters: Parameters) -> Rows:
+    async def fetch(
+        self, connection: AsyncConnection, statement: sa.Executable, parameters: Parameters
+    ) -> Rows:
         """Run a statement that is the same whatever the parameters."""
         ...
 
@@ -52,7 +56,9 @@ class Dialect(Protocol):
         """Run a statement that is planned for the values within it."""
         ...
 
-    def stream(self, connection: AsyncConnection, statement: sa.Executable) -> AsyncGenerator[Rows, None]:
+    def stream(
+        self, connection: AsyncConnection, statement: sa.Executable
+    ) -> AsyncGenerator[Rows, None]:
         """Run a statement whose rows are too many to have at once."""
         ...
 
@@ -86,46 +92,69 @@ class PostgreSQL:
         return column == sa.any_(sa.bindparam(parameter, type_=sa.ARRAY(column.type)))
 
     def given(self, columns: Mapping[str, Column]) -> sa.FromClause:
-        arrays = (sa.bindparam(name, type_=sa.ARRAY(column.type)) for name, column in columns.items())
-        return sa.func.unnest(*arrays).table_valued(*columns, with_ordinality="position").render_derived()
+        arrays = (
+            sa.bindparam(name, type_=sa.ARRAY(column.type)) for name, column in columns.items()
+        )
+        return (
+            sa.func.unnest(*arrays)
+            .table_valued(*columns, with_ordinality="position")
+            .render_derived()
+        )
 
     def parameters(self, columns: Mapping[str, Column], rows: Rows) -> Parameters:
         return {name: [row[index] for row in rows] for index, name in enumerate(columns)}
 
-    async def fetch(self, connection: AsyncConnection, statement: sa.Executable, parameters: Parameters) -> Rows:
+    async def fetch(
+        self, connection: AsyncConnection, statement: sa.Executable, parameters: Parameters
+    ) -> Rows:
         """Have SQLAlchemy write the statement, once, and the driver run it: its own results cost as much as a query."""
         compiled = _compiled(statement, connection.dialect)
         driver = (await connection.get_raw_connection()).driver_connection
         assert isinstance(driver, asyncpg.Connection)
-        rows: Rows = await driver.fetch(compiled.string, *(parameters[name] for name in compiled.positiontup or ()))
+        rows: Rows = await driver.fetch(
+            compiled.string, *(parameters[name] for name in compiled.positiontup or ())
+        )
         return rows
 
     async def search(self, connection: AsyncConnection, statement: sa.Executable) -> Rows:
         await self._begin_custom(connection)
         return (await connection.execute(statement)).all()
 
-    async def stream(self, connection: AsyncConnection, statement: sa.Executable) -> AsyncGenerator[Rows, None]:
+    async def stream(
+        self, connection: AsyncConnection, statement: sa.Executable
+    ) -> AsyncGenerator[Rows, None]:
         await self._begin_custom(connection)
         async for rows in _partitions(connection, statement):
             yield rows
 
     async def _begin_custom(self, connection: AsyncConnection) -> None:
-        await connection.execution_options(isolation_level="READ COMMITTED")  # SET LOCAL needs a transaction
+        await connection.execution_options(
+            isolation_level="READ COMMITTED"
+        )  # SET LOCAL needs a transaction
         await connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
 
     async def add_once(self, connection: AsyncConnection, keyed: Rows, expired: datetime) -> Rows:
-        rows = await self.fetch(connection, _ADD_ONCE, {**self.parameters(KEYED, keyed), "expired": expired})
+        rows = await self.fetch(
+            connection, _ADD_ONCE, {**self.parameters(KEYED, keyed), "expired": expired}
+        )
         if used := {key for key, *_ in keyed}.difference(row[0] for row in rows):
             rows = [*rows, *await self.fetch(connection, _USED, {"keys": used})]
         if cleared := used.difference(row[0] for row in rows):  # by another, in this very moment
-            rows = [*rows, *await self.add_once(connection, [row for row in keyed if row[0] in cleared], expired)]
+            rows = [
+                *rows,
+                *await self.add_once(
+                    connection, [row for row in keyed if row[0] in cleared], expired
+                ),
+            ]
         return rows
 
     async def missing_grants(self, connection: AsyncConnection) -> Sequence[str]:
         return [grant for (grant,) in await self.fetch(connection, _MISSING_GRANTS, {})]
 
 
-async def _partitions(connection: AsyncConnection, statement: sa.Executable) -> AsyncGenerator[Rows, None]:
+async def _partitions(
+    connection: AsyncConnection, statement: sa.Executable
+) -> AsyncGenerator[Rows, None]:
     async with connection.stream(statement, execution_options={"yield_per": 1000}) as result:
         async for rows in result.partitions():
             yield rows
@@ -183,7 +212,9 @@ class SQLite:
         return column
 
     def name_contains(self, part: str) -> sa.ColumnElement[bool]:
-        return sa.func.instr(sa.func.casefold(pets.c.name), part.casefold()) > 0  # casefold: see engine.py
+        return (
+            sa.func.instr(sa.func.casefold(pets.c.name), part.casefold()) > 0
+        )  # casefold: see engine.py
 
     def is_among(self, column: Column, parameter: str) -> sa.ColumnElement[bool]:
         values = sa.func.json_each(sa.bindparam(parameter, type_=sa.JSON)).table_valued("value")
@@ -191,7 +222,10 @@ class SQLite:
 
     def given(self, columns: Mapping[str, Column]) -> sa.FromClause:
         rows = sa.func.json_each(sa.bindparam("rows", type_=sa.JSON)).table_valued("key", "value")
-        values = (sa.func.json_extract(rows.c.value, f"$[{index}]").label(name) for index, name in enumerate(columns))
+        values = (
+            sa.func.json_extract(rows.c.value, f"$[{index}]").label(name)
+            for index, name in enumerate(columns)
+        )
         return sa.select(rows.c.key.label("position"), *values).subquery()
 
     def parameters(self, columns: Mapping[str, Column], rows: Rows) -> Parameters:  # noqa: ARG002
@@ -200,24 +234,38 @@ class SQLite:
 
         return {"rows": [[plain(value) for value in row] for row in rows]}
 
-    async def fetch(self, connection: AsyncConnection, statement: sa.Executable, parameters: Parameters) -> Rows:
+    async def fetch(
+        self, connection: AsyncConnection, statement: sa.Executable, parameters: Parameters
+    ) -> Rows:
         return (await connection.execute(statement, parameters)).all()
 
     async def search(self, connection: AsyncConnection, statement: sa.Executable) -> Rows:
         return (await connection.execute(statement)).all()
 
-    def stream(self, connection: AsyncConnection, statement: sa.Executable) -> AsyncGenerator[Rows, None]:
+    def stream(
+        self, connection: AsyncConnection, statement: sa.Executable
+    ) -> AsyncGenerator[Rows, None]:
         return _partitions(connection, statement)
 
     async def add_once(self, connection: AsyncConnection, keyed: Rows, expired: datetime) -> Rows:
         async with immediate(connection):
-            keys, are_given = {"keys": [key for key, *_ in keyed]}, self.is_among(pet_keys.c.key, "keys")
-            await connection.execute(sa.delete(pet_keys).where(are_given, pet_keys.c.created_at <= expired), keys)
+            keys, are_given = (
+                {"keys": [key for key, *_ in keyed]},
+                self.is_among(pet_keys.c.key, "keys"),
+            )
+            await connection.execute(
+                sa.delete(pet_keys).where(are_given, pet_keys.c.created_at <= expired), keys
+            )
             used = await self.fetch(connection, sa.select(pet_keys).where(are_given), keys)
             known = {row.key for row in used}
             new = [row for row in keyed if row[0] not in known]
-            ids = await self.fetch(connection, insert(self), self.parameters(NEW, [row[1:] for row in new]))
-            added = [(key, id_, *rest) for (key, *rest), id_ in zip(new, sorted(id_ for (id_,) in ids), strict=True)]
+            ids = await self.fetch(
+                connection, insert(self), self.parameters(NEW, [row[1:] for row in new])
+            )
+            added = [
+                (key, id_, *rest)
+                for (key, *rest), id_ in zip(new, sorted(id_ for (id_,) in ids), strict=True)
+            ]
             for row in added:
                 await connection.execute(sa.insert(pet_keys).values(row))
         return [*used, *added]

@@ -15,11 +15,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pets.bootstrap import Settings, open_store
-from pets.console import STANDARD_OUTPUT, Show, progress, say, shows_progress
-from pets.domain.query import PetQuery
-from pets.domain.repository import PetRepository
-from pets.formats import (
+from pets.api.formats import (
     CSV,
     CSV_HEADER,
     NDJSON,
@@ -35,6 +31,10 @@ from pets.formats import (
     ndjson_lines,
     ndjson_reader,
 )
+from pets.bootstrap import Settings, open_store
+from pets.cli.console import STANDARD_OUTPUT, Show, progress, say, shows_progress
+from pets.domain.query import PetQuery
+from pets.domain.repository import PetRepository
 
 STANDARD_STREAM: Final = "-"
 """The name of standard input, and of standard output."""

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from litestar.exceptions import ClientException
 
-from pets.api.cursors import CURSOR_RULE, read_cursor, write_cursor
+from pets.api.http.cursors import CURSOR_RULE, read_cursor, write_cursor
 from pets.api.schemas import MAX_IDS, MAX_LIMIT, PetsDelete
 from pets.domain.errors import InvalidQuery
 from pets.domain.pet import AGE_RULE, CONTROL, MAX_AGE, MAX_NAME_LENGTH, MIN_AGE, TYPE_RULE, PetType
@@ -21,7 +21,9 @@ _SORTS: Final = {f"{sign}{sort}": (sort, bool(sign)) for sort in PetSort for sig
 def _natural(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ValueError
-    return int(text.lstrip("0")[:5] or "0")  # five digits are past every maximum; of thousands int() refuses to read
+    return int(
+        text.lstrip("0")[:5] or "0"
+    )  # five digits are past every maximum; of thousands int() refuses to read
 
 
 def _integer(text: str) -> int:
@@ -54,9 +56,18 @@ LISTING: Final = {
         "the limit must be as it was.",
         {"type": "string"},
     ),
-    "type": Parameter(PetType, TYPE_RULE, "Only dogs, or only cats.", {"enum": sorted(PetType), "examples": ["dog"]}),
-    "age_min": Parameter(_natural, AGE_RULE, "Only pets of this age or older.", _AGE_SCHEMA | {"examples": [1]}),
-    "age_max": Parameter(_natural, AGE_RULE, "Only pets of this age or younger.", _AGE_SCHEMA | {"examples": [9]}),
+    "type": Parameter(
+        PetType,
+        TYPE_RULE,
+        "Only dogs, or only cats.",
+        {"enum": sorted(PetType), "examples": ["dog"]},
+    ),
+    "age_min": Parameter(
+        _natural, AGE_RULE, "Only pets of this age or older.", _AGE_SCHEMA | {"examples": [1]}
+    ),
+    "age_max": Parameter(
+        _natural, AGE_RULE, "Only pets of this age or younger.", _AGE_SCHEMA | {"examples": [9]}
+    ),
     "name": Parameter(
         str,
         PART_RULE,

@@ -1,22 +1,42 @@
 """Pets in PostgreSQL or SQLite, by SQLAlchemy Core: one statement a call, committed by itself, wherever that can be."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from sqlite3 import OperationalError
 from typing import Any, Final
 
 import sqlalchemy as sa
-from asyncpg.exceptions import DataError, IntegrityConstraintViolationError, InterfaceError, PostgresError
+from asyncpg.exceptions import (
+    DataError,
+    IntegrityConstraintViolationError,
+    InterfaceError,
+    PostgresError,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.bulk import LOAD
-from pets.adapters.dialects import NEW, Dialect, Parameters, PostgreSQL, Rows, SQLite, insert
-from pets.adapters.searching import TOTAL, listing, search
-from pets.adapters.tables import REVISION, VERSION_TABLE, pet_keys, pets
+from pets.adapters.sqlalchemy.bulk import LOAD
+from pets.adapters.sqlalchemy.dialects import (
+    NEW,
+    Dialect,
+    Parameters,
+    PostgreSQL,
+    Rows,
+    SQLite,
+    insert,
+)
+from pets.adapters.sqlalchemy.searching import TOTAL, listing, search
+from pets.adapters.sqlalchemy.tables import REVISION, VERSION_TABLE, pet_keys, pets
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange, PetType
 from pets.domain.query import PetQuery
@@ -44,7 +64,9 @@ _CLEAR: Final = (
     .where(
         pet_keys.c.key.in_(
             sa.select(pet_keys.c.key)
-            .where(pet_keys.c.created_at <= sa.bindparam("expired", type_=pet_keys.c.created_at.type))
+            .where(
+                pet_keys.c.created_at <= sa.bindparam("expired", type_=pet_keys.c.created_at.type)
+            )
             .order_by(pet_keys.c.created_at)
             .limit(sa.bindparam("number"))
             .with_for_update(skip_locked=True)
@@ -52,7 +74,9 @@ _CLEAR: Final = (
     )
     .returning(pet_keys.c.key)
 )
-_VERSION: Final[sa.Select[Any]] = sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE))
+_VERSION: Final[sa.Select[Any]] = sa.select(sa.column("version_num")).select_from(
+    sa.table(VERSION_TABLE)
+)
 
 # What is given to change a pet: what it shall be, and what it is expected to be before.
 _CHANGE: Final = {"id": pets.c.id, "name": pets.c.name, "age": pets.c.age, "type": pets.c.type}
@@ -68,18 +92,27 @@ class _Statements:
         self.find = sa.select(pets).where(is_asked_for)
         # Rows are locked in the order of ids, whatever the plan, so that calls for the same pets cannot deadlock.
         found = sa.select(pets.c.id).order_by(pets.c.id).with_for_update(of=pets).correlate(None)
-        self.delete = sa.delete(pets).where(pets.c.id.in_(found.where(is_asked_for))).returning(pets.c.id)
+        self.delete = (
+            sa.delete(pets).where(pets.c.id.in_(found.where(is_asked_for))).returning(pets.c.id)
+        )
 
         expected = dialect.given(_CHANGE | _EXPECTED)
         is_same = sa.and_(*(pets.c[name] == expected.c[f"expected_{name}"] for name in NEW))
         is_expected = pets.c.id.in_(
-            found.where(pets.c.id == expected.c.id, sa.or_(expected.c.expected_name.is_(None), is_same))
+            found.where(
+                pets.c.id == expected.c.id, sa.or_(expected.c.expected_name.is_(None), is_same)
+            )
         )
         self.delete_expected = sa.delete(pets).where(is_expected).returning(pets.c.id)
         change = dialect.given(_CHANGE | _EXPECTED)
         self.update = (
             sa.update(pets)
-            .values({name: sa.func.coalesce(change.c[name], pets.c[name]) for name in ("name", "age", "type")})
+            .values(
+                {
+                    name: sa.func.coalesce(change.c[name], pets.c[name])
+                    for name in ("name", "age", "type")
+                }
+            )
             .where(pets.c.id == change.c.id, is_expected)
             .returning(*pets.c)
         )
@@ -90,7 +123,7 @@ _STATEMENTS: Final = {name: _Statements(dialect) for name, dialect in _DIALECTS.
 
 
 class SQLAlchemyPetRepository:
-    """A `PetRepository` over an engine of `pets.adapters.engine`."""
+    """A `PetRepository` over an engine of `pets.adapters.sqlalchemy.engine`."""
 
     def __init__(self, engine: AsyncEngine, key_ttl: timedelta = timedelta(days=1)) -> None:
         self._engine = engine
@@ -104,7 +137,9 @@ class SQLAlchemyPetRepository:
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
         given = [(pet.name, pet.age, pet.type, pet.created_at) for pet in pets]
         rows = await self._fetch(self._statements.insert, self._dialect.parameters(NEW, given))
-        return [pet.with_id(id_) for pet, id_ in zip(pets, sorted(id_ for (id_,) in rows), strict=True)]
+        return [
+            pet.with_id(id_) for pet, id_ in zip(pets, sorted(id_ for (id_,) in rows), strict=True)
+        ]
 
     async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
         if not pets:
@@ -118,7 +153,9 @@ class SQLAlchemyPetRepository:
         with _translated:
             async with self._engine.connect() as connection:
                 rows = await self._dialect.add_once(connection, keyed, expired)
-        return {key: Pet(id_, name, age, _TYPES[type_], at) for key, id_, name, age, type_, at in rows}
+        return {
+            key: Pet(id_, name, age, _TYPES[type_], at) for key, id_, name, age, type_, at in rows
+        }
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
         rows = await self._fetch(self._statements.find, {"ids": _possible(ids)})
@@ -126,9 +163,13 @@ class SQLAlchemyPetRepository:
 
     async def page(self, query: PetQuery) -> PetPage:
         if query.is_plain and query.limit:
-            rows = await self._fetch(_WALK, {"after": query.after.id if query.after else 0, "limit": query.limit + 1})
+            rows = await self._fetch(
+                _WALK, {"after": query.after.id if query.after else 0, "limit": query.limit + 1}
+            )
             if rows:  # else there is none to have the count
-                found = [Pet(id_, name, age, _TYPES[type_], at) for _, id_, name, age, type_, at in rows]
+                found = [
+                    Pet(id_, name, age, _TYPES[type_], at) for _, id_, name, age, type_, at in rows
+                ]
                 return PetPage.cut(query, rows[0][0], found)
         with _translated:
             async with self._admitted(query), self._engine.connect() as connection:
@@ -162,13 +203,21 @@ class SQLAlchemyPetRepository:
         rows = await self._fetch(self._statements.update, self._given(changes, expected))
         return {row[0]: _pet(row) for row in rows}
 
-    async def remove(self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None) -> set[int]:
+    async def remove(
+        self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None
+    ) -> set[int]:
         if expected:
             parameters = self._given(dict.fromkeys(ids, PetChange()), expected)
-            return {id_ for (id_,) in await self._fetch(self._statements.delete_expected, parameters)}
-        return {id_ for (id_,) in await self._fetch(self._statements.delete, {"ids": _possible(ids)})}
+            return {
+                id_ for (id_,) in await self._fetch(self._statements.delete_expected, parameters)
+            }
+        return {
+            id_ for (id_,) in await self._fetch(self._statements.delete, {"ids": _possible(ids)})
+        }
 
-    def _given(self, changes: Mapping[int, PetChange], expected: Mapping[int, Pet] | None) -> Parameters:
+    def _given(
+        self, changes: Mapping[int, PetChange], expected: Mapping[int, Pet] | None
+    ) -> Parameters:
         rows = []
         for id_ in _possible(changes):
             change, pet = changes[id_], (expected or {}).get(id_)
@@ -176,7 +225,9 @@ class SQLAlchemyPetRepository:
             rows.append((id_, change.name, change.age, change.type, *before))
         return self._dialect.parameters(_CHANGE | _EXPECTED, rows)
 
-    async def load(self, pets: AsyncIterable[Sequence[tuple[int, NewPet | Pet]]], *, skip_taken: bool) -> Sequence[int]:
+    async def load(
+        self, pets: AsyncIterable[Sequence[tuple[int, NewPet | Pet]]], *, skip_taken: bool
+    ) -> Sequence[int]:
         with _translated:
             async with self._engine.connect() as connection:
                 driver = (await connection.get_raw_connection()).driver_connection
@@ -189,7 +240,9 @@ class SQLAlchemyPetRepository:
         if missing:
             raise StoreUnavailable(f"The database user lacks {', '.join(missing)}.")
         if [revision for (revision,) in await self._fetch(_VERSION, {})] != [REVISION]:
-            raise StoreUnavailable("The store is not migrated to this version; `pets migrate` does that.")
+            raise StoreUnavailable(
+                "The store is not migrated to this version; `pets migrate` does that."
+            )
 
     async def _fetch(self, statement: sa.Executable, parameters: Parameters) -> Rows:
         with _translated:
@@ -212,7 +265,14 @@ class _Translated:
 
 _translated: Final = _Translated()
 _BUGS: Final = (IntegrityError, IntegrityConstraintViolationError, DataError)
-_FAILURES: Final = (DBAPIError, PoolTimeoutError, PostgresError, InterfaceError, OperationalError, OSError)
+_FAILURES: Final = (
+    DBAPIError,
+    PoolTimeoutError,
+    PostgresError,
+    InterfaceError,
+    OperationalError,
+    OSError,
+)
 
 _TYPES: Final = {str(kind): kind for kind in PetType}
 

@@ -9,7 +9,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.tables import VERSION_TABLE, metadata
+from pets.adapters.sqlalchemy.tables import VERSION_TABLE, metadata
 
 config = context.config
 assert isinstance(config, AlembicCommandConfig)
@@ -32,7 +32,9 @@ def migrate(connection: Connection) -> None:
     for statement in BEGIN[connection.dialect.name]:
         connection.exec_driver_sql(statement)
     try:
-        context.configure(connection=connection, target_metadata=metadata, version_table=VERSION_TABLE)
+        context.configure(
+            connection=connection, target_metadata=metadata, version_table=VERSION_TABLE
+        )
         check_revision()
         context.run_migrations()
     except BaseException:

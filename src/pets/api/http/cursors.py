@@ -27,7 +27,9 @@ def write_cursor(query: PetQuery) -> str:
     """Return the position of a query as an opaque text, which fits no query that chooses or sorts otherwise."""
     assert query.after is not None
     position = msgspec.json.encode((query.after.value, query.after.id))
-    rest = msgspec.json.encode((query.type, query.age_min, query.age_max, query.name, query.sort, query.descending))
+    rest = msgspec.json.encode(
+        (query.type, query.age_min, query.age_max, query.name, query.sort, query.descending)
+    )
     # No secret: a cursor gives nothing that the query would not give anyway. What is altered is found out.
     digest = blake2b(_VERSION + position + rest, digest_size=_DIGEST_BYTES).digest()
     return urlsafe_b64encode(_VERSION + digest + position).decode().rstrip("=")

@@ -4,12 +4,14 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from pets.adapters.dialects import Dialect
-from pets.adapters.tables import pet_counts, pets
+from pets.adapters.sqlalchemy.dialects import Dialect
+from pets.adapters.sqlalchemy.tables import pet_counts, pets
 from pets.domain.query import PetQuery
 
 TOTAL: Final = sa.select(
-    sa.cast(sa.func.coalesce(sa.func.sum(pet_counts.c.count), sa.literal_column("0")), sa.BigInteger).label("count")
+    sa.cast(
+        sa.func.coalesce(sa.func.sum(pet_counts.c.count), sa.literal_column("0")), sa.BigInteger
+    ).label("count")
 )
 
 
@@ -47,7 +49,11 @@ def search(query: PetQuery, dialect: Dialect) -> sa.Select[Any]:
     Without any pet it is one row, of the count alone.
     """
     if query.is_filtered:
-        count = sa.select(sa.func.count().label("count")).select_from(pets).where(*_chosen(query, dialect))
+        count = (
+            sa.select(sa.func.count().label("count"))
+            .select_from(pets)
+            .where(*_chosen(query, dialect))
+        )
     elif query.type is not None:
         count = TOTAL.where(pet_counts.c.type == query.type)
     else:

@@ -7,7 +7,7 @@ from alembic.util import CommandError
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 
-from pets.adapters.engine import create_config, sqlite_obstacle
+from pets.adapters.sqlalchemy.engine import create_config, sqlite_obstacle
 from pets.domain.errors import StoreUnavailable
 
 

@@ -9,7 +9,7 @@ from advanced_alchemy.config import AlembicAsyncConfig, EngineConfig, SQLAlchemy
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 
-from pets.adapters.tables import VERSION_TABLE, metadata
+from pets.adapters.sqlalchemy.tables import VERSION_TABLE, metadata
 
 _DRIVERS: Final = {
     "postgresql": "postgresql+asyncpg",
@@ -58,9 +58,13 @@ def parse_url(text: str) -> URL:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise ValueError("this is not a URL like postgresql://user:password@host:5432/database") from None
+        raise ValueError(
+            "this is not a URL like postgresql://user:password@host:5432/database"
+        ) from None
     if url.drivername not in _DRIVERS:
-        raise ValueError(f"unknown scheme {url.drivername!r}: use postgresql://, sqlite+aiosqlite:/// or memory://")
+        raise ValueError(
+            f"unknown scheme {url.drivername!r}: use postgresql://, sqlite+aiosqlite:/// or memory://"
+        )
     url = url.set(drivername=_DRIVERS[url.drivername])
     if url.port is not None and not 1 <= url.port <= 65535:
         raise ValueError(f"port {url.port} is not from 1 to 65535")
@@ -69,7 +73,9 @@ def parse_url(text: str) -> URL:
     if "@" in (url.host or ""):
         raise ValueError("the password has an @, which must be written as %40")
     if "sslmode" in url.query:  # libpq's name, in the URLs that hosting services hand out
-        url = url.update_query_dict({"ssl": url.query["sslmode"]}).difference_update_query(["sslmode"])
+        url = url.update_query_dict({"ssl": url.query["sslmode"]}).difference_update_query(
+            ["sslmode"]
+        )
     return url
 
 
@@ -141,7 +147,9 @@ def create_config(url: URL, *, statement_seconds: float | None = 30) -> SQLAlche
             connect_args=connect_args,
         ),
         alembic_config=AlembicAsyncConfig(
-            script_location="pets.adapters:migrations", version_table_name=VERSION_TABLE, render_as_batch=False
+            script_location="pets.adapters.sqlalchemy:migrations",
+            version_table_name=VERSION_TABLE,
+            render_as_batch=False,
         ),
     )
     engine = config.get_engine().sync_engine
@@ -154,7 +162,9 @@ def create_config(url: URL, *, statement_seconds: float | None = 30) -> SQLAlche
     return config
 
 
-def _refuse_closed(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter of an asyncpg connection
+def _refuse_closed(
+    connection: Any, *_: object
+) -> None:  # Any: SQLAlchemy's adapter of an asyncpg connection
     """Have the pool replace connections that the server closed, so that its restart costs no request an error."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError

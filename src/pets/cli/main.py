@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Final, Never
 
 from pets.api.docs import document
+from pets.api.formats import CSV, NDJSON
 from pets.bootstrap import MEMORY, Settings, SettingsError, create_app, may_write, migrate
-from pets.console import print_document, say
+from pets.cli.console import print_document, say
+from pets.cli.serve import serve
+from pets.cli.transfer import STANDARD_STREAM, TransferError, export_pets, import_pets
 from pets.domain.errors import InvalidQuery, StoreUnavailable
 from pets.domain.pet import PetType
 from pets.domain.query import PetQuery
-from pets.formats import CSV, NDJSON
-from pets.server import serve
-from pets.transfer import STANDARD_STREAM, TransferError, export_pets, import_pets
 
 _INTERRUPTED: Final = {"import": "interrupted; nothing was imported"}
 
@@ -36,26 +36,53 @@ def _parser() -> _Parser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    serving = commands.add_parser("serve", help="migrate the store, then serve until SIGTERM or Ctrl-C")
+    serving = commands.add_parser(
+        "serve", help="migrate the store, then serve until SIGTERM or Ctrl-C"
+    )
     serving.add_argument("--host", help="address to listen on (default: PETS_HOST, or 127.0.0.1)")
-    serving.add_argument("--port", type=int, help="port to listen on, 0 for any free one (default: PETS_PORT, or 3000)")
-    serving.add_argument("--workers", type=int, help="number of processes (default: PETS_WORKERS, or 1)")
+    serving.add_argument(
+        "--port",
+        type=int,
+        help="port to listen on, 0 for any free one (default: PETS_PORT, or 3000)",
+    )
+    serving.add_argument(
+        "--workers", type=int, help="number of processes (default: PETS_WORKERS, or 1)"
+    )
 
-    exporting = commands.add_parser("export", help="write all pets, or those chosen, by ascending id")
-    exporting.add_argument("--output", metavar="FILE", help="where to (default: -, standard output)")
+    exporting = commands.add_parser(
+        "export", help="write all pets, or those chosen, by ascending id"
+    )
+    exporting.add_argument(
+        "--output", metavar="FILE", help="where to (default: -, standard output)"
+    )
     exporting.add_argument("--type", type=PetType, help="only dogs, or only cats")
-    exporting.add_argument("--age-min", type=int, metavar="YEARS", help="only pets of at least this age")
-    exporting.add_argument("--age-max", type=int, metavar="YEARS", help="only pets of at most this age")
-    exporting.add_argument("--name", type=_text, metavar="PART", help="only pets with this in their name, in any case")
+    exporting.add_argument(
+        "--age-min", type=int, metavar="YEARS", help="only pets of at least this age"
+    )
+    exporting.add_argument(
+        "--age-max", type=int, metavar="YEARS", help="only pets of at most this age"
+    )
+    exporting.add_argument(
+        "--name", type=_text, metavar="PART", help="only pets with this in their name, in any case"
+    )
 
-    importing = commands.add_parser("import", help="add the pets of a file, by the rules of the API")
+    importing = commands.add_parser(
+        "import", help="add the pets of a file, by the rules of the API"
+    )
     importing.add_argument("file", metavar="FILE", help="where from, - for standard input")
-    importing.add_argument("--keep-ids", action="store_true", help="keep the ids of the file rather than give new ones")
     importing.add_argument(
-        "--on-error", choices=["abort", "skip"], default="abort", help="import nothing, or all but the bad lines"
+        "--keep-ids", action="store_true", help="keep the ids of the file rather than give new ones"
+    )
+    importing.add_argument(
+        "--on-error",
+        choices=["abort", "skip"],
+        default="abort",
+        help="import nothing, or all but the bad lines",
     )
     for transferring in (exporting, importing):
-        transferring.add_argument("--format", choices=[NDJSON, CSV], help="(default: csv for *.csv, else ndjson)")
+        transferring.add_argument(
+            "--format", choices=[NDJSON, CSV], help="(default: csv for *.csv, else ndjson)"
+        )
 
     commands.add_parser("migrate", help="bring the store to the schema that this version needs")
     commands.add_parser("openapi", help="print the OpenAPI document")

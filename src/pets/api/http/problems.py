@@ -8,7 +8,12 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 from litestar import MediaType, Request, Response
-from litestar.exceptions import ClientException, HTTPException, NotFoundException, ValidationException
+from litestar.exceptions import (
+    ClientException,
+    HTTPException,
+    NotFoundException,
+    ValidationException,
+)
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ExceptionHandlersMap
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -34,7 +39,9 @@ _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus} | {
 class Fault(Struct, frozen=True):
     """One thing that is wrong with a body."""
 
-    pointer: Annotated[str, Meta(description="where: a JSON pointer (RFC 6901) as a fragment", examples=["#/age"])]
+    pointer: Annotated[
+        str, Meta(description="where: a JSON pointer (RFC 6901) as a fragment", examples=["#/age"])
+    ]
     detail: Annotated[str, Meta(examples=["must be an integer from 0 to 100, in whole years"])]
 
 
@@ -44,9 +51,13 @@ class Problem(Struct, frozen=True, kw_only=True):
     type: Annotated[str, Meta(examples=["about:blank"])]
     title: Annotated[str, Meta(description="the phrase of the status", examples=["Bad Request"])]
     status: Annotated[int, Meta(ge=400, le=599, examples=[400])]
-    detail: Annotated[str, Meta(description="what is wrong here", examples=["The body is not a valid PetCreate."])]
+    detail: Annotated[
+        str, Meta(description="what is wrong here", examples=["The body is not a valid PetCreate."])
+    ]
     instance: Annotated[str, Meta(description="the path that was asked for", examples=["/pets/"])]
-    errors: Annotated[list[Fault] | UnsetType, Meta(description="all faults of a body that is valid JSON")] = UNSET
+    errors: Annotated[
+        list[Fault] | UnsetType, Meta(description="all faults of a body that is valid JSON")
+    ] = UNSET
 
 
 _DESCRIPTIONS: Final = {
@@ -62,7 +73,9 @@ _DESCRIPTIONS: Final = {
 }
 
 
-def documented(success: int, answer: type[Struct] | None, description: str, *statuses: int) -> dict[int, ResponseSpec]:
+def documented(
+    success: int, answer: type[Struct] | None, description: str, *statuses: int
+) -> dict[int, ResponseSpec]:
     """Return what an operation answers: when all goes well, and with these statuses."""
     answers: dict[int, type[Struct] | None] = {success: answer, 304: None}
     return {
@@ -88,13 +101,22 @@ class InvalidBody(ClientException):
         self.faults = faults
 
 
-def problem(status: int, detail: str, instance: str, errors: list[Fault] | UnsetType = UNSET) -> Problem:
+def problem(
+    status: int, detail: str, instance: str, errors: list[Fault] | UnsetType = UNSET
+) -> Problem:
     return Problem(
-        type="about:blank", title=_PHRASES[status], status=status, detail=detail, instance=instance, errors=errors
+        type="about:blank",
+        title=_PHRASES[status],
+        status=status,
+        detail=detail,
+        instance=instance,
+        errors=errors,
     )
 
 
-AnyRequest = Request[Any, Any, Any]  # Any: this service has no users, no authentication and no state in requests
+AnyRequest = Request[
+    Any, Any, Any
+]  # Any: this service has no users, no authentication and no state in requests
 
 
 _STRAY_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})")
@@ -147,7 +169,9 @@ def _store_unavailable(request: AnyRequest, error: StoreUnavailable) -> Response
     # One line: while a store is down there is one for every request. The driver's first line says what it met; the
     # others would show the statement and its parameters.
     logger.error("%s %s: %s %s", request.method, _path(request), error, error.reason)
-    return _respond(problem(503, str(error), _path(request)), {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return _respond(
+        problem(503, str(error), _path(request)), {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    )
 
 
 def _bug(request: AnyRequest, error: Exception) -> Response[Problem]:

@@ -1,0 +1,1 @@
+"""Pets in PostgreSQL or SQLite, by SQLAlchemy."""
