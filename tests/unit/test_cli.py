@@ -85,8 +85,8 @@ def test_flags_win_over_variables(
     variables: dict[str, str], flags: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Settings] = []
-    monkeypatch.setattr("pets.cli.serve", started.append)
-    monkeypatch.setattr("pets.cli.migrate", lambda _: None)
+    monkeypatch.setattr("pets.cli.main.serve", started.append)
+    monkeypatch.setattr("pets.cli.main.migrate", lambda _: None)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert main(["serve", *flags]) == 0
