@@ -13,7 +13,7 @@ run: .venv/run ## Serve on http://127.0.0.1:3000, with the pets in the file pets
 
 test: .venv/dev ## Run all tests, against SQLite and a real PostgreSQL, and measure coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -226,9 +226,9 @@ class DeletingPets:
     def test_is_quick_with_ids_that_were_made_to_collide(self, client: Client) -> None:
         """Python's hash of an integer is its remainder by 2^61-1, so that of all of these is 0."""
         ids = [(2**61 - 1) * n for n in range(1, 10_001)]
-        start = time.perf_counter()
+        start = time.process_time()  # of this process alone, which is the service's too
         assert len(delete(client, ids)["errors"]) == 10_000
-        assert time.perf_counter() - start < 0.5
+        assert time.process_time() - start < 0.5
 
     def test_takes_10000_ids(self, client: Client) -> None:
         pet = create(client)["id"]
