@@ -10,10 +10,11 @@ from rich.progress import track
 
 from bench import ROWS
 from bench.database import database, main_process, postgresql, version
-from bench.load import MIXED, drive
+from bench.load import drive
 from bench.processes import memory, served
 from bench.report import bar_table, setting
 from bench.results import Bar
+from bench.workloads import MIXED
 
 CONNECTIONS: Final = 64
 SAMPLE_SECONDS: Final = 2
