@@ -25,6 +25,8 @@ COMPARED: Final = 30
 """So many requests of each load that reads."""
 
 PAGES: Final = 3
+Ask = Callable[[Server], object]
+
 _TIME: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 
@@ -51,20 +53,15 @@ def agree(servers: Iterable[Server]) -> None:
     _compare(everyone, CREATE_ONCE, _delete_a_missing_pet)
 
 
-def _compare(
-    servers: Iterable[Server],
-    workload: Workload,
-    ask: Callable[[Server], object],
-) -> None:
+def _compare(servers: Iterable[Server], workload: Workload, ask: Ask) -> None:
     """Compare what the servers of a load answer."""
     first, *others = [server for server in servers if server.name in workload.servers]
     expected = ask(first)
     for server in others:
         answer = ask(server)
         if answer != expected:
-            raise Disagreement(
-                f"{workload.name}: {server.name} answers {answer!r:.400}\nwhere {first.name} answers {expected!r:.400}"
-            )
+            theirs = f"{server.name} answers {answer!r:.400}"
+            raise Disagreement(f"{theirs}\nwhere {first.name} answers {expected!r:.400}")
 
 
 def _get(path: str, server: Server) -> object:

@@ -63,13 +63,15 @@ class Client:
             self._streams = None
 
 
-async def walk(port: int) -> list[str]:
-    """Return the path of every page, from the first one along `Link`."""
+async def walk(port: int, seconds: float) -> list[str]:
+    """Return the paths of the pages along `Link`, as many as can be had in this time."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
     client = Client(port)
     paths = ["/pets/"]
     while answer := await client.ask(http_request("GET", paths[-1])):
         following = NEXT_PAGE.search(answer.head)
-        if following is None:
+        if following is None or loop.time() > end:
             break
         paths.append(following[1].decode())
     client.close()

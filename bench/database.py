@@ -87,7 +87,8 @@ def fill(url: str, rows: int) -> None:
     New ones are checked again.
     """
     check = execute(url, NAME_CHECK).removesuffix(" NOT VALID")
-    indexes = execute(url, INDEXES).split(";") if rows > ROWS else []  # which are made faster than kept
+    # Many rows are faster to index afterwards.
+    indexes = execute(url, INDEXES).split(";") if rows > ROWS else []
     names = [index.split()[2] for index in indexes]
     execute(
         url,

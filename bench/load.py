@@ -68,23 +68,16 @@ def requests_file(server: Server, workload: Workload) -> Path:
 
 
 def wrk(server: Server, requests: Path, connections: int, seconds: int) -> list[str]:
-    return [
-        "wrk",
-        "--threads=1",
-        f"--connections={connections}",
-        f"--duration={seconds}s",
-        "--timeout=10s",
-        f"--script={SCRIPT}",
-        f"http://127.0.0.1:{server.port}",
-        "--",
-        str(requests),
-    ]
+    options = ["--threads=1", f"--connections={connections}", f"--duration={seconds}s"]
+    url = f"http://127.0.0.1:{server.port}"
+    return ["wrk", *options, "--timeout=10s", f"--script={SCRIPT}", url, "--", str(requests)]
 
 
 def drive(
     server: Server,
     workload: Workload,
     connections: int,
+    *,
     seconds: int,
     postgresql: int | None,
 ) -> Figures:

@@ -19,7 +19,7 @@ PLOTTED: Final = {
 }
 SERVERS: Final = ("ceiling", *STORES)
 
-# Okabe and Ito's colours, which the colour-blind tell apart, and a mark of its own for each besides.
+# Okabe and Ito's colours, which colour-blind readers can tell apart, and a mark for each server.
 STYLES: Final[dict[str, dict[str, Any]]] = {  # Any: as matplotlib takes them
     "pets": {"color": "#D55E00", "marker": "o", "linewidth": 2.6},
     "ceiling": {"color": "#999999", "marker": "^", "linestyle": "--"},

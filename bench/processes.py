@@ -124,7 +124,7 @@ def cpu_seconds(root: int | None) -> float:
 
 
 def settle(root: int) -> None:
-    """Wait until a server has finished the requests of a load, so that they do not disturb the next."""
+    """Wait until a server has finished the requests of a load, which would disturb the next."""
     idle, now = False, cpu_seconds(root)
     while not idle:
         time.sleep(0.1)

@@ -7,6 +7,7 @@ environment in which an earlier version of the service is installed: the server 
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from functools import cache
@@ -44,18 +45,18 @@ def _python() -> str:
     wanted = os.environ.get("PYTHON")
     if not wanted:
         return sys.executable
-    version = _output(wanted, "-c", _VERSION).strip()
-    if version == _output(sys.executable, "-c", _VERSION).strip():
+    number = _output(wanted, "-c", _VERSION).strip()
+    if number == platform.python_version():
         return sys.executable
-    folder = ROOT / ".venv" / f"servers-{version}"
+    folder = ROOT / ".venv" / f"servers-{number}"
     python = str(folder / "bin" / "python")
     ready = folder / "ready"
     if not ready.exists():
-        print(f"bench: installing the servers for Python {version}", file=sys.stderr)
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        requirements = ["--requirement", "requirements.txt", "--constraint", "requirements-bench.txt"]
+        print(f"bench: installing the servers for Python {number}", file=sys.stderr)
         subprocess.run([wanted, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([*pip, *requirements, "fastapi"], cwd=ROOT, check=True)
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        locked = ["--require-hashes", "--requirement", "requirements-bench.txt"]
+        subprocess.run([*pip, *locked], cwd=ROOT, check=True)
         subprocess.run([*pip, "--no-deps", "--editable", "."], cwd=ROOT, check=True)
         ready.touch()
     return python

@@ -14,8 +14,8 @@ from bench.results import SMALL, Bar, Results, bars
 from bench.workloads import WORKLOADS
 
 PACKAGES: Final = (
-    *("litestar", "uvicorn", "uvloop", "httptools", "msgspec", "sqlalchemy", "asyncpg", "aiosqlite"),
-    *("fastapi", "starlette", "pydantic"),
+    *("litestar", "uvicorn", "uvloop", "httptools", "msgspec", "sqlalchemy", "asyncpg"),
+    *("aiosqlite", "fastapi", "starlette", "pydantic"),
 )
 
 
@@ -42,7 +42,8 @@ def table(header: str, rows: Iterable[Row]) -> Iterator[str]:
 
 
 def bar_table(all_bars: Iterable[Bar]) -> Iterator[str]:
-    rows = ((bar.what, bar.required, bar.measured, "yes" if bar.met else "**no**") for bar in all_bars)
+    met = {True: "yes", False: "**no**"}
+    rows = ((bar.what, bar.required, bar.measured, met[bar.met]) for bar in all_bars)
     yield from table(":what | required | measured | :met", rows)
 
 
@@ -68,24 +69,18 @@ def setting(postgresql_version: str) -> Iterator[str]:
     yield ""
 
 
-def report(
-    results: Results,
-    postgresql_version: str,
-    plot: str,
-    *,
-    quick: bool,
-) -> Iterator[str]:
+def report(results: Results, postgresql: str, plot: str, *, quick: bool) -> Iterator[str]:
     yield "# Results\n"
     yield "Written by `make bench`; [README.md](README.md) says what is measured and how.\n"
     if quick:
         large = f"{results.large:,} rows stand for ten million"
         yield f"**A quick run**: one round of every load; {large}.\n"
-    yield from setting(postgresql_version)
+    yield from setting(postgresql)
 
     yield "## The bars\n"
     yield from bar_table(bars(results))
     if not BASELINE:
-        yield "No earlier version was measured (`BASELINE=`), so the bars against one are left out.\n"
+        yield "No earlier version was measured (`BASELINE=`), so its bars are left out.\n"
     yield "One more, that memory does not grow, is what `make bench SOAK=1` is for.\n"
     yield f"![Requests a second by server and connections]({plot})\n"
 
@@ -111,8 +106,10 @@ def report(
     )
 
     yield "## What `count(*)` would cost\n"
-    counting = ((f"{rows:,}", f"{counted:.2f}", f"{kept:.2f}") for rows, (counted, kept) in results.counting.items())
-    yield from table("rows | count(*) ms | the kept count ms", counting)
+    yield from table(
+        "rows | count(*) ms | the kept count ms",
+        ((f"{rows:,}", *map("{:.2f}".format, times)) for rows, times in results.counting.items()),
+    )
 
     yield "## From start to first answer\n"
     starts = ((f"`{server}`", f"{results.start(server):.2f}") for server in results.starts)

@@ -41,28 +41,19 @@ MAX_FAILED: Final = 0.001
 
 
 class Plan(NamedTuple):
-    seconds: int
+    seconds: int = 1
     """Of each load."""
-    connections: tuple[int, ...]
-    rounds: int
+    connections: tuple[int, ...] = CONNECTIONS
+    rounds: int = 5
     """Of each load that a bar is about; the others have one."""
-    large: int
-    overload_connections: tuple[int, ...]
-    overload_seconds: int
-    starts: int
+    large: int = 10_000_000
+    overload_connections: tuple[int, ...] = (64, 500, 2000, 5000)
+    overload_seconds: int = 4
+    starts: int = 5
 
 
-STANDARD: Final = Plan(
-    seconds=1,
-    connections=CONNECTIONS,
-    rounds=5,
-    large=10_000_000,
-    overload_connections=(64, 500, 2000, 5000),
-    overload_seconds=4,
-    starts=5,
-)
+STANDARD: Final = Plan()
 QUICK: Final = Plan(
-    seconds=1,
     connections=(1, 64),
     rounds=1,
     large=200_000,
@@ -155,7 +146,7 @@ class Bench:
         for name in names:
             server = self.servers[name, rows] = self.stack.enter_context(served(name, url))
             for workload in (SAME_20, CREATE):  # to warm up
-                drive(server, workload, 64, 1, None)
+                drive(server, workload, 64, seconds=1, postgresql=None)
         self.changed.add(url)
 
     def refill(self, server: Server, rows: int) -> None:
@@ -185,8 +176,8 @@ class Bench:
             server,
             cell.workload,
             cell.connections,
-            self.plan.seconds,
-            self.postgresql_process,
+            seconds=self.plan.seconds,
+            postgresql=self.postgresql_process,
         )
         self.results.runs[cell].append(figures)
         if cell.workload.writes and cell.server != "ceiling":

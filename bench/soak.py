@@ -25,7 +25,7 @@ NOISE: Final = 1.01
 def soak(seconds: int, path: Path) -> float:
     """Load for so many seconds, write and show what memory did, and return the share of requests that failed."""
     with postgresql() as url, database(url, ROWS) as pets, served("pets", pets) as server, ThreadPoolExecutor() as pool:
-        load = pool.submit(drive, server, MIXED, CONNECTIONS, seconds, main_process(pets))
+        load = pool.submit(drive, server, MIXED, CONNECTIONS, seconds=seconds, postgresql=main_process(pets))
         samples = []
         for _ in track(range(seconds // SAMPLE_SECONDS), "soaking"):
             time.sleep(SAMPLE_SECONDS)

@@ -18,7 +18,7 @@ NUMBER: Final = 40_000
 
 MAX_AGE: Final = 100
 MAX_LIMIT: Final = 100
-TAG_SECONDS: Final = 4
+COLLECT_SECONDS: Final = 4
 NEXT: Final = "#" * 9
 """Stands for the next number, as load.lua counts."""
 
@@ -81,23 +81,23 @@ def type_and_ages(random: Random) -> bytes:
 
 
 def pages(server: Server) -> list[bytes]:
-    """Return the pages of a walk in another order.
+    """Return the pages of a walk, each once and in another order.
 
     The cursors are the server's own, collected before the load: wrk does not tell a script which
     connection an answer came on, and reading `Link` would cost it more than the request does.
     """
-    paths = asyncio.run(walk(server.port))
+    paths = asyncio.run(walk(server.port, COLLECT_SECONDS))
     Random(SEED).shuffle(paths)
     return [http_request("GET", path) for path in paths]
 
 
 def patches(server: Server) -> list[bytes]:
-    """Return a change of each of many pets, with the tag that the server gave it before the load."""
+    """Return a change of each of many pets, with the tag that the server gave it before."""
     random = Random(SEED)
     ids = list(range(1, ROWS + 1))
     random.shuffle(ids)
     requests = []
-    for id_, tag in asyncio.run(tags(server.port, ids, TAG_SECONDS)).items():
+    for id_, tag in asyncio.run(tags(server.port, ids, COLLECT_SECONDS)).items():
         body = f'{{"age": {any_age(random)}}}'
         requests.append(http_request("PATCH", f"/pets/{id_}", body, f"If-Match: {tag}"))
     return requests
@@ -110,7 +110,9 @@ def deletion(number: int) -> bytes:
 
 _PAGE = listing("limit=20")
 _CREATION = http_request("POST", "/pets/", NEW)
-_CREATION_ONCE = http_request("POST", "/pets/", NEW, f'Idempotency-Key: "{NEXT}"')
+_KEYED = http_request("POST", "/pets/", NEW, f'Idempotency-Key: "{NEXT}"')
+
+_MIXTURE = [_PAGE] * 16 + [_CREATION] * 3 + [deletion(1)]
 
 STORES: Final = ("asyncpg", "fastapi", "pets")
 ALL: Final = ("ceiling", *STORES)
@@ -121,35 +123,19 @@ AGE_BY_NAME: Final = Workload("age by name, varied", drawn(age_by_name), STORES)
 WALK: Final = Workload("walk along cursors", pages, STORES)
 PATCH: Final = Workload("patch with If-Match", patches, STORES, writes=True)
 CREATE: Final = Workload("create", always(_CREATION), (*ALL, "before"), writes=True)
-CREATE_ONCE: Final = Workload(
-    "create with a key",
-    always(_CREATION_ONCE),
-    (*STORES, "before"),
-    writes=True,
-)
+CREATE_ONCE: Final = Workload("create with a key", always(_KEYED), (*STORES, "before"), writes=True)
 DELETE: Final = Workload("delete 3", always(deletion(3)), (*ALL, "before"), writes=True)
-MIXED: Final = Workload(
-    "mixed",
-    always(*[_PAGE] * 16, *[_CREATION] * 3, deletion(1)),
-    (*ALL, "before"),
-    writes=True,
-)
+MIXED: Final = Workload("mixed", always(*_MIXTURE), (*ALL, "before"), writes=True)
 SAME_20: Final = Workload("same page of 20", always(_PAGE), (*ALL, "before"))
 SAME_1000: Final = Workload("same page of 1000", always(listing("limit=1000")), ALL)
 
 VARIED: Final = (ONE_PET, TYPE_AND_LIMIT, AGE_BY_NAME, WALK, PATCH)
 WORKLOADS: Final = (*VARIED, CREATE, CREATE_ONCE, DELETE, MIXED, SAME_20, SAME_1000)
 
-TYPE: Final = Workload("type", drawn(lambda random: listing(any_type(random))), ("pets",))
-AGE_MIN: Final = Workload(
-    "age_min",
-    drawn(lambda random: listing(f"age_min={any_age(random)}")),
-    ("pets",),
+FILTERS: Final = (
+    Workload("type", drawn(lambda random: listing(any_type(random))), ("pets",)),
+    Workload("age_min", drawn(lambda random: listing(f"age_min={any_age(random)}")), ("pets",)),
+    Workload("age_max", drawn(lambda random: listing(f"age_max={any_age(random)}")), ("pets",)),
+    Workload("type, age_min and age_max", drawn(type_and_ages), ("pets",)),
 )
-AGE_MAX: Final = Workload(
-    "age_max",
-    drawn(lambda random: listing(f"age_max={any_age(random)}")),
-    ("pets",),
-)
-TYPE_AND_AGES: Final = Workload("type, age_min and age_max", drawn(type_and_ages), ("pets",))
-FILTERS: Final = (TYPE, AGE_MIN, AGE_MAX, TYPE_AND_AGES)
+"""Every filter except part of a name."""

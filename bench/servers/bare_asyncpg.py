@@ -32,17 +32,8 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 Answer = tuple[int, bytes, Headers]
 
-PARAMETERS: dict[str, Callable[[str], Any]] = {  # Any: each is of its own type
-    "limit": int,
-    "type": str,
-    "age_min": int,
-    "age_max": int,
-    "sort": str,
-    "cursor": str,
-}
 FILTERS = {"type": "type = ${}", "age_min": "age >= ${}", "age_max": "age <= ${}"}
-ORDERS = {"id": ["id"], "name": ['name COLLATE "C"', "id"]}
-POSITIONS = {"id": ["id"], "name": ["name", "id"]}
+ORDERS = {"id": ["id"], "name": ["name", "id"]}
 
 # created_at without an offset, because msgspec shall write it so.
 COLUMNS = "id, name, age, type, created_at AT TIME ZONE 'UTC'"
@@ -127,11 +118,13 @@ class App:
         return 405, b'{"detail":"Method Not Allowed"}', []
 
     async def list_pets(self, query_string: bytes) -> Answer:
-        query = {name: PARAMETERS[name](text) for name, text in parse_qsl(query_string.decode())}
+        query: dict[str, Any] = {}  # Any: numbers and texts
+        for name, text in parse_qsl(query_string.decode()):
+            query[name] = int(text) if text.isdigit() else text
         limit = min(query.get("limit", 20), 1000)
         sort = query.get("sort", "id")
         filters = [name for name in FILTERS if name in query]
-        after = read_cursor(query["cursor"]) if "cursor" in query else []
+        after = decode(urlsafe_b64decode(query["cursor"])) if "cursor" in query else []
         statement = page_statement(tuple(filters), sort, after=bool(after))
         values = [query[name] for name in filters]
         # One more than asked for tells whether there is a next page.
@@ -178,14 +171,10 @@ class App:
 
 @cache
 def page_statement(filters: tuple[str, ...], sort: str, *, after: bool) -> str:
-    """Return the statement for every page with these filters in this order.
-
-    Its parameters are the limit, the values of the filters, and the position to go on from.
-    """
+    """Return a statement whose parameters are the limit, the filters' values and the position."""
     conditions = [FILTERS[name].format(number) for number, name in enumerate(filters, 2)]
-    columns = ORDERS[sort]
-    order = ", ".join(columns)
-    position = ", ".join(f"${len(filters) + 2 + index}" for index in range(len(columns)))
+    order = ", ".join(ORDERS[sort]).replace("name", 'name COLLATE "C"')
+    position = ", ".join(f"${len(filters) + number}" for number, _ in enumerate(ORDERS[sort], 2))
     following = [f"({order}) > ({position})"] if after else []
     # The outer join makes one row at least, for the count.
     return f"""
@@ -203,15 +192,10 @@ def links(query: Mapping[str, object], sort: str, last: Pet | None) -> bytes:
     first = urlencode({name: value for name, value in query.items() if name != "cursor"})
     link = f'</pets/?{first}>; rel="first"'
     if last:
-        position = [getattr(last, name) for name in POSITIONS[sort]]
+        position = [getattr(last, name) for name in ORDERS[sort]]
         cursor = urlsafe_b64encode(encode(position)).decode()
         link = f'</pets/?{first}&cursor={cursor}>; rel="next", {link}'
     return link.encode()
-
-
-def read_cursor(cursor: str) -> list[Any]:  # Any: a name and an id
-    position: list[Any] = decode(urlsafe_b64decode(cursor))
-    return position
 
 
 def tagged(row: asyncpg.Record) -> Answer:
@@ -220,11 +204,8 @@ def tagged(row: asyncpg.Record) -> Answer:
 
 
 def header(scope: Message, name: bytes) -> str | None:
-    for key, value in scope["headers"]:
-        if key == name:
-            text: str = value.decode()
-            return text
-    return None
+    value = dict(scope["headers"]).get(name)
+    return value and value.decode()
 
 
 async def read(receive: Receive) -> bytes:
