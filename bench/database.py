@@ -30,6 +30,11 @@ NAME_CHECK: Final = """
     SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'pets_name_check'
 """
 CHECKPOINTER: Final = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+BUSY: Final = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend'
+    AND state <> 'idle' AND pid <> pg_backend_pid()
+"""
 COUNT: Final = "SELECT count(*) FROM pets"
 KEPT_COUNT: Final = "SELECT coalesce(sum(count), 0)::bigint FROM pet_counts"
 
@@ -80,12 +85,22 @@ def database(server: str, rows: int, migrated_by: str = "pets") -> Iterator[str]
         execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def wait_until_quiet(url: str) -> None:
+    """Wait for the transactions that a load has left, because TRUNCATE could deadlock with them."""
+    for _ in range(300):
+        if execute(url, BUSY) == 0:
+            return
+        time.sleep(0.1)
+    raise RuntimeError("A transaction of the last load does not end.")
+
+
 def fill(url: str, rows: int) -> None:
     """Replace all pets by the same ones every time, with ids from 1.
 
     The names are known to be good, and checking them would take two thirds of the time.
     New ones are checked again.
     """
+    wait_until_quiet(url)
     check = execute(url, NAME_CHECK).removesuffix(" NOT VALID")
     # Many rows are faster to index afterwards.
     indexes = execute(url, INDEXES).split(";") if rows > ROWS else []

@@ -90,7 +90,8 @@ class Bench:
         """The cells that a bar is about."""
         cells = set()
         for comparison in comparisons(self.plan.large):
-            cells |= {comparison.cell, comparison.other}
+            if comparison.other.server in COMMANDS:
+                cells |= {comparison.cell, comparison.other}
         return cells
 
     def steps(self) -> Iterable[Step]:
