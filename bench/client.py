@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 CONNECTIONS: Final = 16
-TIMEOUT_SECONDS: Final = 10
+TIMEOUT_SECONDS: Final = 5
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CLOSE: Final = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
@@ -37,7 +37,7 @@ class Client:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, request: bytes) -> Answer | None:
-        """Return the answer, or None if the connection fails or 10 seconds pass."""
+        """Return the answer, or None if the connection fails or 5 seconds pass."""
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 return await self._ask(request)
