@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -24,8 +25,13 @@ NOISE: Final = 1.01
 
 def soak(seconds: int, path: Path) -> float:
     """Load for so many seconds, write and show what memory did, and return the share of requests that failed."""
-    with postgresql() as url, database(url, ROWS) as pets, served("pets", pets) as server, ThreadPoolExecutor() as pool:
-        load = pool.submit(drive, server, MIXED, CONNECTIONS, seconds=seconds, postgresql=main_process(pets))
+    with ExitStack() as stack:
+        url = stack.enter_context(postgresql())
+        pets = stack.enter_context(database(url, ROWS))
+        server = stack.enter_context(served("pets", pets))
+        pool = stack.enter_context(ThreadPoolExecutor())
+        process = main_process(pets)
+        load = pool.submit(drive, server, MIXED, CONNECTIONS, seconds=seconds, postgresql=process)
         samples = []
         for _ in track(range(seconds // SAMPLE_SECONDS), "soaking"):
             time.sleep(SAMPLE_SECONDS)
