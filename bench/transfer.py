@@ -16,9 +16,7 @@ from bench.report import table
 ROWS: Final = 1_000_000
 TURNS: Final = 3
 COPY: Final = r"\copy pets (name, age, type, created_at) from '{file}' csv header"
-OUT: Final = (
-    r"\copy (select name, age, type, created_at at time zone 'UTC' from pets order by id) to '{file}' csv header"
-)
+OUT: Final = r"\copy (select name, age, type, created_at at time zone 'UTC' from pets order by id) to '{file}' csv header"
 
 COPIED: Final = r"`psql \copy`"
 
@@ -36,7 +34,9 @@ def run(command: Sequence[str], url: str) -> tuple[float, float | None]:
     """Return the seconds that a command takes and, of pets itself, the memory at its peak in MB."""
     environment = os.environ | {"PETS_DATABASE_URL": url, "PGTZ": "UTC"}
     began = time.perf_counter()
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
+    )
     seconds = time.perf_counter() - began
     return seconds, int(done.stdout) * 1024 / 1e6 if command[0] == sys.executable else None
 
@@ -44,11 +44,17 @@ def run(command: Sequence[str], url: str) -> tuple[float, float | None]:
 def main() -> None:
     taken: dict[str, list[tuple[float, float | None]]] = {}
     with postgresql() as server, tempfile.TemporaryDirectory() as folder:
-        rows, lines, csv = Path(folder, "rows.csv"), Path(folder, "pets.ndjson"), Path(folder, "pets.csv")
+        rows, lines, csv = (
+            Path(folder, "rows.csv"),
+            Path(folder, "pets.ndjson"),
+            Path(folder, "pets.csv"),
+        )
         with database(server, ROWS) as url:
             run(["psql", url, "--command", OUT.format(file=rows)], url)
             for file in (lines, csv):
-                taken[f"`pets export`, {file.suffix[1:]}"] = [run([*PETS, "export", "--output", str(file)], url)]
+                taken[f"`pets export`, {file.suffix[1:]}"] = [
+                    run([*PETS, "export", "--output", str(file)], url)
+                ]
         loads = {
             COPIED: ["psql", "--command", COPY.format(file=rows)],
             "`pets import`, ndjson": [*PETS, "import", str(lines)],
@@ -58,7 +64,9 @@ def main() -> None:
         for _ in range(TURNS):
             for name, command in loads.items():
                 with database(server, 0) as url:
-                    taken.setdefault(name, []).append(run([*command, url] if name == COPIED else command, url))
+                    taken.setdefault(name, []).append(
+                        run([*command, url] if name == COPIED else command, url)
+                    )
     by_copy = median(seconds for seconds, _ in taken[COPIED])
     print(f"{ROWS:,} pets, median of {TURNS} turns\n")
     for line in table(":command | seconds | pets/s | rate against \\copy | peak memory", (

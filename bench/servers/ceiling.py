@@ -1,25 +1,41 @@
-"""`ceiling`: Litestar answering the same bodies from memory. What the framework allows, whatever is behind it."""
+"""`ceiling`: Litestar answering the same bodies from memory.
+
+What the framework allows, whatever is behind it.
+"""
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from litestar import Litestar, Response, delete, get, post
-from litestar.params import JSONBody
+from litestar.params import FromPath, JSONBody
+from litestar.response.base import ASGIResponse
+from msgspec.json import Encoder
 
 from bench import ROWS
-from bench.servers.structs import Pet, PetCreate, PetPage, PetsDelete, PetsDeleted
+from bench.servers.structs import Pet, PetCreate, PetPage, PetsDelete, PetsDeleted, PetType
 
-# The first rows of bench/database.py's FILL.
 FIRST = datetime(2021, 5, 18, 19, 10, 17)  # noqa: DTZ001  # see Pet
-PETS = [
-    Pet(i, f"pet {i}", i % 101, "cat" if i % 2 == 0 else "dog", FIRST + timedelta(seconds=i)) for i in range(1, 1001)
-]
+encode = Encoder().encode
+
+
+def row(number: int) -> Pet:
+    """Return one of the rows of bench/database.py's FILL."""
+    kind: PetType = "cat" if number % 2 == 0 else "dog"
+    return Pet(number, f"pet {number}", number % 101, kind, FIRST + timedelta(seconds=number))
+
+
+PETS = [row(number) for number in range(1, 1001)]
 ids = count(ROWS + 1)
 
 
 @get("/pets/")
 async def list_pets(limit: int = 20) -> PetPage:
     return PetPage(ROWS, PETS[:limit])
+
+
+@get("/pets/{pet_id:int}")
+async def get_pet(pet_id: FromPath[int]) -> ASGIResponse:
+    return ASGIResponse(body=encode(row(pet_id)), headers=[("etag", f'"{pet_id}"')])
 
 
 @post("/pets/")
@@ -34,4 +50,4 @@ async def delete_pets(data: JSONBody[PetsDelete]) -> PetsDeleted:
     return PetsDeleted(len(data.ids), [])  # nothing is kept, so everything asked for was there
 
 
-app = Litestar([list_pets, create_pet, delete_pets], logging_config=None)
+app = Litestar([list_pets, get_pet, create_pet, delete_pets], logging_config=None)

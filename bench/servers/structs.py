@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 NOT_FOUND = "Pet with the matching ID was not found."
 
@@ -16,6 +16,12 @@ class PetCreate(Struct, forbid_unknown_fields=True):
     name: Name
     age: Age
     type: PetType
+
+
+class PetUpdate(Struct, forbid_unknown_fields=True):
+    name: Name | UnsetType = UNSET
+    age: Age | UnsetType = UNSET
+    type: PetType | UnsetType = UNSET
 
 
 class Pet(Struct):
