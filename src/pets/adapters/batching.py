@@ -11,6 +11,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from functools import partial
 from itertools import chain, islice
 from typing import Final, Generic, TypeVar
 
@@ -20,7 +21,6 @@ from pets.domain.pet import NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
 from pets.domain.repository import Numbered, PetPage, PetRepository
 
-MAX_CALLERS: Final = 1024
 MAX_BATCH: Final = 10_000
 """How many pets or ids the calls of a batch have in all. A single call may have more."""
 
@@ -48,8 +48,7 @@ class _Lane(Generic[Item, Result]):
     """Calls of one kind, one batch at a time.
 
     A caller that finds the lane idle goes at once and alone, as fast as without a lane.
-    Callers that come during a batch wait and form the next one. So a caller's batch always begins
-    after the caller came.
+    Callers that come during a batch wait and form the next one, so none gets an older answer.
     """
 
     def __init__(
@@ -106,19 +105,21 @@ class _Lane(Generic[Item, Result]):
         try:
             results = await self._run([call.item for call in calls])
         except Exception as error:  # noqa: BLE001  # The callers get it, whatever it is.
-            # A call whose outcome is unknown must not be repeated.
-            if len(calls) == 1 or isinstance(error, StoreUnavailable):
-                for call in calls:
-                    call.fail(error)
-                return
+            await self._fail(calls, error)
         else:
             for call, result in zip(calls, results, strict=True):
                 call.succeed(result)
-            return
-        # Retry each call alone, so that a bad one fails only its own caller.
-        # Nothing is done twice, because the batch failed as a whole.
-        for call in calls:
-            await self._serve([call])
+
+    async def _fail(self, calls: Sequence[_Call[Item, Result]], error: Exception) -> None:
+        # After `StoreUnavailable` the outcome is unknown, so the calls must not be repeated.
+        if len(calls) == 1 or isinstance(error, StoreUnavailable):
+            for call in calls:
+                call.fail(error)
+        else:
+            # Retry each call alone, so that a bad one fails only its own caller.
+            # Nothing is done twice, because the batch failed as a whole.
+            for call in calls:
+                await self._serve([call])
 
 
 class BatchingPetRepository:
@@ -126,15 +127,15 @@ class BatchingPetRepository:
 
     - Callers that ask for the same page get the very same object.
     - The pets of several callers are added by one call, and each caller gets its own back.
-    - The ids of several callers are found, or removed, by one call. If several remove one id, the
-      first of them gets it back.
+    - The ids of several callers are found, or removed, by one call. If several callers remove one
+      id, the first of them gets it back.
     - Changes, and removals with `expected`, are not shared.
 
     At most `max_callers` are inside at once. Others get `StoreUnavailable` immediately.
     All callers belong to one event loop.
     """
 
-    def __init__(self, inner: PetRepository, *, max_callers: int = MAX_CALLERS) -> None:
+    def __init__(self, inner: PetRepository, *, max_callers: int = 1024) -> None:
         self._inner = inner
         self._gate = Gate(max_callers, "Too many requests are waiting for the store.")
         self._adding = _Lane(self._add)
@@ -159,17 +160,9 @@ class BatchingPetRepository:
         with self._gate:
             lane = self._pages.get(query)
             if lane is None:
-                lane = self._page_lane(query)
+                lane = _Lane(partial(self._page, query), on_idle=partial(self._pages.pop, query))
+                self._pages[query] = lane
             return await lane.call(())
-
-    def _page_lane(self, query: PetQuery) -> _Lane[tuple[()], PetPage]:
-        async def run(callers: Sequence[tuple[()]]) -> Sequence[PetPage]:
-            page = await self._inner.page(query)
-            return [page] * len(callers)
-
-        lane = _Lane(run, on_idle=lambda: self._pages.pop(query))
-        self._pages[query] = lane
-        return lane
 
     def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         return self._inner.export(query)
@@ -210,6 +203,9 @@ class BatchingPetRepository:
     async def _find(self, sets: Sequence[Collection[int]]) -> Sequence[Mapping[int, Pet]]:
         pets = await self._inner.find(set().union(*sets))
         return [_chosen(pets, part) for part in sets]
+
+    async def _page(self, query: PetQuery, callers: Sequence[tuple[()]]) -> Sequence[PetPage]:
+        return [await self._inner.page(query)] * len(callers)
 
     async def _remove(self, sets: Sequence[Collection[int]]) -> Sequence[set[int]]:
         removed = await self._inner.remove(set().union(*sets))

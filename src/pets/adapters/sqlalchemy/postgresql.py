@@ -1,19 +1,42 @@
-"""What PostgreSQL does its own way: its SQL and how it runs. Loading is in `postgresql_load`."""
+"""What PostgreSQL does its own way: sessions, SQL, and running it."""
 
 import re
 from collections.abc import AsyncIterable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 from sqlalchemy import Text, func, literal
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pets.adapters.sqlalchemy import postgresql_load
 from pets.adapters.sqlalchemy.statements import WALK, Column, Condition, Row, Rows, values
 from pets.domain.pet import NewPet
 from pets.domain.repository import Numbered
+
+SESSION: Final = {
+    # Otherwise PostgreSQL would plan each listing anew, because it takes the unknown limit for a
+    # tenth of the table, and would compile its plan. One plan suits all values.
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+    # In a higher isolation, concurrent changes of one pet would fail instead of waiting.
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    # A confirmed commit survives a crash. "remote_apply" would only serve reads from standbys.
+    "synchronous_commit": "on",
+    "search_path": "public",
+    # Texts mean the same on every server.
+    "standard_conforming_strings": "on",
+    "DateStyle": "ISO, MDY",
+    "TimeZone": "UTC",
+    # This service has its own time limits. An import or an export may take long.
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
+"""The settings of every session, whatever the defaults of the server, database and user."""
 
 # Sets of pets are parameters with one array a column, so that a statement is the same for any
 # number of pets.
@@ -157,6 +180,15 @@ class PostgreSQL:
     async def missing_grants(self, connection: AsyncConnection) -> Sequence[str]:
         """Return the grants that the user needs and does not have, as "INSERT on pets"."""
         return [grant for (grant,) in await _fetch(connection, _MISSING_GRANTS)]
+
+
+def refuse_closed(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
+    """Have the pool replace a connection that the server closed.
+
+    So no request fails because the server has restarted.
+    """
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def _folded(text: Column) -> Column:

@@ -45,6 +45,7 @@ async def load(
 
     It uses the driver's connection, because SQLAlchemy gives up its own when a call is cancelled.
     """
+    refused: Sequence[int] = ()
     transaction = driver.transaction()
     await transaction.start()
     try:
@@ -59,7 +60,6 @@ async def load(
                 # next pets are read.
                 columns = ["name", "age", "type", "created_at"]
                 await driver.copy_records_to_table("pets", records=records, columns=columns)
-                refused = []
     except BaseException:
         # On a closed connection a rollback would fail too, and hide the reason.
         if not driver.is_closed():

@@ -1,10 +1,10 @@
-"""What SQLite does its own way: its SQL, how it runs, and loading."""
+"""What SQLite does its own way: sessions, SQL, running it, and loading."""
 
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import aiosqlite
 import sqlalchemy as sa
@@ -97,7 +97,6 @@ class SQLite:
         return column
 
     def contains(self, name: Column, part: str) -> Condition:
-        # SQL knows casefold() because `engine` creates it.
         return sa.func.instr(sa.func.casefold(name), part.casefold()) > 0
 
     async def begin_search(self, connection: AsyncConnection) -> None:
@@ -160,6 +159,19 @@ class SQLite:
     async def missing_grants(self, connection: AsyncConnection) -> Sequence[str]:  # noqa: ARG002  # as PostgreSQL's
         """SQLite has no users."""
         return []
+
+
+def create_casefold(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
+    """Let SQL fold case as the domain does."""
+    connection.create_function("casefold", 1, str.casefold, deterministic=True)
+
+
+def write_safely(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
+    """Let readers work beside a writer, and let commits survive a power cut."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.close()
 
 
 def _json(rows: Iterable[object]) -> str:

@@ -42,15 +42,17 @@ _Time: Final = _TimeWithZone().with_variant(
 
 metadata = MetaData()
 
-pets = Table(
-    "pets",
-    metadata,
-    Column("id", _Id, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("age", SmallInteger, nullable=False),
-    Column("type", Text, nullable=False),
-    Column("created_at", _Time, nullable=False),
-)
+
+def _members() -> list[Column[Any]]:
+    return [
+        Column("name", Text, nullable=False),
+        Column("age", SmallInteger, nullable=False),
+        Column("type", Text, nullable=False),
+        Column("created_at", _Time, nullable=False),
+    ]
+
+
+pets = Table("pets", metadata, Column("id", _Id, primary_key=True), *_members())
 
 # The number of pets of a type is the sum over the slots. Triggers keep it up to date.
 pet_counts = Table(
@@ -67,8 +69,5 @@ pet_keys = Table(
     metadata,
     Column("key", Text, primary_key=True),
     Column("id", BigInteger, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("age", SmallInteger, nullable=False),
-    Column("type", Text, nullable=False),
-    Column("created_at", _Time, nullable=False),
+    *_members(),
 )
