@@ -6,8 +6,8 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pets.adapters.sqlalchemy.dialects import PostgreSQL
-from pets.adapters.sqlalchemy.searching import search
+from pets.adapters.sqlalchemy.postgresql import PostgreSQL
+from pets.adapters.sqlalchemy.statements import search
 from pets.domain.query import PetQuery
 
 _SCAN: Final = re.compile(

@@ -5,7 +5,7 @@ from asyncio import CancelledError, Event, create_task, gather
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import product
 
 import pytest
@@ -31,7 +31,7 @@ def new_pets(number: int) -> list[NewPet]:
 def diverse_pets() -> list[NewPet]:
     """Pets with many ties in whatever they can be sorted by, in no order."""
     names = ["boy", "Boy", "a_b", "a%b", "Straße", "ΣΊΣΥΦΟΣ", "小白"]
-    times = [datetime(2021, 5, 18, 19, 10, second, tzinfo=UTC) for second in (17, 18)]
+    times = [datetime.fromisoformat(f"2021-05-18T19:10:{second}") for second in (17, 18)]
     pets = [
         NewPet(name=name, age=age, type=kind, created_at=time)
         for name, age, kind, time in product(names, (0, 7, 100), PetType, times)
@@ -267,7 +267,7 @@ class PetRepositoryContract:
             "name": "Boy",
             "age": 8,
             "type": PetType.CAT,
-            "created_at": datetime(2021, 5, 18, tzinfo=UTC),
+            "created_at": datetime.fromisoformat("2021-05-18"),
         }
         unlike = {name: getattr(pet, name) for name in values} | {member: values[member]}
         expected = {pet.id: NewPet(**unlike).with_id(pet.id), other.id: other}

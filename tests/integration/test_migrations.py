@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -147,7 +147,7 @@ VALID = {
     "name": "boy",
     "age": 7,
     "type": "dog",
-    "created_at": datetime(2021, 5, 18, 19, 10, 17, tzinfo=UTC),
+    "created_at": datetime.fromisoformat("2021-05-18T19:10:17"),
 }
 BAD_NAMES = [
     "",

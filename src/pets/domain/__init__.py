@@ -1,1 +1,1 @@
-"""What a pet is and what can be asked of a store of pets. Imports the standard library alone."""
+"""Pets, queries for pets, and the port to a store. It imports the standard library alone."""

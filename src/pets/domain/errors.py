@@ -1,12 +1,12 @@
-"""What can go wrong, in the domain's words."""
+"""The errors of the domain."""
 
 
 class InvalidPet(ValueError):
-    """A value that no pet can have. The message says which, and what would be valid."""
+    """No pet can have this value. The message says which member is wrong and what it must be."""
 
 
 class InvalidQuery(ValueError):
-    """A query that makes no sense: `member` is what is wrong with it, and `rule` what that must be."""
+    """A query cannot have this value: `member` is wrong, and `rule` says what it must be."""
 
     def __init__(self, member: str, rule: str) -> None:
         super().__init__(f"{member} must be {rule}")
@@ -15,14 +15,14 @@ class InvalidQuery(ValueError):
 
 
 class StoreUnavailable(Exception):
-    """The store cannot be reached, does not answer in time, or is not migrated. Trying again later may help.
+    """The store cannot be reached, does not answer in time, or is not migrated.
 
-    The message is shown to clients; what the store itself said is the cause.
+    Trying again later may help. Clients see the message. The cause is the store's own error.
     """
 
     @property
     def reason(self) -> str:
-        """The first line of the cause, for operators; the other lines may show parameters."""
+        """The first line of the cause, for operators. The other lines may show parameters."""
         if self.__cause__ is None:
             return ""
         lines = str(self.__cause__).splitlines()

@@ -1,8 +1,8 @@
-"""What can be asked of a store: which pets, in which order."""
+"""Queries: which pets, in which order, from which position on."""
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Self
 
@@ -14,7 +14,6 @@ from pets.domain.pet import (
     MAX_ID,
     MAX_NAME_LENGTH,
     MIN_AGE,
-    TYPE_RULE,
     Pet,
     PetType,
 )
@@ -23,11 +22,14 @@ DEFAULT_LIMIT: Final = 20
 LIMIT_RULE: Final = "an integer, 0 or more"
 PART_RULE: Final = f"1 to {MAX_NAME_LENGTH} characters, none of them a control character"
 
-_CONTROL: Final = re.compile(f"[{CONTROL}]")
+_PART: Final = re.compile(f"[^{CONTROL}]{{1,{MAX_NAME_LENGTH}}}")
 
 
 class PetSort(StrEnum):
-    """The member of a pet to sort by. Names are in the order of their code points, so capitals before small letters."""
+    """The member of a pet to sort by.
+
+    Names are sorted by code points, so capitals come before small letters.
+    """
 
     ID = "id"
     NAME = "name"
@@ -37,7 +39,7 @@ class PetSort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a pet stands in an order: what it is sorted by, and its id, which settles ties."""
+    """The place of a pet in an order: the value it is sorted by, and its id, which breaks ties."""
 
     value: int | str | datetime
     id: int
@@ -45,15 +47,16 @@ class Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PetQuery:
-    """Which pets, in which order, how many of them, and from where on.
+    """Which pets, in which order, how many of them, and from which position on.
 
-    - `type`, `age_min` and `age_max` (years, both included) and `name` choose pets; None chooses all. `name` is a part
-      of the pet's name, 1 to 100 characters, in which case does not matter (Unicode's full case folding).
-    - `descending` turns the order by `sort` and id around.
+    - `type`, `age_min` and `age_max` (years, both included) and `name` filter the pets.
+      None means no filter. `name` is a part of the pet's name, 1 to 100 characters.
+      Its case does not matter (Unicode's full case folding).
+    - `descending` reverses the order by `sort` and id.
     - `limit`, 0 or more, is how many pets a page has at most.
     - `after` leaves out the pets up to this position.
 
-    Raises `InvalidQuery` for anything else.
+    Raises `InvalidQuery` for any other value.
     """
 
     type: PetType | None = None
@@ -66,49 +69,44 @@ class PetQuery:
     after: Position | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.type, PetType | None):
-            raise InvalidQuery("type", TYPE_RULE)
-        for member in ("age_min", "age_max"):
-            age = getattr(self, member)
-            if age is not None and not _is_age(age):
-                raise InvalidQuery(member, AGE_RULE)
-        if self.name is not None and not _is_part_of_name(self.name):
+        if self.age_min is not None and not _is_age(self.age_min):
+            raise InvalidQuery("age_min", AGE_RULE)
+        if self.age_max is not None and not _is_age(self.age_max):
+            raise InvalidQuery("age_max", AGE_RULE)
+        if self.name is not None and not _PART.fullmatch(self.name):
             raise InvalidQuery("name", PART_RULE)
-        if type(self.limit) is not int or self.limit < 0:
+        if self.limit < 0:
             raise InvalidQuery("limit", LIMIT_RULE)
         if self.after is not None and not self._has(self.after):
             raise InvalidQuery("after", "a position in the order of the query")
 
     def _has(self, position: Position) -> bool:
-        value = position.value
-        match self.sort:
-            case PetSort.ID:
-                fits = value == position.id
-            case PetSort.NAME:
-                fits = _is_part_of_name(value)
-            case PetSort.AGE:
-                fits = _is_age(value)
-            case PetSort.CREATED_AT:
-                fits = isinstance(value, datetime) and value.utcoffset() == timedelta(0)
-        return fits and type(position.id) is int and 1 <= position.id <= MAX_ID
+        if not 1 <= position.id <= MAX_ID:
+            return False
+        match self.sort, position.value:
+            case PetSort.ID, int(id_):
+                return id_ == position.id
+            case PetSort.NAME, str(name):
+                return _PART.fullmatch(name) is not None
+            case PetSort.AGE, int(age):
+                return _is_age(age)
+            case PetSort.CREATED_AT, datetime(tzinfo=None):
+                return True
+        return False
 
     @property
     def is_filtered(self) -> bool:
-        """Whether the query leaves out pets other than by their type."""
+        """Whether the query filters pets by anything but their type."""
         return (self.age_min, self.age_max, self.name) != (None, None, None)
 
     @property
     def is_plain(self) -> bool:
-        """Whether the query chooses all pets, by ascending id."""
-        return (
-            self.sort is PetSort.ID
-            and not self.descending
-            and self.type is None
-            and not self.is_filtered
-        )
+        """Whether the query is for all pets, by ascending id."""
+        is_by_id = self.sort is PetSort.ID and not self.descending
+        return is_by_id and self.type is None and not self.is_filtered
 
     def matches(self, pet: Pet) -> bool:
-        """Whether the query chooses the pet, wherever it stands."""
+        """Whether the pet passes the filters. Its position does not matter."""
         return (
             (self.type is None or pet.type is self.type)
             and (self.age_min is None or pet.age >= self.age_min)
@@ -120,13 +118,9 @@ class PetQuery:
         return Position(getattr(pet, self.sort), pet.id)
 
     def following(self, pet: Pet) -> Self:
-        """Return the query that goes on after this pet."""
+        """Return the query for the pets after this one."""
         return replace(self, after=self.position(pet))
 
 
-def _is_age(age: object) -> bool:
-    return type(age) is int and MIN_AGE <= age <= MAX_AGE
-
-
-def _is_part_of_name(text: object) -> bool:
-    return isinstance(text, str) and 1 <= len(text) <= MAX_NAME_LENGTH and not _CONTROL.search(text)
+def _is_age(age: int) -> bool:
+    return MIN_AGE <= age <= MAX_AGE

@@ -1,1 +1,1 @@
-"""Pets in PostgreSQL or SQLite, by SQLAlchemy."""
+"""A store of pets in PostgreSQL or SQLite, with SQLAlchemy."""

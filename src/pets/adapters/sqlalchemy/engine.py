@@ -1,14 +1,15 @@
-"""How this service talks to PostgreSQL and SQLite."""
+"""URLs of databases, and the engines that connect to them."""
 
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from advanced_alchemy.config import AlembicAsyncConfig, EngineConfig, SQLAlchemyAsyncConfig
 from sqlalchemy import URL, event, make_url
-from sqlalchemy.exc import ArgumentError, DisconnectionError
+from sqlalchemy.exc import ArgumentError
 
+from pets.adapters.sqlalchemy import postgresql, sqlite
 from pets.adapters.sqlalchemy.tables import VERSION_TABLE, metadata
 
 _DRIVERS: Final = {
@@ -19,41 +20,16 @@ _DRIVERS: Final = {
     "sqlite+aiosqlite": "sqlite+aiosqlite",
 }
 
-# The settings of every session, whatever the defaults of the server, the database and the user.
-_SESSION: Final = {
-    # PostgreSQL would plan a listing anew every time, because it takes a limit that it does not know
-    # to be a tenth of the table, and it would compile a plan for as many rows as that. The plans are
-    # the same whatever is asked for.
-    "plan_cache_mode": "force_generic_plan",
-    "jit": "off",
-    # In a higher isolation, concurrent changes of one pet would fail rather than wait.
-    "default_transaction_isolation": "read committed",
-    "default_transaction_read_only": "off",
-    # What is confirmed survives a crash. "remote_apply" would add only that standbys show it,
-    # and this service does not read from any.
-    "synchronous_commit": "on",
-    # The tables are in this schema.
-    "search_path": "public",
-    # Texts mean the same on every server.
-    "standard_conforming_strings": "on",
-    "DateStyle": "ISO, MDY",
-    "TimeZone": "UTC",
-    # This service has time limits of its own. An import or an export may take its time.
-    "statement_timeout": "0",
-    "lock_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
-}
-_POSTGRESQL: Final = {"timeout": 5, "server_settings": _SESSION}
-
+POSTGRESQL_CONNECT_SECONDS: Final = 5
 
 SQLITE_LOCK_SECONDS: Final = 30
-"""How long a call waits while another one writes. A large import writes for longest, at its end."""
+"""How long a call waits while another one writes. The end of a large import takes longest."""
 
 
 def parse_url(text: str) -> URL:
-    """Return the URL with the driver of this service in it.
+    """Return the URL with the name of this service's driver.
 
-    Raises `ValueError` for a URL that can never work, in words that hold no password.
+    Raises `ValueError` for a URL that can never work. The message has no password.
     """
     try:
         url = make_url(text)
@@ -72,7 +48,8 @@ def parse_url(text: str) -> URL:
         _check_sqlite_url(url, text)
     if "@" in (url.host or ""):
         raise ValueError("the password has an @, which must be written as %40")
-    if "sslmode" in url.query:  # libpq's name, in the URLs that hosting services hand out
+    if "sslmode" in url.query:
+        # Hosting services give URLs with libpq's name of the option, which the driver lacks.
         url = url.update_query_dict({"ssl": url.query["sslmode"]}).difference_update_query(
             ["sslmode"]
         )
@@ -89,9 +66,9 @@ def _check_sqlite_url(url: URL, text: str) -> None:
 
 
 def sqlite_obstacle(url: URL) -> str:
-    """Say which file or folder keeps this process from writing to a SQLite store; "" if none does.
+    """Return why this process cannot write to a SQLite store, or "" if it can.
 
-    SQLite writes to two files beside its own, so it needs the folder too.
+    SQLite also writes to two files beside its own, so it must be able to write to the folder.
     """
     if url.get_backend_name() != "sqlite":
         return ""
@@ -105,7 +82,7 @@ def sqlite_obstacle(url: URL) -> str:
 
 
 def is_read_only(url: URL) -> bool:
-    """Whether this is a SQLite store that this process may read but not write to."""
+    """Whether this is a SQLite store that this process can read but not write."""
     return bool(sqlite_obstacle(url)) and Path(url.database or "").is_file()
 
 
@@ -114,13 +91,13 @@ def _beside(file: Path, name: str) -> Path:
 
 
 def read_only(url: URL) -> URL:
-    """Return the URL of a SQLite store that this process may only read."""
+    """Return the URL that opens a SQLite store for reading alone."""
     file = Path(url.database or "").absolute()
     query = {"uri": "true", "mode": "ro"}
-    has_log = _beside(file, "wal").exists()
-    if not has_log and not os.access(file.parent, os.W_OK):
-        # SQLite could not make the files that it shares with writers. No writer has made them, so
-        # nobody writes.
+    has_writer = _beside(file, "wal").exists()
+    if not has_writer and not os.access(file.parent, os.W_OK):
+        # SQLite cannot create the files that it shares with writers. No writer has created them
+        # either, so nobody writes.
         query["immutable"] = "1"
     return url.set(database=f"file:{quote(str(file))}", query=query)
 
@@ -130,16 +107,19 @@ def create_config(url: URL, *, statement_seconds: float | None = 30) -> SQLAlche
 
     On PostgreSQL a statement that takes longer than `statement_seconds` fails.
     """
-    postgresql = url.get_backend_name() == "postgresql"
-    if postgresql:
-        connect_args = _POSTGRESQL | {"command_timeout": statement_seconds}
-    else:
-        connect_args = {"timeout": SQLITE_LOCK_SECONDS}
+    connect_args: dict[str, object] = {"timeout": SQLITE_LOCK_SECONDS}
+    is_postgresql = url.get_backend_name() == "postgresql"
+    if is_postgresql:
+        connect_args = {
+            "timeout": POSTGRESQL_CONNECT_SECONDS,
+            "command_timeout": statement_seconds,
+            "server_settings": postgresql.SESSION,
+        }
     config = SQLAlchemyAsyncConfig(
         connection_string=url.render_as_string(hide_password=False),
         metadata=metadata,
         engine_config=EngineConfig(
-            # Every call is one statement: with autocommit it is one round trip, without BEGIN and COMMIT of its own.
+            # Nearly every call is one statement. With autocommit it is one round trip.
             isolation_level="AUTOCOMMIT",
             pool_size=10,
             max_overflow=0,
@@ -153,31 +133,10 @@ def create_config(url: URL, *, statement_seconds: float | None = 30) -> SQLAlche
         ),
     )
     engine = config.get_engine().sync_engine
-    if postgresql:
-        event.listen(engine, "checkout", _refuse_closed)
+    if is_postgresql:
+        event.listen(engine, "checkout", postgresql.refuse_closed)
     else:
-        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "connect", sqlite.create_casefold)
         if "mode" not in url.query:
-            event.listen(engine, "connect", _write_safely)
+            event.listen(engine, "connect", sqlite.write_safely)
     return config
-
-
-def _refuse_closed(
-    connection: Any, *_: object
-) -> None:  # Any: SQLAlchemy's adapter of an asyncpg connection
-    """Have the pool replace connections that the server closed, so that its restart costs no request an error."""
-    if connection.driver_connection.is_closed():
-        raise DisconnectionError
-
-
-def _set_up_sqlite(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
-    """Let SQL fold case as the domain does."""
-    connection.create_function("casefold", 1, str.casefold, deterministic=True)
-
-
-def _write_safely(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
-    """Let readers and a writer work side by side, and let commits survive the loss of power."""
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.close()

@@ -1,47 +1,60 @@
 """The tables and columns that the statements use.
 
-The migration makes them, with their checks, indexes and triggers; a test holds the two together.
+The migration creates them, with their checks, indexes and triggers.
+A test compares the two.
 """
 
+from datetime import datetime
 from typing import Any, Final
 
-from advanced_alchemy.types import DateTimeUTC
-from sqlalchemy import BigInteger, Column, Dialect, Integer, MetaData, SmallInteger, Table, Text
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Column, Integer, MetaData, SmallInteger, Table, Text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.types import TypeEngine
 
 REVISION: Final = "pets_0001"
 """The newest migration: the one that leads to these tables."""
 
 VERSION_TABLE: Final = "alembic_version"
 
+
+class _TimeWithZone(sa.TypeDecorator[datetime]):
+    """PostgreSQL's `timestamptz(0)`, read and written as times in UTC without a zone.
+
+    The column has a zone, so that a row inserted by hand is right in any session time zone.
+    """
+
+    impl = postgresql.TIMESTAMP(timezone=True, precision=0)
+    cache_ok = True
+
+    def column_expression(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return sa.func.timezone(sa.literal_column("'UTC'"), column)
+
+    def bind_expression(self, bindparam: sa.BindParameter[Any]) -> sa.ColumnElement[Any]:
+        time = sa.type_coerce(bindparam, postgresql.TIMESTAMP())
+        return sa.func.timezone(sa.literal_column("'UTC'"), time)
+
+
+_Id: Final = BigInteger().with_variant(Integer, "sqlite")
+_Time: Final = _TimeWithZone().with_variant(
+    sqlite.DATETIME(truncate_microseconds=True),  # type: ignore[no-untyped-call]  # SQLAlchemy's
+    "sqlite",
+)
+
 metadata = MetaData()
 
 
-class _Seconds(DateTimeUTC):
-    """Times in UTC and whole seconds."""
-
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True, precision=0))
-        text = sqlite.DATETIME(truncate_microseconds=True)  # type: ignore[no-untyped-call]  # SQLAlchemy's
-        return dialect.type_descriptor(text)
+def _members() -> list[Column[Any]]:
+    return [
+        Column("name", Text, nullable=False),
+        Column("age", SmallInteger, nullable=False),
+        Column("type", Text, nullable=False),
+        Column("created_at", _Time, nullable=False),
+    ]
 
 
-pets = Table(
-    "pets",
-    metadata,
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("age", SmallInteger, nullable=False),
-    Column("type", Text, nullable=False),
-    Column("created_at", _Seconds, nullable=False),
-)
+pets = Table("pets", metadata, Column("id", _Id, primary_key=True), *_members())
 
-# How many pets there are of each type: the sum over the slots. Triggers keep it, so it is right
-# whoever writes.
+# The number of pets of a type is the sum over the slots. Triggers keep it up to date.
 pet_counts = Table(
     "pet_counts",
     metadata,
@@ -50,14 +63,11 @@ pet_counts = Table(
     Column("count", BigInteger, nullable=False),
 )
 
-# The pets that were added under a key, as they were then.
+# Pets that were added under a key, as they were when they were added.
 pet_keys = Table(
     "pet_keys",
     metadata,
     Column("key", Text, primary_key=True),
     Column("id", BigInteger, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("age", SmallInteger, nullable=False),
-    Column("type", Text, nullable=False),
-    Column("created_at", _Seconds, nullable=False),
+    *_members(),
 )

@@ -1,4 +1,4 @@
-"""The schema's history, applied by Alembic."""
+"""The command that brings a database to the newest schema, with Alembic."""
 
 from sqlite3 import OperationalError
 
@@ -12,18 +12,18 @@ from pets.domain.errors import StoreUnavailable
 
 
 def upgrade(url: URL) -> None:
-    """Bring the database to the newest schema; any number of processes may do so at once.
+    """Bring the database to the newest schema. Any number of processes may do so at once.
 
-    Not to be called from a running event loop. Raises `StoreUnavailable`, in words that hold no
-    password; its `reason` says what the database said.
+    It must not be called from a running event loop. Raises `StoreUnavailable`, whose message has
+    no password and whose `reason` is the database's own message.
     """
-    where = url.set(query={}).render_as_string()  # which hides the password
+    where = url.set(query={}).render_as_string()  # The password is hidden.
     if obstacle := sqlite_obstacle(url):
         raise StoreUnavailable(f"cannot use {where}: {obstacle}")
     try:
         AlembicCommands(create_config(url, statement_seconds=None)).upgrade()
     except DBAPIError as error:
         raise StoreUnavailable(f"cannot use {where}") from error.driver_exception
-    # TypeError and ValueError: options and names that the driver does not know
+    # The driver raises TypeError and ValueError for options and names that it does not know.
     except (CommandError, OSError, OperationalError, TypeError, ValueError) as error:
         raise StoreUnavailable(f"cannot use {where}") from error

@@ -1,4 +1,4 @@
-"""Alembic runs this file for every command."""
+"""Alembic runs this file for every command, in one transaction."""
 
 import asyncio
 
@@ -15,11 +15,10 @@ config = context.config
 assert isinstance(config, AlembicCommandConfig)
 assert isinstance(config.engine, AsyncEngine)
 
-OLDEST_POSTGRESQL = 18  # the first one with casefold()
+OLDEST_POSTGRESQL = 18  # It is the first one with casefold().
 
-# One transaction that holds a lock from before the version is read: processes that migrate at once
-# take turns, and those that come later find nothing left to do. The number is arbitrary; it only
-# has to be always the same.
+# One transaction takes a lock before it reads the version. So processes that migrate at once take
+# turns, and the later ones find nothing to do. The number is arbitrary, but must not change.
 BEGIN = {
     "postgresql": ["BEGIN", "SELECT pg_advisory_xact_lock(7378697629483820646)"],
     "sqlite": ["BEGIN IMMEDIATE"],

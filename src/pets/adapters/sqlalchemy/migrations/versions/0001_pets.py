@@ -6,9 +6,8 @@ from alembic import op
 revision = "pets_0001"
 down_revision = None
 
-# Unicode's White_Space property and its category Cc, as the domain has them, to be put inside a
-# character class.
-# PostgreSQL's text cannot hold NUL, nor can its regular expressions.
+# Inside a character class: Unicode's White_Space property and its category Cc, as in the domain.
+# PostgreSQL's text and regular expressions cannot hold NUL.
 SPACE = r"\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 CONTROL = r"\u0001-\u001f\u007f-\u009f"
 
@@ -31,8 +30,8 @@ POSTGRESQL = [
             CHECK (created_at BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59+00')
     )
     """,
-    # An index for each order. The type is there to be read in the index, where pets of the other
-    # type are passed over.
+    # An index for each order. It holds the type, so that pets of the other type are skipped
+    # without reading the table.
     "CREATE INDEX pets_by_type ON pets (type, id)",
     "CREATE INDEX pets_by_age ON pets (age, id, type)",
     "CREATE INDEX pets_by_created_at ON pets (created_at, id, type)",
@@ -49,7 +48,7 @@ POSTGRESQL = [
     )
     """,
     "CREATE INDEX pet_keys_by_created_at ON pet_keys (created_at)",
-    # The free space lets a count be updated within its page, without touching the index (HOT).
+    # In the free space of its page a count is updated without touching the index (HOT).
     """
     CREATE TABLE pet_counts (
         type text NOT NULL,
@@ -58,8 +57,8 @@ POSTGRESQL = [
         CONSTRAINT pet_counts_pkey PRIMARY KEY (type, slot)
     ) WITH (fillfactor = 10)
     """,
-    # The function runs with the rights of its owner, so that a user who may write pets needs none
-    # to write counts. The search path and the names with their schema keep objects of others out.
+    # The function runs with the rights of its owner, so that a user needs no right to write
+    # counts. The search path and the schema's name keep it from using objects of other users.
     """
     CREATE FUNCTION keep_pet_counts() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -67,11 +66,11 @@ POSTGRESQL = [
         own_slot bigint := 0;
     BEGIN
         IF TG_OP = 'TRUNCATE' THEN
-            TRUNCATE public.pet_counts;  -- DELETE would leave what a snapshot does not show
+            TRUNCATE public.pet_counts;  -- DELETE would leave rows that a snapshot does not show
             RETURN NULL;
         END IF;
-        -- Each transaction adds to the rows of a slot that no other open transaction has,
-        -- so nobody waits for anybody. A transaction that has a slot gets it again.
+        -- Each transaction adds to the rows of a slot that no other open transaction has, so no
+        -- transaction waits for another. One that already has a slot gets the same slot again.
         IF current_setting('transaction_isolation') = 'read committed' THEN
             WHILE NOT pg_try_advisory_xact_lock(TG_RELID::integer, own_slot::integer) LOOP
                 own_slot := own_slot + 1;
@@ -123,7 +122,7 @@ POSTGRESQL = [
     """,
 ]
 
-# SQLite's GLOB knows no escapes. Control characters are not spaces here, because no name has any.
+# SQLite's GLOB has no escapes. The spaces are without control characters, which no name has.
 SQLITE_CONTROL = "char(1) || '-' || char(31) || char(127) || '-' || char(159)"
 SQLITE_SPACES = (
     "char(32, 160, 5760, 8192, 8193, 8194, 8195, 8196, 8197, 8198, 8199, 8200, 8201, 8202,"
@@ -149,9 +148,9 @@ SQLITE = [
         ),
         CONSTRAINT pets_age_check CHECK (typeof(age) = 'integer' AND age BETWEEN 0 AND 100),
         CONSTRAINT pets_type_check CHECK (type IN ('dog', 'cat')),
-        -- Exactly YYYY-MM-DD HH:MM:SS, because times are compared as text. Adding seconds has
-        -- SQLite work out the day, so that 30 February is refused. For a text that is no time,
-        -- datetime() gives NULL.
+        -- Exactly YYYY-MM-DD HH:MM:SS, because times are compared as text. SQLite computes the
+        -- day only if something is added, and so refuses 30 February. For a text that is no
+        -- time, datetime() returns NULL.
         CONSTRAINT pets_created_at_check CHECK (
             typeof(created_at) = 'text'
             AND created_at >= '0001-01-01'
@@ -214,6 +213,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in ("pets", "pet_keys", "pet_counts"):
-        op.drop_table(table)  # and with it its indexes and triggers
+        op.drop_table(table)  # This drops its indexes and triggers too.
     if op.get_bind().dialect.name == "postgresql":
         op.execute("DROP FUNCTION keep_pet_counts")

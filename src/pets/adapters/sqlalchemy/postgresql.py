@@ -1,0 +1,212 @@
+"""What PostgreSQL does its own way: sessions, SQL, and running it."""
+
+import re
+from collections.abc import AsyncIterable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy import Text, func, literal
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pets.adapters.sqlalchemy import postgresql_load
+from pets.adapters.sqlalchemy.statements import WALK, Column, Condition, Row, Rows, values
+from pets.domain.pet import NewPet
+from pets.domain.repository import Numbered
+
+SESSION: Final = {
+    # Otherwise PostgreSQL would plan each listing anew, because it takes the unknown limit for a
+    # tenth of the table, and would compile its plan. One plan suits all values.
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+    # In a higher isolation, concurrent changes of one pet would fail instead of waiting.
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    # A confirmed commit survives a crash. "remote_apply" would only serve reads from standbys.
+    "synchronous_commit": "on",
+    "search_path": "public",
+    # Texts mean the same on every server.
+    "standard_conforming_strings": "on",
+    "DateStyle": "ISO, MDY",
+    "TimeZone": "UTC",
+    # This service has its own time limits. An import or an export may take long.
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
+"""The settings of every session, whatever the defaults of the server, database and user."""
+
+# Sets of pets are parameters with one array a column, so that a statement is the same for any
+# number of pets.
+_ADD: Final = """
+    INSERT INTO pets (name, age, type, created_at)
+    SELECT name, age, type, created_at AT TIME ZONE 'UTC'
+    FROM unnest($1::text[], $2::smallint[], $3::text[], $4::timestamp[])
+        WITH ORDINALITY AS new (name, age, type, created_at, position)
+    ORDER BY position
+    RETURNING id
+"""
+# Of several calls with one key at once, all but the first wait here for the first one's commit,
+# and then find the key used. Keys are claimed in their order, so that calls for the same keys
+# cannot deadlock.
+_ADD_ONCE: Final = """
+    WITH claimed AS (
+        INSERT INTO pet_keys AS used (key, id, name, age, type, created_at)
+        SELECT key, nextval((SELECT pg_get_serial_sequence('pets', 'id'))::regclass),
+            name, age, type, created_at AT TIME ZONE 'UTC'
+        FROM unnest($2::text[], $3::text[], $4::smallint[], $5::text[], $6::timestamp[])
+            AS new (key, name, age, type, created_at)
+        ORDER BY key
+        ON CONFLICT (key) DO UPDATE
+        SET (id, name, age, type, created_at)
+            = ROW (excluded.id, excluded.name, excluded.age, excluded.type, excluded.created_at)
+        WHERE used.created_at <= $1::timestamp AT TIME ZONE 'UTC'
+        RETURNING *
+    ), added AS (
+        INSERT INTO pets (id, name, age, type, created_at) OVERRIDING SYSTEM VALUE
+        SELECT id, name, age, type, created_at FROM claimed
+    )
+    SELECT id, name, age, type, created_at AT TIME ZONE 'UTC', key FROM claimed
+"""
+_FIND_KEYS: Final = """
+    SELECT id, name, age, type, created_at AT TIME ZONE 'UTC', key
+    FROM pet_keys WHERE key = ANY($1::text[])
+"""
+_FIND: Final = """
+    SELECT id, name, age, type, created_at AT TIME ZONE 'UTC'
+    FROM pets WHERE id = ANY($1::bigint[])
+"""
+_WALK: Final = str(WALK.compile(dialect=PGDialect_asyncpg()))  # type: ignore[no-untyped-call]  # SQLAlchemy's
+
+# Pets that differ from what is expected of them are left out. Rows are locked in the order of
+# ids, so that calls for the same pets cannot deadlock.
+_LOCKED: Final = """
+    WITH locked AS (
+        SELECT id FROM pets
+        WHERE id = ANY($6::bigint[]) AND (
+            id <> ALL($1::bigint[])
+            OR (id, name, age, type, created_at) IN (
+                SELECT id, name, age, type, created_at AT TIME ZONE 'UTC'
+                FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::text[], $5::timestamp[])
+                    AS expected (id, name, age, type, created_at)
+            )
+        )
+        ORDER BY id FOR UPDATE
+    )
+"""
+_REMOVE: Final = f"""
+    {_LOCKED}
+    DELETE FROM pets USING locked WHERE pets.id = locked.id RETURNING pets.id
+"""  # noqa: S608  # made of constants
+_CHANGE: Final = f"""
+    {_LOCKED}
+    UPDATE pets
+    SET name = coalesce(change.name, pets.name),
+        age = coalesce(change.age, pets.age),
+        type = coalesce(change.type, pets.type)
+    FROM locked JOIN unnest($6::bigint[], $7::text[], $8::smallint[], $9::text[])
+        AS change (id, name, age, type) USING (id)
+    WHERE pets.id = locked.id
+    RETURNING pets.id, pets.name, pets.age, pets.type, pets.created_at AT TIME ZONE 'UTC'
+"""  # noqa: S608  # made of constants
+# The user needs no grant to write pet_counts, because the triggers run as their owner.
+# If a table does not exist, has_table_privilege() is NULL here, and reading the table will say so.
+_MISSING_GRANTS: Final = """
+    SELECT needed || ' on ' || name FROM (VALUES
+        ('pets', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']),
+        ('pet_keys', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']),
+        ('pet_counts', ARRAY['SELECT']),
+        ('alembic_version', ARRAY['SELECT'])
+    ) AS tables (name, privileges), unnest(privileges) AS needed
+    WHERE NOT has_table_privilege(to_regclass(name), needed)
+    UNION ALL
+    SELECT 'USAGE on pets_id_seq'
+    WHERE NOT has_sequence_privilege(to_regclass('pets_id_seq'), 'USAGE')
+"""
+
+
+class PostgreSQL:
+    def in_code_point_order(self, column: Column) -> Column:
+        return column.collate("C") if isinstance(column.type, Text) else column
+
+    def contains(self, name: Column, part: str) -> Condition:
+        escaped = re.sub(r"([\\%_])", r"\\\1", part)
+        return _folded(name).like(_folded(literal(f"%{escaped}%")))
+
+    async def begin_search(self, connection: AsyncConnection) -> None:
+        """Have the statements that follow planned for the values that they hold."""
+        # SET LOCAL needs a transaction.
+        await connection.execution_options(isolation_level="READ COMMITTED")
+        await connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
+
+    async def walk(self, connection: AsyncConnection, after: int, limit: int) -> Rows:
+        return await _fetch(connection, _WALK, after, limit)
+
+    async def find(self, connection: AsyncConnection, ids: Collection[int]) -> Rows:
+        return await _fetch(connection, _FIND, ids)
+
+    async def add(self, connection: AsyncConnection, pets: Sequence[NewPet]) -> Rows:
+        return await _fetch(connection, _ADD, *_columns(4, map(values, pets)))
+
+    async def add_once(
+        self, connection: AsyncConnection, pets: Mapping[str, NewPet], expired: datetime
+    ) -> Rows:
+        rows: list[Row] = []
+        while missing := pets.keys() - {row[5] for row in rows}:
+            new = _columns(5, ((key, *values(pets[key])) for key in missing))
+            rows += await _fetch(connection, _ADD_ONCE, expired, *new)
+            # Another call can clear a key before this one reads it. It is added in the next round.
+            used = missing.difference(row[5] for row in rows)
+            if used:
+                rows += await _fetch(connection, _FIND_KEYS, used)
+        return rows
+
+    async def change(self, connection: AsyncConnection, changes: Rows, expected: Rows) -> Rows:
+        parameters = (*_columns(5, expected), *_columns(4, changes))
+        return await _fetch(connection, _CHANGE, *parameters)
+
+    async def remove(
+        self, connection: AsyncConnection, ids: Collection[int], expected: Rows
+    ) -> Rows:
+        return await _fetch(connection, _REMOVE, *_columns(5, expected), ids)
+
+    async def load(
+        self, connection: AsyncConnection, pets: AsyncIterable[Numbered], *, skip_taken: bool
+    ) -> Sequence[int]:
+        return await postgresql_load.load(await _driver(connection), pets, skip_taken=skip_taken)
+
+    async def missing_grants(self, connection: AsyncConnection) -> Sequence[str]:
+        """Return the grants that the user needs and does not have, as "INSERT on pets"."""
+        return [grant for (grant,) in await _fetch(connection, _MISSING_GRANTS)]
+
+
+def refuse_closed(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
+    """Have the pool replace a connection that the server closed.
+
+    So no request fails because the server has restarted.
+    """
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+def _folded(text: Column) -> Column:
+    return func.casefold(text.collate("pg_unicode_fast"))
+
+
+def _columns(number: int, rows: Iterable[Sequence[object]]) -> Sequence[Sequence[object]]:
+    return list(zip(*rows, strict=True)) or [()] * number
+
+
+async def _fetch(connection: AsyncConnection, statement: str, *parameters: object) -> Rows:
+    """Run a statement by the driver, because SQLAlchemy's results cost as much as the query."""
+    driver = await _driver(connection)
+    rows: Rows = await driver.fetch(statement, *parameters)
+    return rows
+
+
+async def _driver(connection: AsyncConnection) -> asyncpg.Connection:
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(driver, asyncpg.Connection)
+    return driver

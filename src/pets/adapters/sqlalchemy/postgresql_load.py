@@ -1,0 +1,131 @@
+"""Loading any number of pets into PostgreSQL with COPY."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from contextlib import aclosing
+from datetime import UTC
+from typing import Final
+
+import asyncpg
+from asyncpg.exceptions import LockNotAvailableError, UniqueViolationError
+
+from pets.adapters.sqlalchemy.commit import finish
+from pets.adapters.sqlalchemy.statements import REFUSED
+from pets.domain.pet import NewPet, Pet
+from pets.domain.repository import Numbered
+
+_PAUSE: Final = 1.0
+"""Seconds between two tries to get the lock."""
+
+_LOCK: Final = """
+    SET LOCAL lock_timeout = '100ms';
+    LOCK TABLE pets IN SHARE ROW EXCLUSIVE MODE;
+    SET LOCAL lock_timeout = 0;
+"""
+_STAGE: Final = """
+    CREATE TEMPORARY TABLE staged ON COMMIT DROP AS SELECT id AS number, * FROM pets LIMIT 0
+"""
+_KEEP: Final = """
+    INSERT INTO pets (id, name, age, type, created_at) OVERRIDING SYSTEM VALUE
+    SELECT id, name, age, type, created_at FROM staged
+"""
+_KEEP_FIRST: Final = f"{_KEEP} ORDER BY id, number ON CONFLICT (id) DO NOTHING"
+_RAISE_SEQUENCE: Final = """
+    SELECT setval(
+        sequence, greatest(pg_sequence_last_value(sequence), (SELECT max(id) FROM staged))
+    )
+    FROM CAST(pg_get_serial_sequence('pets', 'id') AS regclass) AS sequence
+"""
+
+
+async def load(
+    driver: asyncpg.Connection, pets: AsyncIterable[Numbered], *, skip_taken: bool
+) -> Sequence[int]:
+    """Do what `PetRepository.load` promises.
+
+    It uses the driver's connection, because SQLAlchemy gives up its own when a call is cancelled.
+    """
+    refused: Sequence[int] = ()
+    transaction = driver.transaction()
+    await transaction.start()
+    try:
+        chunks = aiter(pets)
+        first = await _next(chunks)
+        records = _records(first, chunks)
+        async with aclosing(records):
+            if first and isinstance(first[0][1], Pet):
+                refused = await _load_kept(driver, records, skip_taken=skip_taken)
+            else:
+                # One statement locks the counts only at its end, and the indexes grow while the
+                # next pets are read.
+                columns = ["name", "age", "type", "created_at"]
+                await driver.copy_records_to_table("pets", records=records, columns=columns)
+    except BaseException:
+        # On a closed connection a rollback would fail too, and hide the reason.
+        if not driver.is_closed():
+            await transaction.rollback()
+        raise
+    await finish(transaction.commit())
+    return refused
+
+
+async def _load_kept(
+    driver: asyncpg.Connection, records: AsyncIterable[Sequence[object]], *, skip_taken: bool
+) -> Sequence[int]:
+    """Load pets that keep their ids, and return the numbers of those refused."""
+    await driver.execute(_STAGE)
+    await driver.copy_records_to_table("staged", records=records)
+    # From here to the commit writers wait, so that nobody else takes an id. Readers do not wait.
+    await _lock_against_writers(driver)
+    refused: list[int] = []
+    try:
+        async with driver.transaction():
+            await driver.execute(_KEEP)
+    except UniqueViolationError:
+        refused = [number for (number,) in await driver.fetch(REFUSED)]
+        if not skip_taken:
+            return refused
+        await driver.execute(_KEEP_FIRST)
+    await driver.execute(_RAISE_SEQUENCE)
+    return refused
+
+
+async def _lock_against_writers(driver: asyncpg.Connection) -> None:
+    """Wait for the open transactions that write pets, and hardly hold up other writers.
+
+    A request for a lock holds up every later writer while it waits, so it waits in short tries.
+    """
+    while True:
+        try:
+            # A savepoint, because a try that fails is an error.
+            async with driver.transaction():
+                await driver.execute(_LOCK)
+        except LockNotAvailableError:
+            await asyncio.sleep(_PAUSE)
+        else:
+            return
+
+
+async def _next(chunks: AsyncIterator[Numbered]) -> Numbered:
+    async for chunk in chunks:
+        return chunk
+    return []
+
+
+async def _records(
+    first: Numbered, chunks: AsyncIterator[Numbered]
+) -> AsyncGenerator[Sequence[object], None]:
+    """Yield pets as COPY takes them. Those with an id begin with their number and their id."""
+    for number, pet in first:
+        yield _record(number, pet)
+    async for chunk in chunks:
+        for number, pet in chunk:
+            yield _record(number, pet)
+
+
+def _record(number: int, pet: NewPet | Pet) -> Sequence[object]:
+    # The driver would take a time without a zone for one in the time zone of this machine.
+    created_at = pet.created_at.replace(tzinfo=UTC)
+    if isinstance(pet, Pet):
+        return number, pet.id, pet.name, pet.age, pet.type, created_at
+    return pet.name, pet.age, pet.type, created_at

@@ -1,0 +1,212 @@
+"""What SQLite does its own way: sessions, SQL, running it, and loading."""
+
+import json
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final
+
+import aiosqlite
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pets.adapters.sqlalchemy import tables
+from pets.adapters.sqlalchemy.commit import finish
+from pets.adapters.sqlalchemy.statements import REFUSED, WALK, Column, Condition, Rows, values
+from pets.domain.pet import NewPet, Pet
+from pets.domain.repository import Numbered
+
+CACHE_KIB: Final = 64 * 1024
+"""How much of the indexes SQLite keeps in memory at the end of a load.
+
+With its usual 2 MiB it writes the same pages again and again, and takes twice as long.
+"""
+
+_KEYED: Final = (*tables.pets.c, tables.pet_keys.c.key)
+
+# Sets of pets are parameters in JSON, with an array a pet, so that a statement is the same for
+# any number of pets.
+_ADD: Final = sa.text("""
+    INSERT INTO pets (name, age, type, created_at)
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
+        json_extract(value, '$[2]'), json_extract(value, '$[3]')
+    FROM json_each(:pets) ORDER BY key
+    RETURNING id
+""")
+_FORGET_KEYS: Final = sa.text("""
+    DELETE FROM pet_keys
+    WHERE key IN (SELECT value FROM json_each(:keys)) AND created_at <= :expired
+""")
+_ADD_KEYS: Final = sa.text("""
+    INSERT INTO pet_keys (key, id, name, age, type, created_at)
+    SELECT new.key, id, name, age, type, created_at
+    FROM (
+        SELECT json_extract(value, '$[0]') AS key, json_extract(value, '$[1]') AS pet_id
+        FROM json_each(:keys)
+    ) AS new JOIN pets ON id = pet_id
+""")
+_FIND_KEYS: Final = sa.text("""
+    SELECT id, name, age, type, created_at, key
+    FROM pet_keys WHERE key IN (SELECT value FROM json_each(:keys))
+""").columns(*_KEYED)
+_FIND: Final = sa.text("""
+    SELECT id, name, age, type, created_at
+    FROM pets WHERE id IN (SELECT value FROM json_each(:ids))
+""").columns(*tables.pets.c)
+
+# Pets that differ from what is expected of them are left out.
+_IS_EXPECTED: Final = """
+    (
+        pets.id NOT IN (SELECT json_extract(value, '$[0]') FROM json_each(:expected))
+        OR (pets.id, pets.name, pets.age, pets.type, pets.created_at) IN (
+            SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
+                json_extract(value, '$[2]'), json_extract(value, '$[3]'),
+                json_extract(value, '$[4]')
+            FROM json_each(:expected)
+        )
+    )
+"""
+_REMOVE: Final = sa.text(f"""
+    DELETE FROM pets
+    WHERE id IN (SELECT value FROM json_each(:ids)) AND {_IS_EXPECTED}
+    RETURNING id
+""")  # noqa: S608  # made of constants
+_CHANGE: Final = sa.text(f"""
+    UPDATE pets
+    SET name = coalesce(json_extract(change.value, '$[1]'), pets.name),
+        age = coalesce(json_extract(change.value, '$[2]'), pets.age),
+        type = coalesce(json_extract(change.value, '$[3]'), pets.type)
+    FROM json_each(:changes) AS change
+    WHERE pets.id = json_extract(change.value, '$[0]') AND {_IS_EXPECTED}
+    RETURNING id, name, age, type, created_at
+""").columns(*tables.pets.c)  # noqa: S608  # made of constants
+
+_KEEP: Final = """
+    INSERT INTO pets (id, name, age, type, created_at)
+    SELECT id, name, age, type, created_at FROM staged WHERE id IS NOT NULL
+    ORDER BY id, number ON CONFLICT (id) DO NOTHING
+"""
+_KEEP_NEW: Final = """
+    INSERT INTO pets (name, age, type, created_at)
+    SELECT name, age, type, created_at FROM staged WHERE id IS NULL ORDER BY staged.rowid
+"""
+
+
+class SQLite:
+    def in_code_point_order(self, column: Column) -> Column:
+        return column
+
+    def contains(self, name: Column, part: str) -> Condition:
+        return sa.func.instr(sa.func.casefold(name), part.casefold()) > 0
+
+    async def begin_search(self, connection: AsyncConnection) -> None:
+        """SQLite needs no preparation for a search."""
+
+    async def walk(self, connection: AsyncConnection, after: int, limit: int) -> Rows:
+        return await _fetch(connection, WALK, after=after, limit=limit)
+
+    async def find(self, connection: AsyncConnection, ids: Collection[int]) -> Rows:
+        return await _fetch(connection, _FIND, ids=_json(ids))
+
+    async def add(self, connection: AsyncConnection, pets: Sequence[NewPet]) -> Rows:
+        return await _fetch(connection, _ADD, pets=_json(map(values, pets)))
+
+    async def add_once(
+        self, connection: AsyncConnection, pets: Mapping[str, NewPet], expired: datetime
+    ) -> Rows:
+        keys = _json(pets)
+        async with _immediate(connection):
+            await connection.execute(_FORGET_KEYS, {"keys": keys, "expired": str(expired)})
+            used = await _fetch(connection, _FIND_KEYS, keys=keys)
+            new = pets.keys() - {row[5] for row in used}
+            ids = await self.add(connection, [pets[key] for key in new])
+            ids_by_key = zip(new, sorted(id_ for (id_,) in ids), strict=True)
+            await connection.execute(_ADD_KEYS, {"keys": _json(ids_by_key)})
+            return await _fetch(connection, _FIND_KEYS, keys=keys)
+
+    async def change(self, connection: AsyncConnection, changes: Rows, expected: Rows) -> Rows:
+        sets = {"changes": _json(changes), "expected": _json(expected)}
+        return await _fetch(connection, _CHANGE, **sets)
+
+    async def remove(
+        self, connection: AsyncConnection, ids: Collection[int], expected: Rows
+    ) -> Rows:
+        return await _fetch(connection, _REMOVE, ids=_json(ids), expected=_json(expected))
+
+    async def load(
+        self, connection: AsyncConnection, pets: AsyncIterable[Numbered], *, skip_taken: bool
+    ) -> Sequence[int]:
+        # The driver's connection, because SQLAlchemy gives up its own when a call is cancelled.
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert isinstance(driver, aiosqlite.Connection)
+        try:
+            await _stage(driver, pets)
+            # From here to the commit writers wait. Readers do not.
+            await driver.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            await driver.execute("BEGIN IMMEDIATE")
+            refused = [number async for (number,) in await driver.execute(REFUSED)]
+            if skip_taken or not refused:
+                await driver.execute(_KEEP)
+                await driver.execute(_KEEP_NEW)
+            await finish(driver.execute("COMMIT"))
+        finally:
+            # The statement of a call that was cancelled is still running in the driver's thread.
+            await driver.interrupt()
+            await driver.rollback()
+            await driver.execute("DROP TABLE IF EXISTS temp.staged")
+        return refused
+
+    async def missing_grants(self, connection: AsyncConnection) -> Sequence[str]:  # noqa: ARG002  # as PostgreSQL's
+        """SQLite has no users."""
+        return []
+
+
+def create_casefold(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
+    """Let SQL fold case as the domain does."""
+    connection.create_function("casefold", 1, str.casefold, deterministic=True)
+
+
+def write_safely(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
+    """Let readers work beside a writer, and let commits survive a power cut."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.close()
+
+
+def _json(rows: Iterable[object]) -> str:
+    return json.dumps(list(rows), default=str)
+
+
+async def _fetch(
+    connection: AsyncConnection, statement: sa.Executable, **parameters: object
+) -> Rows:
+    return (await connection.execute(statement, parameters)).all()
+
+
+@asynccontextmanager
+async def _immediate(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Run statements as one transaction that locks the file from its beginning."""
+    await connection.exec_driver_sql("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        await connection.exec_driver_sql("ROLLBACK")
+        raise
+    await connection.exec_driver_sql("COMMIT")
+
+
+async def _stage(driver: aiosqlite.Connection, pets: AsyncIterable[Numbered]) -> None:
+    """Put pets into a temporary table, because their ids can only be checked when all are read."""
+    await driver.execute(
+        "CREATE TEMPORARY TABLE staged AS SELECT id AS number, * FROM pets LIMIT 0"
+    )
+    async for chunk in pets:
+        rows = []
+        for number, pet in chunk:
+            id_ = pet.id if isinstance(pet, Pet) else None
+            rows.append((number, id_, pet.name, pet.age, pet.type, str(pet.created_at)))
+        # The transaction writes to the temporary table alone, so nobody waits for it.
+        await driver.execute("BEGIN")
+        await driver.executemany("INSERT INTO staged VALUES (?, ?, ?, ?, ?, ?)", rows)
+        await driver.execute("COMMIT")
