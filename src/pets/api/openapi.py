@@ -1,0 +1,133 @@
+"""The OpenAPI document."""
+
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar, MediaType, Request, Response, Router
+from litestar.exceptions import NotFoundException
+from litestar.openapi import OpenAPIConfig, ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import License, OpenAPIHeader, OpenAPIType, Schema
+from litestar.routes import HTTPRoute
+from msgspec import Struct
+
+from pets.api import schemas
+from pets.api.http.problems import BUG, MEDIA_TYPE, RETRY_AFTER_SECONDS, TOO_LARGE
+from pets.api.http.request import PATCH_MEDIA_TYPES
+
+JSON = dict[str, Any]  # Any: whatever JSON can hold.
+
+_COMPONENTS: Final = [
+    schemas.Pet,
+    schemas.PetCreate,
+    schemas.PetUpdate,
+    schemas.PetPage,
+    schemas.PetsDelete,
+    schemas.PetsDeleted,
+    schemas.Health,
+    schemas.Problem,
+]
+_DESCRIPTIONS: Final = {
+    400: "The request is malformed or invalid.",
+    304: "The client has this already: `If-None-Match` names its tag, or is `*`.",
+    404: "There is no such pet.",
+    412: "What is at this path is not as the condition says.",
+    413: TOO_LARGE,
+    415: "The body has a media type or a coding that the operation does not take.",
+    422: "The `Idempotency-Key` was used for another pet.",
+    500: BUG,
+    503: "The store cannot be reached. `Retry-After` says in how many seconds to try again "
+    f"({RETRY_AFTER_SECONDS}).",
+}
+_RETRY_HEADER: Final = OpenAPIHeader(
+    description="In how many seconds to try again.",
+    required=True,
+    schema=Schema(type=OpenAPIType.INTEGER, examples=[RETRY_AFTER_SECONDS]),
+)
+
+
+def documented(
+    success: int, struct: type[Struct] | None, description: str, *statuses: int
+) -> dict[int, ResponseSpec]:
+    """Return the answers of an operation: that of success, and those with the other statuses."""
+    responses = {success: ResponseSpec(struct, generate_examples=False, description=description)}
+    for status in statuses:
+        responses[status] = ResponseSpec(
+            None if status == 304 else schemas.Problem,
+            generate_examples=False,
+            description=_DESCRIPTIONS[status],
+            media_type=MEDIA_TYPE,
+        )
+    return responses
+
+
+def document(app: Litestar) -> JSON:
+    """Return Litestar's OpenAPI document, with what Litestar cannot say by itself.
+
+    - The components come from msgspec, which enforces them. Litestar leaves out that unknown
+      members are refused, and rounds 2^63-1.
+    - The path of the collection gets its trailing slash, though the path without it works too.
+    - The option `parameters` of a handler names parameters that the handler reads from the raw
+      request. Its option `headers` names the headers of its answers, by status.
+    - A patch may have several media types, and the body of `deletePets` may be left out.
+    """
+    document = app.openapi_schema.to_schema()
+    _, components = msgspec.json.schema_components(
+        _COMPONENTS, ref_template="#/components/schemas/{name}"
+    )
+    document["components"] = {"schemas": components}
+    paths = {}
+    for route in app.routes:
+        item = document["paths"].get(route.path_format)
+        if item and isinstance(route, HTTPRoute):
+            paths["/pets/" if route.path == "/pets" else route.path_format] = item
+            for handler in route.route_handlers:
+                method = min(handler.http_methods).lower()
+                if method in item:
+                    _complete(item[method], handler.opt)
+    document["paths"] = paths
+    patched = paths["/pets/{pet_id}"]["patch"]["requestBody"]["content"]
+    patched.update(dict.fromkeys(PATCH_MEDIA_TYPES, patched["application/json"]))
+    deleted = {"schema": {"$ref": "#/components/schemas/PetsDelete"}}
+    paths["/pets/"]["delete"]["requestBody"] = {
+        "required": False,
+        "content": {"application/json": deleted},
+    }
+    return document
+
+
+def _complete(operation: JSON, options: JSON) -> None:
+    parameters = operation.setdefault("parameters", [])
+    for parameter in options.get("parameters", []):
+        parameters.append(parameter.to_schema())
+    headers = options.get("headers", {}) | {503: {"Retry-After": _RETRY_HEADER}}
+    for status, response in operation["responses"].items():
+        response["headers"] = {}
+        for name, header in headers.get(int(status), {}).items():
+            response["headers"][name] = header.to_schema()
+
+
+class _Document(JsonRenderPlugin):
+    def render(self, request: Request[Any, Any, Any], openapi_schema: JSON) -> bytes:  # noqa: ARG002
+        return msgspec.json.encode(document(request.app))
+
+
+def _refuse_html(response: Response[Any]) -> Response[Any]:
+    # For any other path below /schema, Litestar's own answer is a page of HTML.
+    if response.status_code == 404:
+        raise NotFoundException
+    return response
+
+
+def openapi_config() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Pets",
+        version=version("pets"),
+        description="Dogs and cats: create, find, change and delete them.",
+        license=License(name="MIT", identifier="MIT"),
+        render_plugins=[_Document()],
+        openapi_router=Router(
+            "/schema", route_handlers=[], include_in_schema=False, after_request=_refuse_html
+        ),
+    )
