@@ -4,17 +4,17 @@ from importlib.metadata import version
 from typing import Any, Final
 
 import msgspec
-from litestar import Litestar, MediaType, Request, Response, Router
+from litestar import Litestar, Request, Response, Router
 from litestar.exceptions import NotFoundException
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import License, OpenAPIHeader, OpenAPIType, Schema
-from litestar.routes import HTTPRoute
+from litestar.openapi.spec import License
 from msgspec import Struct
 
 from pets.api import schemas
+from pets.api.http.body import JSON as JSON_BODY
 from pets.api.http.problems import BUG, MEDIA_TYPE, RETRY_AFTER_SECONDS, TOO_LARGE
-from pets.api.http.request import PATCH_MEDIA_TYPES
 
 JSON = dict[str, Any]  # Any: whatever JSON can hold.
 
@@ -40,11 +40,10 @@ _DESCRIPTIONS: Final = {
     503: "The store cannot be reached. `Retry-After` says in how many seconds to try again "
     f"({RETRY_AFTER_SECONDS}).",
 }
-_RETRY_HEADER: Final = OpenAPIHeader(
-    description="In how many seconds to try again.",
-    required=True,
-    schema=Schema(type=OpenAPIType.INTEGER, examples=[RETRY_AFTER_SECONDS]),
-)
+_RETRY_AFTER: Final = {
+    "description": "In how many seconds to try again.",
+    "schema": {"type": "integer", "examples": [RETRY_AFTER_SECONDS]},
+}
 
 
 def documented(
@@ -68,44 +67,43 @@ def document(app: Litestar) -> JSON:
     - The components come from msgspec, which enforces them. Litestar leaves out that unknown
       members are refused, and rounds 2^63-1.
     - The path of the collection gets its trailing slash, though the path without it works too.
-    - The option `parameters` of a handler names parameters that the handler reads from the raw
-      request. Its option `headers` names the headers of its answers, by status.
-    - A patch may have several media types, and the body of `deletePets` may be left out.
+    - The options `body`, `media_types`, `query` and `header` of a handler are what it reads from
+      the raw request. Its option `answer_headers` has the headers of its answers, by status.
     """
+    options: JSON = {}
+    for handlers in app.route_handler_method_map.values():
+        for handler in handlers.values():
+            if isinstance(handler, HTTPRouteHandler):
+                options[str(handler.operation_id)] = handler.opt
     document = app.openapi_schema.to_schema()
+    paths = {}
+    for path, item in document["paths"].items():
+        paths["/pets/" if path == "/pets" else path] = item
+        for operation in item.values():
+            _complete(operation, options[operation["operationId"]])
     _, components = msgspec.json.schema_components(
         _COMPONENTS, ref_template="#/components/schemas/{name}"
     )
-    document["components"] = {"schemas": components}
-    paths = {}
-    for route in app.routes:
-        item = document["paths"].get(route.path_format)
-        if item and isinstance(route, HTTPRoute):
-            paths["/pets/" if route.path == "/pets" else route.path_format] = item
-            for handler in route.route_handlers:
-                method = min(handler.http_methods).lower()
-                if method in item:
-                    _complete(item[method], handler.opt)
-    document["paths"] = paths
-    patched = paths["/pets/{pet_id}"]["patch"]["requestBody"]["content"]
-    patched.update(dict.fromkeys(PATCH_MEDIA_TYPES, patched["application/json"]))
-    deleted = {"schema": {"$ref": "#/components/schemas/PetsDelete"}}
-    paths["/pets/"]["delete"]["requestBody"] = {
-        "required": False,
-        "content": {"application/json": deleted},
-    }
-    return document
+    return document | {"paths": paths, "components": {"schemas": components}}
 
 
 def _complete(operation: JSON, options: JSON) -> None:
     parameters = operation.setdefault("parameters", [])
-    for parameter in options.get("parameters", []):
-        parameters.append(parameter.to_schema())
-    headers = options.get("headers", {}) | {503: {"Retry-After": _RETRY_HEADER}}
+    for place in ("query", "header"):
+        for name, described in options.get(place, {}).items():
+            parameters.append({"in": place, "name": name} | described)
+    if "body" in options:
+        name = options["body"].__name__
+        content = {"schema": {"$ref": f"#/components/schemas/{name}"}}
+        operation["requestBody"] = {
+            "required": "query" not in options,
+            "content": dict.fromkeys(options.get("media_types", JSON_BODY), content),
+        }
+    headers = {503: {"Retry-After": _RETRY_AFTER}} | options.get("answer_headers", {})
     for status, response in operation["responses"].items():
         response["headers"] = {}
-        for name, header in headers.get(int(status), {}).items():
-            response["headers"][name] = header.to_schema()
+        for name, described in headers.get(int(status), {}).items():
+            response["headers"][name] = {"required": True} | described
 
 
 class _Document(JsonRenderPlugin):

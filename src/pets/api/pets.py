@@ -1,21 +1,20 @@
 """The pets: the collection and the single pet."""
 
 import re
-from collections.abc import Mapping
 from typing import Annotated, Final
 
 from litestar import Controller, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.exceptions import ClientException, NotFoundException
-from litestar.openapi.spec import OpenAPIHeader, OpenAPIType, Schema
-from litestar.params import JSONBody, PathParameter, SkipValidation
+from litestar.openapi.spec import OpenAPIType
+from litestar.params import PathParameter, SkipValidation
 
 from pets.api import schemas
 from pets.api.http.answer import Answer
-from pets.api.http.body import MergePatch, StrictJSON
+from pets.api.http.body import read_body
 from pets.api.http.conditions import (
-    CONDITION_PARAMETERS,
-    ETAG_HEADER,
+    CONDITIONS_DOCUMENTED,
+    ETAG_DOCUMENTED,
     entity_tag,
     find_one,
     is_met,
@@ -24,33 +23,32 @@ from pets.api.http.conditions import (
     require,
     require_another_look,
 )
-from pets.api.http.idempotency import KEY_PARAMETER, KeyReused, idempotency_key
+from pets.api.http.idempotency import KEY_DOCUMENTED, KeyReused, idempotency_key
 from pets.api.http.queries import (
-    IDS_PARAMETER,
-    LINK_HEADER,
-    LISTING_PARAMETERS,
+    FILTERS_DOCUMENTED,
+    IDS_DOCUMENTED,
+    LINK_DOCUMENTED,
     links,
     read_ids,
     read_parameters,
     read_query,
 )
-from pets.api.http.request import AnyRequest
+from pets.api.http.request import MERGE_PATCH, AnyRequest
 from pets.api.openapi import documented
 from pets.api.schemas import PetCreate, PetsDelete, PetsDeleted, PetUpdate, encode
-from pets.domain.pet import MAX_ID, Pet
+from pets.domain.pet import MAX_ID
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage, PetRepository
 
 NO_TAG: Final = None
-"""The tag of the collection, which always exists, but has no tag to name its state."""
+"""The collection always exists, but no tag names its state."""
 
 _ID: Final = re.compile("[1-9][0-9]{0,18}")
-_ETAG: Final = {"ETag": ETAG_HEADER}
-_LOCATION: Final = OpenAPIHeader(
-    description="The path of the pet.",
-    required=True,
-    schema=Schema(type=OpenAPIType.STRING, examples=["/pets/1"]),
-)
+_TAGGED: Final = {"ETag": ETAG_DOCUMENTED}
+_LOCATION_DOCUMENTED: Final = {
+    "description": "The path of the pet.",
+    "schema": {"type": "string", "examples": ["/pets/1"]},
+}
 
 # An id is read as text because Litestar takes "01" and "\u0663" for integers.
 Id = Annotated[
@@ -89,17 +87,16 @@ class PetsController(Controller):
     @post(
         operation_id="createPet",
         summary="Create a pet",
-        dto=StrictJSON[PetCreate],
-        return_dto=None,
         responses=documented(201, schemas.Pet, "The pet.", 400, 412, 413, 415, 422, 500, 503),
-        opt={"parameters": [KEY_PARAMETER], "headers": {201: {"Location": _LOCATION}}},
+        body=PetCreate,
+        header={"Idempotency-Key": KEY_DOCUMENTED},
+        answer_headers={201: {"Location": _LOCATION_DOCUMENTED}},
     )
-    async def create_pet(
-        self, data: JSONBody[PetCreate], request: AnyRequest, repository: Repository
-    ) -> Answer:
+    async def create_pet(self, request: AnyRequest, repository: Repository) -> Answer:
+        body = await read_body(request, PetCreate)
         read_parameters(request.scope["query_string"])
         require(request, NO_TAG)
-        new = data.to_domain()
+        new = body.to_domain()
         key = idempotency_key(request)
         if key is None:
             (pet,) = await repository.add([new])
@@ -118,7 +115,8 @@ class PetsController(Controller):
             "The first pets that match, and how many match in all.",
             *(304, 400, 412, 500, 503),
         ),
-        opt={"parameters": LISTING_PARAMETERS, "headers": {200: {"Link": LINK_HEADER}}},
+        query=FILTERS_DOCUMENTED,
+        answer_headers={200: {"Link": LINK_DOCUMENTED}},
     )
     async def list_pets(self, request: AnyRequest, repository: Repository) -> Answer:
         query = read_query(request.scope["query_string"])
@@ -133,22 +131,20 @@ class PetsController(Controller):
         description="The ids are in the body, or in query parameters `ids` of clients that cannot "
         "send a body.",
         status_code=200,
-        dto=StrictJSON[PetsDelete],
-        return_dto=None,
         responses=documented(
             200,
             PetsDeleted,
             "How many pets were deleted, and which ids were not found.",
             *(400, 412, 413, 415, 500, 503),
         ),
-        opt={"parameters": [IDS_PARAMETER]},
+        body=PetsDelete,
+        query={"ids": IDS_DOCUMENTED},
     )
-    async def delete_pets(
-        self, request: AnyRequest, repository: Repository, data: JSONBody[PetsDelete | None] = None
-    ) -> Answer:
-        from_query = read_ids(request.scope["query_string"])
-        asked = data or from_query
-        if asked is None or (data and from_query):
+    async def delete_pets(self, request: AnyRequest, repository: Repository) -> Answer:
+        in_body = await read_body(request, PetsDelete) if await request.body() else None
+        in_query = read_ids(request.scope["query_string"])
+        asked = in_body or in_query
+        if asked is None or (in_body and in_query):
             raise ClientException(
                 "The ids must be either in the body or in query parameters `ids`."
             )
@@ -162,7 +158,8 @@ class PetsController(Controller):
         operation_id="getPet",
         summary="Get a pet",
         responses=documented(200, schemas.Pet, "The pet.", 304, 400, 404, 412, 500, 503),
-        opt={"parameters": CONDITION_PARAMETERS, "headers": {200: _ETAG, 304: _ETAG}},
+        header=CONDITIONS_DOCUMENTED,
+        answer_headers={200: _TAGGED, 304: _TAGGED},
     )
     async def get_pet(self, pet_id: Id, request: AnyRequest, repository: Repository) -> Answer:
         body = represent(await find_one(repository, _read_id(pet_id, request)))
@@ -175,42 +172,39 @@ class PetsController(Controller):
         "/{pet_id:str}",
         operation_id="updatePet",
         summary="Change a pet",
-        dto=MergePatch[PetUpdate],
-        return_dto=None,
         responses=documented(
             200, schemas.Pet, "The pet, as it is now.", 400, 404, 412, 413, 415, 500, 503
         ),
-        opt={"parameters": CONDITION_PARAMETERS, "headers": {200: _ETAG}},
+        body=PetUpdate,
+        media_types=MERGE_PATCH,
+        header=CONDITIONS_DOCUMENTED,
+        answer_headers={200: _TAGGED},
     )
-    async def update_pet(
-        self, pet_id: Id, data: JSONBody[PetUpdate], request: AnyRequest, repository: Repository
-    ) -> Answer:
+    async def update_pet(self, pet_id: Id, request: AnyRequest, repository: Repository) -> Answer:
+        update = await read_body(request, PetUpdate, MERGE_PATCH)
         id_ = _read_id(pet_id, request)
-        changes = {id_: data.to_domain()}
-        changed: Mapping[int, Pet] = {}
-        while not changed:
+        changes = {id_: update.to_domain()}
+        while True:
             expected = await look(request, repository, id_)
-            changed = await repository.change(changes, expected=expected)
-            if not changed:
-                require_another_look(request, expected)
-        body = represent(changed[id_])
-        return Answer(200, body, (b"etag", entity_tag(body)))
+            if changed := await repository.change(changes, expected=expected):
+                body = represent(changed[id_])
+                return Answer(200, body, (b"etag", entity_tag(body)))
+            require_another_look(request, expected)
 
     @delete(
         "/{pet_id:str}",
         operation_id="deletePet",
         summary="Delete a pet",
         responses=documented(204, None, "The pet is deleted.", 400, 404, 412, 500, 503),
-        opt={"parameters": CONDITION_PARAMETERS},
+        header=CONDITIONS_DOCUMENTED,
     )
     async def delete_pet(self, pet_id: Id, request: AnyRequest, repository: Repository) -> None:
         id_ = _read_id(pet_id, request)
-        removed: set[int] = set()
-        while not removed:
+        while True:
             expected = await look(request, repository, id_)
-            removed = await repository.remove([id_], expected=expected)
-            if not removed:
-                require_another_look(request, expected)
+            if await repository.remove([id_], expected=expected):
+                return
+            require_another_look(request, expected)
 
 
 def _read_id(pet_id: str, request: AnyRequest) -> int:

@@ -26,7 +26,7 @@ class Answer:
         if status not in _WITHOUT_BODY:
             self._headers += (_JSON, (b"content-length", b"%d" % len(body)))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         await send(
             {"type": "http.response.start", "status": self._status, "headers": self._headers}
         )

@@ -4,7 +4,6 @@ import re
 from typing import Final
 
 from litestar.exceptions import ClientException, HTTPException
-from litestar.openapi.spec import OpenAPIType, Parameter, Schema
 
 from pets.api.http.request import AnyRequest, headers
 
@@ -18,17 +17,15 @@ _KEY_PATTERN: Final = (
 )
 _KEY: Final = re.compile(_KEY_PATTERN)
 
-KEY_PARAMETER: Final = Parameter(
-    name="Idempotency-Key",
-    param_in="header",
-    description="Makes the request safe to send again: with the same key and the same pet, "
+KEY_DOCUMENTED: Final = {
+    "description": "Makes the request safe to send again: with the same key and the same pet, "
     "the answer is the same as the first one.",
-    schema=Schema(
-        type=OpenAPIType.STRING,
-        pattern=f"^({_KEY_PATTERN})$",
-        examples=['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
-    ),
-)
+    "schema": {
+        "type": "string",
+        "pattern": f"^({_KEY_PATTERN})$",
+        "examples": ['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
+    },
+}
 
 
 def idempotency_key(request: AnyRequest) -> str | None:

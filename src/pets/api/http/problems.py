@@ -8,12 +8,7 @@ from typing import Final
 from urllib.parse import quote
 
 from litestar import Response
-from litestar.exceptions import (
-    ClientException,
-    HTTPException,
-    NotFoundException,
-    ValidationException,
-)
+from litestar.exceptions import ClientException, HTTPException, NotFoundException
 from litestar.types import ExceptionHandlersMap
 from msgspec import UNSET, UnsetType
 
@@ -71,61 +66,44 @@ def instance_of(raw_path: bytes) -> str:
     return f"/.{path}" if path.startswith("//") else path
 
 
-def _answer(
-    request: AnyRequest,
-    status: int,
-    detail: str,
-    *,
-    headers: Mapping[str, str] | None = None,
-    errors: list[Fault] | UnsetType = UNSET,
-) -> Response[Problem]:
+def _answer(request: AnyRequest, error: Exception) -> Response[Problem]:
+    status = 500
+    detail = BUG
+    headers: Mapping[str, str] | None = None
+    faults: list[Fault] | UnsetType = UNSET
     # Litestar's own path has lost its last slash.
-    document = problem(status, detail, instance_of(request.scope["raw_path"]), errors)
+    path = instance_of(request.scope["raw_path"])
+    match error:
+        case StoreUnavailable():
+            # One line without a traceback, because a store that is down fails every request.
+            logger.error("%s %s: %s %s", request.method, path, error, error.reason)
+            status = 503
+            detail = str(error)
+            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        case HTTPException(status_code=known) if known < 500:
+            status = known
+            detail = _detail(request, error)
+            headers = error.headers
+            if headers and known == 405:
+                headers = {"Allow": allow(headers["allow"].split(", "))}
+            if isinstance(error, InvalidBody):
+                faults = error.faults
+        case _:
+            logger.error("%s %s failed", request.method, path, exc_info=error)
+    document = problem(status, detail, path, faults)
     return Response(document, status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
-def _invalid_body(request: AnyRequest, error: InvalidBody) -> Response[Problem]:
-    return _answer(request, 400, error.detail, errors=error.faults)
-
-
-def _no_body(request: AnyRequest, _: ValidationException) -> Response[Problem]:
-    # Litestar validates nothing else by itself: StrictJSON reads bodies, but is not called without.
-    return _answer(request, 400, "The request has no body, but this operation takes JSON.")
-
-
-def _http_error(request: AnyRequest, error: HTTPException) -> Response[Problem]:
-    detail = error.detail
-    headers = error.headers
+def _detail(request: AnyRequest, error: HTTPException) -> str:
     match error.status_code:
         case 404 if not isinstance(error, PetNotFound):
-            detail = "There is nothing at this path."
-        case 405 if headers:
-            headers = {"Allow": allow(headers["allow"].split(", "))}
-            detail = f"This path does not take {request.method}. See the header Allow."
+            return "There is nothing at this path."
+        case 405:
+            return f"This path does not take {request.method}. The header Allow says what it takes."
         case 413:
-            detail = TOO_LARGE
-        case status if status >= 500:
-            detail = BUG
-    return _answer(request, error.status_code, detail, headers=headers)
+            return TOO_LARGE
+        case _:
+            return error.detail
 
 
-def _store_unavailable(request: AnyRequest, error: StoreUnavailable) -> Response[Problem]:
-    # One line without a traceback, because a store that is down fails every request.
-    path = instance_of(request.scope["raw_path"])
-    logger.error("%s %s: %s %s", request.method, path, error, error.reason)
-    return _answer(request, 503, str(error), headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
-
-
-def _bug(request: AnyRequest, error: Exception) -> Response[Problem]:
-    path = instance_of(request.scope["raw_path"])
-    logger.error("%s %s failed", request.method, path, exc_info=error)
-    return _answer(request, 500, BUG)
-
-
-EXCEPTION_HANDLERS: Final[ExceptionHandlersMap] = {
-    InvalidBody: _invalid_body,
-    ValidationException: _no_body,
-    HTTPException: _http_error,
-    StoreUnavailable: _store_unavailable,
-    Exception: _bug,
-}
+EXCEPTION_HANDLERS: Final[ExceptionHandlersMap] = {Exception: _answer}

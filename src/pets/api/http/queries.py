@@ -1,13 +1,12 @@
 """The query of a URL, read strictly, because a misspelt filter must not return everything."""
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode
 
 from litestar.exceptions import ClientException
-from litestar.openapi.spec import OpenAPIHeader, OpenAPIType, Parameter, Schema
 
 from pets.api.http.cursors import CURSOR_RULE, read_cursor, write_cursor
 from pets.api.schemas import MAX_IDS, MAX_LIMIT, PetsDelete
@@ -18,6 +17,9 @@ from pets.domain.query import DEFAULT_LIMIT, LIMIT_RULE, PART_RULE, PetQuery, Pe
 _INTEGER: Final = re.compile("-?(0|[1-9][0-9]*)")  # as in JSON
 _ENOUGH_DIGITS: Final = 5
 """A number with this many digits is over every maximum."""
+
+_MAX_DIGITS: Final = 4000
+"""The length up to which Python reads any integer."""
 
 _SORTS: Final[dict[str, tuple[PetSort, bool]]] = {}
 """The values of `sort`: the member to sort by, and whether the order is descending."""
@@ -34,7 +36,7 @@ class Filter(NamedTuple):
     rule: str
     """What the text must be."""
     description: str
-    schema: Schema
+    schema: Mapping[str, object]
 
 
 def _natural(text: str) -> int:
@@ -49,79 +51,66 @@ def _limit(text: str) -> int:
     return min(_natural(text), MAX_LIMIT)
 
 
-def _sort_of(text: str) -> tuple[PetSort, bool]:
-    if text not in _SORTS:
-        raise ValueError
-    return _SORTS[text]
-
-
-def _age_schema(example: int) -> Schema:
-    return Schema(type=OpenAPIType.INTEGER, minimum=MIN_AGE, maximum=MAX_AGE, examples=[example])
-
-
+_AGE_SCHEMA: Final = {"type": "integer", "minimum": MIN_AGE, "maximum": MAX_AGE}
 _FILTERS: Final = {
     "limit": Filter(
         _limit,
         LIMIT_RULE,
         f"How many pets to return at most. Above {MAX_LIMIT} it means {MAX_LIMIT}.",
-        Schema(
-            type=OpenAPIType.INTEGER, minimum=0, default=DEFAULT_LIMIT, examples=[DEFAULT_LIMIT]
-        ),
+        {"type": "integer", "minimum": 0, "default": DEFAULT_LIMIT, "examples": [DEFAULT_LIMIT]},
     ),
     "cursor": Filter(
         str,
         CURSOR_RULE,
         'Where to go on. Follow the `Link` of a page whose `rel` is "next" rather than writing '
         "this yourself. All other parameters except the limit must stay as they were.",
-        Schema(type=OpenAPIType.STRING),
+        {"type": "string"},
     ),
     "type": Filter(
         PetType,
         TYPE_RULE,
         "Only dogs, or only cats.",
-        Schema(type=OpenAPIType.STRING, enum=sorted(PetType), examples=["dog"]),
+        {"type": "string", "enum": sorted(PetType), "examples": ["dog"]},
     ),
-    "age_min": Filter(_natural, AGE_RULE, "Only pets of this age or older.", _age_schema(1)),
-    "age_max": Filter(_natural, AGE_RULE, "Only pets of this age or younger.", _age_schema(9)),
+    "age_min": Filter(
+        _natural, AGE_RULE, "Only pets of this age or older.", _AGE_SCHEMA | {"examples": [1]}
+    ),
+    "age_max": Filter(
+        _natural, AGE_RULE, "Only pets of this age or younger.", _AGE_SCHEMA | {"examples": [9]}
+    ),
     "name": Filter(
         str,
         PART_RULE,
         "Only pets whose name contains this text. Capitals and small letters are the same, and "
         "no character stands for another.",
-        Schema(
-            type=OpenAPIType.STRING,
-            min_length=1,
-            max_length=MAX_NAME_LENGTH,
-            pattern=f"^[^{CONTROL}]*$",
-            examples=["bo"],
-        ),
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": MAX_NAME_LENGTH,
+            "pattern": f"^[^{CONTROL}]*$",
+            "examples": ["bo"],
+        },
     ),
     "sort": Filter(
-        _sort_of,
+        _SORTS.__getitem__,
         f"one of {', '.join(_SORTS)}",
         "What to sort by; `-` reverses the whole order. Ties are sorted by id, and names by code "
         "points.",
-        Schema(type=OpenAPIType.STRING, enum=list(_SORTS), default="id"),
+        {"type": "string", "enum": list(_SORTS), "default": "id"},
     ),
 }
-
-LISTING_PARAMETERS: Final = [
-    Parameter(name=name, param_in="query", description=filter_.description, schema=filter_.schema)
+FILTERS_DOCUMENTED: Final = {
+    name: {"description": filter_.description, "schema": filter_.schema}
     for name, filter_ in _FILTERS.items()
-]
-IDS_PARAMETER: Final = Parameter(
-    name="ids",
-    param_in="query",
-    description="The ids, where a body cannot be sent.",
-    schema=Schema(
-        type=OpenAPIType.ARRAY, items=Schema(type=OpenAPIType.INTEGER), examples=[[1, 2]]
-    ),
-)
-LINK_HEADER: Final = OpenAPIHeader(
-    description="The path of the first page, and of the next page if there is one (RFC 8288).",
-    required=True,
-    schema=Schema(type=OpenAPIType.STRING, examples=['</pets/?limit=20>; rel="first"']),
-)
+}
+IDS_DOCUMENTED: Final = {
+    "description": "The ids, where a body cannot be sent.",
+    "schema": {"type": "array", "items": {"type": "integer"}, "examples": [[1, 2]]},
+}
+LINK_DOCUMENTED: Final = {
+    "description": "The path of the first page, and of the next if there is one (RFC 8288).",
+    "schema": {"type": "string", "examples": ['</pets/?limit=20>; rel="first"']},
+}
 
 
 def read_parameters(query_string: bytes, known: Collection[str] = ()) -> Sequence[tuple[str, str]]:
@@ -150,7 +139,7 @@ def read_query(query_string: bytes) -> PetQuery:
             raise ClientException(f"The query parameter `{name}` is sent more than once.")
         try:
             values[name] = _FILTERS[name].read(text)
-        except ValueError:
+        except (ValueError, KeyError):
             raise _must_be(name, _FILTERS[name].rule) from None
     cursor = values.pop("cursor", None)
     sort, descending = values.pop("sort", _SORTS["id"])
@@ -195,12 +184,10 @@ def read_ids(query_string: bytes) -> PetsDelete | None:
     """
     ids = []
     for _, text in read_parameters(query_string, ["ids"]):
-        try:
-            if not _INTEGER.fullmatch(text):
-                raise ValueError
-            ids.append(int(text))
-        except ValueError:  # Python refuses to read thousands of digits.
-            raise _must_be("ids", "an integer") from None
+        # Python refuses to read thousands of digits.
+        if not _INTEGER.fullmatch(text) or len(text) > _MAX_DIGITS:
+            raise _must_be("ids", "an integer")
+        ids.append(int(text))
     if len(ids) > MAX_IDS:
         raise ClientException(f"There are more than {MAX_IDS:,} query parameters `ids`.")
     return PetsDelete(ids) if ids else None

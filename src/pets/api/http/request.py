@@ -1,17 +1,19 @@
-"""What a request tells, and the methods HEAD and OPTIONS, which Litestar does not answer in full."""
+"""What a request tells, and answers to HEAD and OPTIONS, which Litestar does not give in full."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 from litestar import Litestar, Request
 from litestar.types import Scope
 
-from pets.api.http.answer import Answer, Header
+from pets.api.http.answer import Answer
 
 # Any: this service has no users, no authentication and no state in requests.
 AnyRequest = Request[Any, Any, Any]
 
-PATCH_MEDIA_TYPES: Final = ["application/json", "application/merge-patch+json"]
+MERGE_PATCH: Final = ("application/json", "application/merge-patch+json")
+"""The media types of a merge patch (RFC 7396)."""
 
 
 def headers(scope: Scope, name: bytes) -> list[bytes]:
@@ -37,53 +39,44 @@ class LeanRequest(AnyRequest):
 
 
 class Application(Litestar):
-    """Answers HEAD as GET without the body, and OPTIONS with all methods of a path or of the service.
+    """Answers HEAD like GET but without the body, and OPTIONS with all methods of the path.
 
-    Both are as RFC 9110, 9.3.2 and 9.3.7, say. The application also keeps an encoded slash apart
-    from a slash (RFC 3986, 2.2), because the server decodes a path before it is routed.
+    For `*` these are the methods of the whole service (RFC 9110, 9.3.2 and 9.3.7). The application
+    also keeps an encoded slash apart from a slash (RFC 3986, 2.2), because the server decodes a
+    path before it is routed.
     """
 
     # Any: Litestar's types are unions.
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await super().__call__(scope, receive, send)
-            return
-        if b"%" in scope["raw_path"]:
-            path = scope["raw_path"].partition(b"?")[0]
-            if b"%2f" in path.lower():
-                scope["path"] = path.decode("latin-1")  # No route matches `%2F`.
-        match scope["method"]:
-            case "HEAD":
-                await self._answer_head(scope, receive, send)
-            case "OPTIONS" if scope["path"] == "*":
+        if scope["type"] == "http":
+            raw_path = scope["raw_path"]
+            if b"%" in raw_path and b"%2f" in raw_path.lower():
+                scope["path"] = raw_path.decode("latin-1")  # No route matches `%2F`.
+            method = scope["method"]
+            if method == "HEAD":
+                scope = scope | {"method": "GET"}
+                send = partial(_send_head, send)
+            elif method == "OPTIONS" and scope["path"] == "*":
                 methods = {method for route in self.routes for method in route.methods}
                 await Answer(204, b"", (b"allow", allow(methods).encode()))(scope, receive, send)
-            case "OPTIONS":
-                await self._answer_options(scope, receive, send)
-            case _:
-                await super().__call__(scope, receive, send)
+                return
+            elif method == "OPTIONS":
+                send = partial(self._send_options, scope, send)
+        await super().__call__(scope, receive, send)
 
-    async def _answer_head(self, scope: Any, receive: Any, send: Any) -> None:
-        async def send_head(message: Any) -> None:
-            if message["type"] == "http.response.body":
-                message = message | {"body": b""}
-            await send(message)
+    async def _send_options(self, scope: Any, send: Any, message: Any) -> None:
+        # Litestar names only the methods of the handler that it registered first.
+        if message["type"] == "http.response.start" and "path_template" in scope:
+            path = scope["path_template"]
+            (route,) = [route for route in self.routes if route.path_format == path]
+            answer_headers = [(b"allow", allow(route.methods).encode())]
+            if "PATCH" in route.methods:
+                answer_headers.append((b"accept-patch", ", ".join(MERGE_PATCH).encode()))
+            message = message | {"headers": answer_headers}
+        await send(message)
 
-        as_get: Any = scope | {"method": "GET"}
-        await super().__call__(as_get, receive, send_head)
 
-    async def _answer_options(self, scope: Any, receive: Any, send: Any) -> None:
-        async def send_options(message: Any) -> None:
-            if message["type"] == "http.response.start" and "path_template" in scope:
-                # Litestar names only the methods of the handler that it registered first.
-                message = message | {"headers": self._options(scope["path_template"])}
-            await send(message)
-
-        await super().__call__(scope, receive, send_options)
-
-    def _options(self, path_template: str) -> list[Header]:
-        (route,) = [route for route in self.routes if route.path_format == path_template]
-        options = [(b"allow", allow(route.methods).encode())]
-        if "PATCH" in route.methods:
-            options.append((b"accept-patch", ", ".join(PATCH_MEDIA_TYPES).encode()))
-        return options
+async def _send_head(send: Any, message: Any) -> None:
+    if message["type"] == "http.response.body":
+        message = message | {"body": b""}
+    await send(message)
