@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from pets.api.http.heads import MAX_HEAD_BYTES, HeadTooLarge, check_head, origin_form
+from pets.api.http.heads import MAX_HEAD_BYTES, HeadTooLarge, check_head, check_size, origin_form
 from pets.api.http.problems import MEDIA_TYPE, problem
 
 LINGER_SECONDS: Final = 5
@@ -109,8 +109,11 @@ class ProblemProtocol(HttpToolsProtocol):
             raise ClientException("CONNECT is not served, because this is not a proxy.")
         if self.parser.should_upgrade():
             return  # `_ignore_offer` reads this head again
+        # Any other head began in the slice before, or in this slice, and so is not too large.
+        if self._bytes_without_progress:
+            check_size(method, self.url, self.headers)
         version = self.parser.get_http_version()
-        check_head(method, self.url, version, self.headers)
+        check_head(version, self.headers)
         self.url = origin_form(method, self.url)
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, 10.1.1
