@@ -1,7 +1,7 @@
 """A page on which to read and try the API. It loads nothing from another host."""
 
+from importlib.metadata import distribution
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -17,18 +17,8 @@ _MEDIA_TYPES: Final = {
 }
 
 
-def _swagger_ui() -> Path:
-    """Return the folder of Swagger UI's files.
-
-    The package that brings them is not imported, because its code is not used.
-    """
-    package = find_spec("swagger_ui")
-    assert package is not None
-    assert package.submodule_search_locations
-    return Path(package.submodule_search_locations[0], "static")
-
-
-_FOLDER: Final = _swagger_ui()
+# The package that brings the files is not imported, because its code is not used.
+_FOLDER: Final = Path(str(distribution("swagger-ui-py").locate_file("swagger_ui/static")))
 
 
 class DocsController(Controller):

@@ -6,7 +6,7 @@ from typing import Final
 from litestar import Controller, get
 from litestar.datastructures import State
 
-from pets.api.openapi import documented
+from pets.api.openapi import described_answers
 from pets.api.pets import Repository
 from pets.api.schemas import Health
 from pets.domain.errors import StoreUnavailable
@@ -22,7 +22,7 @@ class HealthController(Controller):
         "/live",
         operation_id="isLive",
         summary="Does the process answer?",
-        responses=documented(200, Health, "It does."),
+        responses=described_answers(200, Health, "It does."),
     )
     async def live(self) -> Health:
         return Health("ok")
@@ -33,7 +33,7 @@ class HealthController(Controller):
         summary="Can requests be sent here?",
         description="Whether the store answers within 1 second and is migrated, "
         "and the service is not stopping.",
-        responses=documented(200, Health, "They can.", 500, 503),
+        responses=described_answers(200, Health, "They can.", 500, 503),
     )
     async def ready(self, repository: Repository, state: State) -> Health:
         if state.get("stopping"):

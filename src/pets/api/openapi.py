@@ -1,5 +1,6 @@
 """The OpenAPI document."""
 
+from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -13,8 +14,8 @@ from litestar.openapi.spec import License
 from msgspec import Struct
 
 from pets.api import schemas
-from pets.api.http.body import JSON as JSON_BODY
 from pets.api.http.problems import BUG, MEDIA_TYPE, RETRY_AFTER_SECONDS, TOO_LARGE
+from pets.api.http.request import JSON_TYPES
 
 JSON = dict[str, Any]  # Any: whatever JSON can hold.
 
@@ -46,10 +47,10 @@ _RETRY_AFTER: Final = {
 }
 
 
-def documented(
+def described_answers(
     success: int, struct: type[Struct] | None, description: str, *statuses: int
 ) -> dict[int, ResponseSpec]:
-    """Return the answers of an operation: that of success, and those with the other statuses."""
+    """Return the description of an operation's answers: the success, and the other statuses."""
     responses = {success: ResponseSpec(struct, generate_examples=False, description=description)}
     for status in statuses:
         responses[status] = ResponseSpec(
@@ -61,14 +62,22 @@ def documented(
     return responses
 
 
+def described_body(
+    struct: type[Struct], media_types: Iterable[str] = JSON_TYPES, *, required: bool = True
+) -> JSON:
+    """Return the description of a body that holds a struct."""
+    content = {"schema": {"$ref": f"#/components/schemas/{struct.__name__}"}}
+    return {"required": required, "content": dict.fromkeys(media_types, content)}
+
+
 def document(app: Litestar) -> JSON:
     """Return Litestar's OpenAPI document, with what Litestar cannot say by itself.
 
     - The components come from msgspec, which enforces them. Litestar leaves out that unknown
       members are refused, and rounds 2^63-1.
     - The path of the collection gets its trailing slash, though the path without it works too.
-    - The options `body`, `media_types`, `query` and `header` of a handler are what it reads from
-      the raw request. Its option `answer_headers` has the headers of its answers, by status.
+    - The options `body`, `query` and `header` of a handler describe what it reads from the raw
+      request. Its option `answer_headers` describes the headers of its answers, by status.
     """
     options: JSON = {}
     for handlers in app.route_handler_method_map.values():
@@ -93,12 +102,7 @@ def _complete(operation: JSON, options: JSON) -> None:
         for name, described in options.get(place, {}).items():
             parameters.append({"in": place, "name": name} | described)
     if "body" in options:
-        name = options["body"].__name__
-        content = {"schema": {"$ref": f"#/components/schemas/{name}"}}
-        operation["requestBody"] = {
-            "required": "query" not in options,
-            "content": dict.fromkeys(options.get("media_types", JSON_BODY), content),
-        }
+        operation["requestBody"] = options["body"]
     headers = {503: {"Retry-After": _RETRY_AFTER}} | options.get("answer_headers", {})
     for status, response in operation["responses"].items():
         response["headers"] = {}

@@ -13,8 +13,8 @@ from pets.api import schemas
 from pets.api.http.answer import Answer
 from pets.api.http.body import read_body
 from pets.api.http.conditions import (
-    CONDITIONS_DOCUMENTED,
-    ETAG_DOCUMENTED,
+    CONDITIONS_DESCRIBED,
+    ETAG_DESCRIBED,
     entity_tag,
     find_one,
     is_met,
@@ -23,18 +23,18 @@ from pets.api.http.conditions import (
     require,
     require_another_look,
 )
-from pets.api.http.idempotency import KEY_DOCUMENTED, KeyReused, idempotency_key
+from pets.api.http.idempotency import KEY_DESCRIBED, KeyReused, idempotency_key
 from pets.api.http.queries import (
-    FILTERS_DOCUMENTED,
-    IDS_DOCUMENTED,
-    LINK_DOCUMENTED,
+    FILTERS_DESCRIBED,
+    IDS_DESCRIBED,
+    LINK_DESCRIBED,
     links,
     read_ids,
     read_parameters,
     read_query,
 )
-from pets.api.http.request import MERGE_PATCH, AnyRequest
-from pets.api.openapi import documented
+from pets.api.http.request import MERGE_PATCH_TYPES, AnyRequest
+from pets.api.openapi import described_answers, described_body
 from pets.api.schemas import PetCreate, PetsDelete, PetsDeleted, PetUpdate, encode
 from pets.domain.pet import MAX_ID
 from pets.domain.query import PetQuery
@@ -44,8 +44,8 @@ NO_TAG: Final = None
 """The collection always exists, but no tag names its state."""
 
 _ID: Final = re.compile("[1-9][0-9]{0,18}")
-_TAGGED: Final = {"ETag": ETAG_DOCUMENTED}
-_LOCATION_DOCUMENTED: Final = {
+_TAGGED: Final = {"ETag": ETAG_DESCRIBED}
+_LOCATION_DESCRIBED: Final = {
     "description": "The path of the pet.",
     "schema": {"type": "string", "examples": ["/pets/1"]},
 }
@@ -61,9 +61,10 @@ Repository = NamedDependency[SkipValidation[PetRepository]]
 
 
 class LastPage:
-    """Keeps the answer with the last page, because callers of one batch get the same page object.
+    """Remembers the answer with the last page.
 
-    To encode a page takes most of the time of a listing, so they share its bytes too.
+    The callers of one batch get the same page object. They share its answer too, because encoding
+    a page takes most of the time of a listing.
     """
 
     def __init__(self) -> None:
@@ -87,10 +88,12 @@ class PetsController(Controller):
     @post(
         operation_id="createPet",
         summary="Create a pet",
-        responses=documented(201, schemas.Pet, "The pet.", 400, 412, 413, 415, 422, 500, 503),
-        body=PetCreate,
-        header={"Idempotency-Key": KEY_DOCUMENTED},
-        answer_headers={201: {"Location": _LOCATION_DOCUMENTED}},
+        responses=described_answers(
+            201, schemas.Pet, "The pet.", 400, 412, 413, 415, 422, 500, 503
+        ),
+        body=described_body(PetCreate),
+        header={"Idempotency-Key": KEY_DESCRIBED},
+        answer_headers={201: {"Location": _LOCATION_DESCRIBED}},
     )
     async def create_pet(self, request: AnyRequest, repository: Repository) -> Answer:
         body = await read_body(request, PetCreate)
@@ -109,14 +112,14 @@ class PetsController(Controller):
     @get(
         operation_id="listPets",
         summary="List and find pets",
-        responses=documented(
+        responses=described_answers(
             200,
             schemas.PetPage,
             "The first pets that match, and how many match in all.",
             *(304, 400, 412, 500, 503),
         ),
-        query=FILTERS_DOCUMENTED,
-        answer_headers={200: {"Link": LINK_DOCUMENTED}},
+        query=FILTERS_DESCRIBED,
+        answer_headers={200: {"Link": LINK_DESCRIBED}},
     )
     async def list_pets(self, request: AnyRequest, repository: Repository) -> Answer:
         query = read_query(request.scope["query_string"])
@@ -131,14 +134,14 @@ class PetsController(Controller):
         description="The ids are in the body, or in query parameters `ids` of clients that cannot "
         "send a body.",
         status_code=200,
-        responses=documented(
+        responses=described_answers(
             200,
             PetsDeleted,
             "How many pets were deleted, and which ids were not found.",
             *(400, 412, 413, 415, 500, 503),
         ),
-        body=PetsDelete,
-        query={"ids": IDS_DOCUMENTED},
+        body=described_body(PetsDelete, required=False),
+        query={"ids": IDS_DESCRIBED},
     )
     async def delete_pets(self, request: AnyRequest, repository: Repository) -> Answer:
         in_body = await read_body(request, PetsDelete) if await request.body() else None
@@ -157,8 +160,8 @@ class PetsController(Controller):
         "/{pet_id:str}",
         operation_id="getPet",
         summary="Get a pet",
-        responses=documented(200, schemas.Pet, "The pet.", 304, 400, 404, 412, 500, 503),
-        header=CONDITIONS_DOCUMENTED,
+        responses=described_answers(200, schemas.Pet, "The pet.", 304, 400, 404, 412, 500, 503),
+        header=CONDITIONS_DESCRIBED,
         answer_headers={200: _TAGGED, 304: _TAGGED},
     )
     async def get_pet(self, pet_id: Id, request: AnyRequest, repository: Repository) -> Answer:
@@ -172,16 +175,15 @@ class PetsController(Controller):
         "/{pet_id:str}",
         operation_id="updatePet",
         summary="Change a pet",
-        responses=documented(
+        responses=described_answers(
             200, schemas.Pet, "The pet, as it is now.", 400, 404, 412, 413, 415, 500, 503
         ),
-        body=PetUpdate,
-        media_types=MERGE_PATCH,
-        header=CONDITIONS_DOCUMENTED,
+        body=described_body(PetUpdate, MERGE_PATCH_TYPES),
+        header=CONDITIONS_DESCRIBED,
         answer_headers={200: _TAGGED},
     )
     async def update_pet(self, pet_id: Id, request: AnyRequest, repository: Repository) -> Answer:
-        update = await read_body(request, PetUpdate, MERGE_PATCH)
+        update = await read_body(request, PetUpdate, MERGE_PATCH_TYPES)
         id_ = _read_id(pet_id, request)
         changes = {id_: update.to_domain()}
         while True:
@@ -195,8 +197,8 @@ class PetsController(Controller):
         "/{pet_id:str}",
         operation_id="deletePet",
         summary="Delete a pet",
-        responses=documented(204, None, "The pet is deleted.", 400, 404, 412, 500, 503),
-        header=CONDITIONS_DOCUMENTED,
+        responses=described_answers(204, None, "The pet is deleted.", 400, 404, 412, 500, 503),
+        header=CONDITIONS_DESCRIBED,
     )
     async def delete_pet(self, pet_id: Id, request: AnyRequest, repository: Repository) -> None:
         id_ = _read_id(pet_id, request)

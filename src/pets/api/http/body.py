@@ -1,22 +1,20 @@
 """The body of a request: its media type, its coding, and its JSON, which is read strictly."""
 
 from collections.abc import Collection
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from litestar.exceptions import ClientException, HTTPException
 from msgspec import Struct
 
 from pets.api.http.problems import InvalidBody
-from pets.api.http.request import AnyRequest, headers
+from pets.api.http.request import JSON_TYPES, AnyRequest, headers
 from pets.api.strict_json import Invalid, NotJSON, decode
 
 Body = TypeVar("Body", bound=Struct)
 
-JSON: Final = ("application/json",)
-
 
 async def read_body(
-    request: AnyRequest, struct: type[Body], media_types: Collection[str] = JSON
+    request: AnyRequest, struct: type[Body], media_types: Collection[str] = JSON_TYPES
 ) -> Body:
     """Return the struct that the body holds.
 

@@ -32,7 +32,7 @@ _TAGS_SCHEMA: Final = {
     "pattern": f"^({_TAGS_PATTERN})$",
     "examples": _EXAMPLES,
 }
-CONDITIONS_DOCUMENTED: Final = {
+CONDITIONS_DESCRIBED: Final = {
     "If-Match": {
         "description": "Only if the pet has one of these tags; otherwise the status is 412.",
         "schema": _TAGS_SCHEMA,
@@ -42,7 +42,7 @@ CONDITIONS_DOCUMENTED: Final = {
         "schema": _TAGS_SCHEMA,
     },
 }
-ETAG_DOCUMENTED: Final = {
+ETAG_DESCRIBED: Final = {
     "description": "Changes exactly when the pet does.",
     "schema": {"type": "string", "examples": _EXAMPLES},
 }

@@ -17,7 +17,7 @@ _KEY_PATTERN: Final = (
 )
 _KEY: Final = re.compile(_KEY_PATTERN)
 
-KEY_DOCUMENTED: Final = {
+KEY_DESCRIBED: Final = {
     "description": "Makes the request safe to send again: with the same key and the same pet, "
     "the answer is the same as the first one.",
     "schema": {

@@ -99,15 +99,15 @@ _FILTERS: Final = {
         {"type": "string", "enum": list(_SORTS), "default": "id"},
     ),
 }
-FILTERS_DOCUMENTED: Final = {
+FILTERS_DESCRIBED: Final = {
     name: {"description": filter_.description, "schema": filter_.schema}
     for name, filter_ in _FILTERS.items()
 }
-IDS_DOCUMENTED: Final = {
+IDS_DESCRIBED: Final = {
     "description": "The ids, where a body cannot be sent.",
     "schema": {"type": "array", "items": {"type": "integer"}, "examples": [[1, 2]]},
 }
-LINK_DOCUMENTED: Final = {
+LINK_DESCRIBED: Final = {
     "description": "The path of the first page, and of the next if there is one (RFC 8288).",
     "schema": {"type": "string", "examples": ['</pets/?limit=20>; rel="first"']},
 }

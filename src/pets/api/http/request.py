@@ -12,7 +12,8 @@ from pets.api.http.answer import Answer
 # Any: this service has no users, no authentication and no state in requests.
 AnyRequest = Request[Any, Any, Any]
 
-MERGE_PATCH: Final = ("application/json", "application/merge-patch+json")
+JSON_TYPES: Final = ("application/json",)
+MERGE_PATCH_TYPES: Final = (*JSON_TYPES, "application/merge-patch+json")
 """The media types of a merge patch (RFC 7396)."""
 
 
@@ -71,7 +72,7 @@ class Application(Litestar):
             (route,) = [route for route in self.routes if route.path_format == path]
             answer_headers = [(b"allow", allow(route.methods).encode())]
             if "PATCH" in route.methods:
-                answer_headers.append((b"accept-patch", ", ".join(MERGE_PATCH).encode()))
+                answer_headers.append((b"accept-patch", ", ".join(MERGE_PATCH_TYPES).encode()))
             message = message | {"headers": answer_headers}
         await send(message)
 
