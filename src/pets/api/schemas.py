@@ -55,10 +55,12 @@ class PetUpdate(Struct, frozen=True, forbid_unknown_fields=True):
     type: Type | UnsetType = UNSET
 
     def to_domain(self) -> domain.PetChange:
-        return domain.PetChange(name=_set(self.name), age=_set(self.age), type=_set(self.type))
+        return domain.PetChange(
+            name=_or_none(self.name), age=_or_none(self.age), type=_or_none(self.type)
+        )
 
 
-def _set(value: Value | UnsetType) -> Value | None:
+def _or_none(value: Value | UnsetType) -> Value | None:
     return None if value is UNSET else value
 
 
@@ -69,8 +71,8 @@ class Pet(Struct, frozen=True):
         int, Meta(ge=1, le=MAX_ID, description="never given to another pet", examples=[1])
     ]
     name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH, examples=["boy"])]
-    age: Annotated[int, Meta(ge=MIN_AGE, le=MAX_AGE, description="in whole years", examples=[7])]
-    type: Annotated[PetType, Meta(examples=["dog"])]
+    age: Age
+    type: Type
     created_at: Annotated[
         datetime,
         Meta(
@@ -180,8 +182,8 @@ class Health(Struct, frozen=True):
 def encode(answer: Struct) -> bytes:
     """Return the answer as JSON, with times as the API writes them.
 
-    msgspec ends a time in UTC with a Z. `created_at` is the last member of a pet, no other object ends with a string
-    in Z, and within strings quotes are escaped: so this takes away those Zs and nothing else.
+    msgspec ends a time in UTC with a Z. `created_at` is the last member of a pet, no other object
+    ends with a string in Z, and quotes within strings are escaped. So only those Zs are removed.
     """
     return msgspec.json.encode(answer).replace(b'Z"}', b'"}')
 

@@ -1,4 +1,4 @@
-"""Requests that hold only on a condition about the entity tag (RFC 9110, section 13).
+"""Conditions of a request about the entity tag (RFC 9110, section 13).
 
 `If-Modified-Since` and `If-Unmodified-Since` are ignored because no modification date is known
 (13.1.3, 13.1.4), and `If-Range` because `Range` is not supported (13.1.5).
@@ -19,6 +19,7 @@ from pets.domain.repository import PetRepository
 
 _IF_MATCH: Final = b"if-match"
 _IF_NONE_MATCH: Final = b"if-none-match"
+_CONDITIONS: Final = {_IF_MATCH, _IF_NONE_MATCH}
 _ONE_TAG_PATTERN: Final = r'(W/)?("[!#-~\x80-\xff]*")'
 
 # RFC 9110, 8.8.3; elements of a list may be empty (5.6.1.2).
@@ -59,7 +60,7 @@ def entity_tag(representation: bytes) -> bytes:
 
 
 def represent(pet: Pet) -> bytes:
-    """Return the pet as JSON, of which its tag is made."""
+    """Return the pet as JSON. Its tag is made from these bytes."""
     return schemas.encode(schemas.Pet.from_domain(pet))
 
 
@@ -102,7 +103,7 @@ async def look(
 
     Raises `PetNotFound` and `PreconditionFailed`.
     """
-    if not any(name in {_IF_MATCH, _IF_NONE_MATCH} for name, _ in request.scope["headers"]):
+    if not any(name in _CONDITIONS for name, _ in request.scope["headers"]):
         return None
     pet = await find_one(repository, id_)
     require(request, entity_tag(represent(pet)))

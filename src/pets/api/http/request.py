@@ -50,20 +50,27 @@ class Application(Litestar):
     # Any: Litestar's types are unions.
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            raw_path = scope["raw_path"]
-            if b"%" in raw_path and b"%2f" in raw_path.lower():
-                scope["path"] = raw_path.decode("latin-1")  # No route matches `%2F`.
+            if b"%" in scope["raw_path"]:
+                path = scope["raw_path"].partition(b"?")[0]
+                if b"%2f" in path.lower():
+                    scope["path"] = path.decode("latin-1")  # No route matches `%2F`.
             method = scope["method"]
             if method == "HEAD":
                 scope = scope | {"method": "GET"}
                 send = partial(_send_head, send)
             elif method == "OPTIONS" and scope["path"] == "*":
-                methods = {method for route in self.routes for method in route.methods}
-                await Answer(204, b"", (b"allow", allow(methods).encode()))(scope, receive, send)
+                await self._answer_for_all(scope, receive, send)
                 return
             elif method == "OPTIONS":
                 send = partial(self._send_options, scope, send)
         await super().__call__(scope, receive, send)
+
+    async def _answer_for_all(self, scope: Any, receive: Any, send: Any) -> None:
+        methods: set[str] = set()
+        for route in self.routes:
+            methods.update(route.methods)
+        answer = Answer(204, b"", (b"allow", allow(methods).encode()))
+        await answer(scope, receive, send)
 
     async def _send_options(self, scope: Any, send: Any, message: Any) -> None:
         # Litestar names only the methods of the handler that it registered first.
