@@ -18,13 +18,12 @@ from pets.adapters.memory import InMemoryPetRepository
 from pets.adapters.sqlalchemy.engine import create_config, is_read_only, parse_url, read_only
 from pets.adapters.sqlalchemy.migrations import upgrade
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
-from pets.api.docs import DocsController, openapi_config
+from pets.api.docs import DocsController
 from pets.api.health import HealthController
 from pets.api.http.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
-from pets.api.http.request import Application
-from pets.api.pet import PetController
+from pets.api.http.request import Application, LeanRequest
+from pets.api.openapi import openapi_config
 from pets.api.pets import PetsController
-from pets.api.strict_json import LeanRequest
 from pets.domain.repository import PetRepository
 
 MEMORY: Final = "memory://"
@@ -162,7 +161,7 @@ def create_app(
             repository = BatchingPetRepository(SQLAlchemyPetRepository(engine, key_ttl))
             on_shutdown.append(engine.dispose)
     return Application(
-        route_handlers=[PetsController, PetController, HealthController, DocsController],
+        route_handlers=[PetsController, HealthController, DocsController],
         dependencies={"repository": Provide(lambda: repository, sync_to_thread=False)},
         request_class=LeanRequest,
         exception_handlers=EXCEPTION_HANDLERS,

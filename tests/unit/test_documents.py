@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pets.api.docs import document
+from pets.api.openapi import document
 from pets.bootstrap import MEMORY, Settings, create_app
 
 ROOT = Path(__file__).parents[2]

@@ -1,1 +1,1 @@
-"""The HTTP side: knows the port, never an adapter."""
+"""HTTP: what clients send and get. It knows the port, and no adapter."""

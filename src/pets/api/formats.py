@@ -1,4 +1,4 @@
-"""How pets are written as lines, and pets read from lines: NDJSON and CSV (RFC 4180)."""
+"""Pets as lines of NDJSON and of CSV (RFC 4180): written, and read strictly."""
 
 import csv
 import io
@@ -10,15 +10,16 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from pets.api.schemas import Pet as PetStruct
-from pets.api.schemas import PetCreate, encode_lines
+from pets.api import schemas
+from pets.api.schemas import TIME_PATTERN, PetCreate, encode_lines
 from pets.api.strict_json import Invalid, NotJSON, convert, decode
 from pets.domain.pet import MAX_ID, NewPet, Pet
 
 NDJSON: Final = "ndjson"
 CSV: Final = "csv"
+CSV_HEADER: Final = f"{','.join(schemas.Pet.__struct_fields__)}\n".encode()
 MAX_KEPT_ID: Final = MAX_ID - 2**32
-"""So that a store still has ids to give after an import that keeps its own."""
+"""The highest id of an import that keeps its ids, so that the store has ids left to give."""
 
 # A value in quotes, before its closing quote, and a value of either kind.
 _QUOTED: Final = '"(?:[^"]|"")*+'
@@ -26,8 +27,7 @@ _VALUE: Final = f'(?:{_QUOTED}"|[^",]*+)'
 _RECORD: Final = re.compile(f"{_VALUE}(?:,{_VALUE})*+")
 _OPEN_RECORD: Final = re.compile(f"(?:{_VALUE},)*{_QUOTED}".encode())
 _INTEGER: Final = re.compile(f"0|[1-9][0-9]{{0,{len(str(MAX_ID)) - 1}}}")  # as JSON writes it
-_NUMBERS: Final = frozenset({"id", "age"})
-_TIME: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$"
+_INTEGERS: Final = {"id", "age"}
 _TIME_RULE: Final = "a time in UTC like 2021-05-18T19:10:17"
 
 AnyPet = NewPet | Pet
@@ -37,9 +37,9 @@ Read = Callable[[bytes], AnyPet]
 class PetLine(PetCreate, frozen=True, kw_only=True):
     """A pet to be imported, under an id that the store gives."""
 
-    # What is missing has a value that, if given, would be refused.
+    # The default of a missing member is a value that would be refused.
     id: Annotated[int, Meta(ge=1, le=MAX_ID, description=f"an integer from 1 to {MAX_ID}")] = 0
-    created_at: Annotated[str, Meta(pattern=_TIME, description=_TIME_RULE)] = ""
+    created_at: Annotated[str, Meta(pattern=TIME_PATTERN, description=_TIME_RULE)] = ""
 
     def to_domain(self) -> NewPet:
         if not self.created_at:
@@ -50,6 +50,9 @@ class PetLine(PetCreate, frozen=True, kw_only=True):
             raise BadLine(f"created_at must be {_TIME_RULE}") from None
         return NewPet(name=self.name, age=self.age, type=self.type, created_at=created_at)
 
+    def to_pet(self) -> AnyPet:
+        return self.to_domain()
+
 
 class KeptPetLine(PetLine, frozen=True, kw_only=True):
     """A pet to be imported under the id that it has."""
@@ -58,28 +61,28 @@ class KeptPetLine(PetLine, frozen=True, kw_only=True):
         int, Meta(ge=1, le=MAX_KEPT_ID, description=f"an integer from 1 to {MAX_KEPT_ID}")
     ]
 
+    def to_pet(self) -> AnyPet:
+        return self.to_domain().with_id(self.id)
+
 
 class BadLine(ValueError):
-    """The message says why no pet can be made of a line."""
+    """The message says why a line is not a pet."""
 
     @classmethod
     def of(cls, error: Invalid) -> "BadLine":
-        # A pointer is percent-encoded, so whatever a member is called this is one line.
+        # The reason is one line, because a pointer is percent-encoded.
         return cls(
             "; ".join(f"{fault.pointer[2:]} {fault.detail}".strip() for fault in error.faults)
         )
 
 
 def format_of(file: str) -> str:
-    """Return the format that a file is in by its name."""
+    """Return the format of a file by its name."""
     return CSV if file.lower().endswith(".csv") else NDJSON
 
 
-CSV_HEADER: Final = f"{','.join(PetStruct.__struct_fields__)}\n".encode()
-
-
 def ndjson_lines(pets: Sequence[Pet]) -> bytes:
-    return encode_lines(map(PetStruct.from_domain, pets))
+    return encode_lines(map(schemas.Pet.from_domain, pets))
 
 
 def csv_lines(pets: Sequence[Pet]) -> bytes:
@@ -91,11 +94,11 @@ def csv_lines(pets: Sequence[Pet]) -> bytes:
 
 
 def ndjson_reader(struct: type[PetLine]) -> Read:
-    """Return what makes a pet of a line, or raises `BadLine`."""
+    """Return a function that makes a pet of a line, or raises `BadLine`."""
 
     def read(line: bytes) -> AnyPet:
         try:
-            return _pet(decode(line, struct))
+            return decode(line, struct).to_pet()
         except NotJSON as error:
             raise BadLine(str(error)) from None
         except Invalid as error:
@@ -105,39 +108,40 @@ def ndjson_reader(struct: type[PetLine]) -> Read:
 
 
 def csv_record_goes_on(line: bytes, *, within_quotes: bool) -> bool:
-    """Whether a record of CSV goes on in the next line, because this one ends within quotes.
+    """Return whether a record goes on in the next line, because this line ends within quotes.
 
-    `within_quotes` is what this returned for the line before.
+    `within_quotes` tells the same about the line before.
     """
     return _OPEN_RECORD.fullmatch(b'"' + line if within_quotes else line) is not None
 
 
 def csv_reader(struct: type[PetLine], header: bytes) -> Read:
-    """Return what makes a pet of a line below this header, or raises `BadLine`, also for the header."""
-    columns = _cells(header)
-    fields = {field.name: field for field in msgspec.structs.fields(struct)}
-    missing = {name for name, field in fields.items() if field.required}.difference(columns)
-    if missing or len({*columns}) < len(columns) or not fields.keys() >= {*columns}:
-        required = " ".join(name for name, field in fields.items() if field.required)
-        raise BadLine(
-            f"the header must name, once each, {required}, and may name no other than {' '.join(fields)}"
-        )
+    """Return a function that makes a pet of a line below this header, or raises `BadLine`.
 
-    numbers = _NUMBERS.intersection(columns)
+    Raises `BadLine` for the header too.
+    """
+    columns = _cells(header)
+    fields = msgspec.structs.fields(struct)
+    known = [field.name for field in fields]
+    required = [field.name for field in fields if field.required]
+    if len(set(columns)) < len(columns) or not set(required) <= set(columns) <= set(known):
+        raise BadLine(
+            f"the header must name each of {' '.join(required)} once, "
+            f"and may name no other than {' '.join(known)}"
+        )
 
     def read(line: bytes) -> AnyPet:
         cells = _cells(line)
         if len(cells) != len(columns):
             raise BadLine(f"has {len(cells)} values, not {len(columns)}")
-        given: dict[str, str | int] = dict(zip(columns, cells, strict=True))
-        if "" in cells:
-            given = {name: cell for name, cell in given.items() if cell}
-        for name in numbers:
-            cell = cells[columns.index(name)]
-            if _INTEGER.fullmatch(cell):
-                given[name] = int(cell)  # Any other text is refused by the rules.
+        document: dict[str, str | int] = {}
+        for column, cell in zip(columns, cells, strict=True):
+            if column in _INTEGERS and _INTEGER.fullmatch(cell):
+                document[column] = int(cell)
+            elif cell:
+                document[column] = cell
         try:
-            return _pet(convert(given, struct))
+            return convert(document, struct).to_pet()
         except Invalid as error:
             raise BadLine.of(error) from None
 
@@ -146,19 +150,13 @@ def csv_reader(struct: type[PetLine], header: bytes) -> Read:
 
 def _cells(line: bytes) -> list[str]:
     try:
-        text = line.decode()
-        if '"' not in text:  # as in most lines, and splitting is quicker
-            return text.rstrip("\r\n").split(",")
+        text = line.decode().rstrip("\r\n")
+        if '"' not in text:  # To split is faster, and most lines have no quotes.
+            return text.split(",")
         cells = next(csv.reader([text], strict=True))
     except (csv.Error, UnicodeDecodeError) as error:
         raise BadLine(f"cannot be read as CSV: {error}") from None
-    if not _RECORD.fullmatch(
-        text.rstrip("\r\n")
-    ):  # Python's reader lets quotes pass where RFC 4180 does not
+    # Python's reader takes some quotes that RFC 4180 does not allow.
+    if not _RECORD.fullmatch(text):
         raise BadLine("cannot be read as CSV: a quote within a value that is not in quotes")
     return cells
-
-
-def _pet(line: PetLine) -> AnyPet:
-    new = line.to_domain()
-    return new.with_id(line.id) if isinstance(line, KeptPetLine) else new

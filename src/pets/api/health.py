@@ -1,23 +1,17 @@
-"""Whether the service lives, and whether it is ready to serve."""
+"""The health checks: the process lives, and the service is ready to serve."""
 
 import asyncio
-from typing import Final, Literal
+from typing import Final
 
 from litestar import Controller, get
 from litestar.datastructures import State
-from msgspec import Struct
 
-from pets.api.http.problems import documented
+from pets.api.openapi import described_answers
 from pets.api.pets import Repository
+from pets.api.schemas import Health
 from pets.domain.errors import StoreUnavailable
 
 READY_TIMEOUT_SECONDS: Final = 1
-
-
-class Health(Struct, frozen=True):
-    """All is well."""
-
-    status: Literal["ok"]
 
 
 class HealthController(Controller):
@@ -28,7 +22,7 @@ class HealthController(Controller):
         "/live",
         operation_id="isLive",
         summary="Does the process answer?",
-        response_description="It does.",
+        responses=described_answers(200, Health, "It does."),
     )
     async def live(self) -> Health:
         return Health("ok")
@@ -37,8 +31,9 @@ class HealthController(Controller):
         "/ready",
         operation_id="isReady",
         summary="Can requests be sent here?",
-        description="Whether the store answers within 1 second and is migrated, and the service is not stopping.",
-        responses=documented(200, Health, "They can.", 500, 503),
+        description="Whether the store answers within 1 second and is migrated, "
+        "and the service is not stopping.",
+        responses=described_answers(200, Health, "They can.", 500, 503),
     )
     async def ready(self, repository: Repository, state: State) -> Health:
         if state.get("stopping"):

@@ -1,48 +1,105 @@
-"""The pets."""
+"""The pets: the collection and the single pet."""
 
-from typing import Final
+import re
+from typing import Annotated, Final
 
-from litestar import Controller, HttpMethod, Response, delete, get, post, route
+from litestar import Controller, delete, get, patch, post
 from litestar.di import NamedDependency
-from litestar.exceptions import ClientException
-from litestar.params import JSONBody, SkipValidation
-from litestar.response.base import ASGIResponse
+from litestar.exceptions import ClientException, NotFoundException
+from litestar.openapi.spec import OpenAPIType
+from litestar.params import PathParameter, SkipValidation
 
-from pets.api.http.conditions import is_met, require
-from pets.api.http.idempotency import KeyReused, idempotency_key
-from pets.api.http.problems import AnyRequest, documented
-from pets.api.http.queries import links, read_ids, read_parameters, read_query
-from pets.api.schemas import Pet, PetCreate, PetPage, PetsDelete, PetsDeleted, encode
-from pets.api.strict_json import StrictJSON
+from pets.api import schemas
+from pets.api.http.answer import Answer
+from pets.api.http.body import read_body
+from pets.api.http.conditions import (
+    CONDITIONS_DESCRIBED,
+    ETAG_DESCRIBED,
+    entity_tag,
+    find_one,
+    is_met,
+    look,
+    represent,
+    require,
+    require_another_look,
+)
+from pets.api.http.idempotency import KEY_DESCRIBED, KeyReused, idempotency_key
+from pets.api.http.queries import (
+    FILTERS_DESCRIBED,
+    IDS_DESCRIBED,
+    LINK_DESCRIBED,
+    links,
+    read_ids,
+    read_parameters,
+    read_query,
+)
+from pets.api.http.request import MERGE_PATCH_TYPES, AnyRequest
+from pets.api.openapi import described_answers, described_body
+from pets.api.schemas import PetCreate, PetsDelete, PetsDeleted, PetUpdate, encode
 from pets.domain.pet import MAX_ID
-from pets.domain.repository import PetPage as DomainPetPage
-from pets.domain.repository import PetRepository
+from pets.domain.query import PetQuery
+from pets.domain.repository import PetPage, PetRepository
 
 NO_TAG: Final = None
-"""The tag of the collection: it always exists, and no condition can name its state."""
+"""The collection always exists, but no tag names its state."""
 
+_ID: Final = re.compile("[1-9][0-9]{0,18}")
+_TAGGED: Final = {"ETag": ETAG_DESCRIBED}
+_LOCATION_DESCRIBED: Final = {
+    "description": "The path of the pet.",
+    "schema": {"type": "string", "examples": ["/pets/1"]},
+}
+
+# An id is read as text because Litestar takes "01" and "\u0663" for integers.
+Id = Annotated[
+    str,
+    PathParameter(
+        schema_extra={"type": OpenAPIType.INTEGER, "minimum": 1, "maximum": MAX_ID, "examples": [1]}
+    ),
+]
 Repository = NamedDependency[SkipValidation[PetRepository]]
+
+
+class LastPage:
+    """Remembers the answer with the last page.
+
+    The callers of one batch get the same page object. They share its answer too, because encoding
+    a page takes most of the time of a listing.
+    """
+
+    def __init__(self) -> None:
+        self._page: PetPage | None = None
+        self._answer: Answer
+
+    def answer(self, query: PetQuery, page: PetPage) -> Answer:
+        if page is not self._page:
+            body = encode(schemas.PetPage.from_domain(page))
+            link = links(query, page.next).encode()
+            self._page = page
+            self._answer = Answer(200, body, (b"link", link))
+        return self._answer
 
 
 class PetsController(Controller):
     path = "/pets"
     tags = ["pets"]
-    _page: DomainPetPage | None = None
-    _page_answer: ASGIResponse
+    last_page = LastPage()
 
     @post(
         operation_id="createPet",
         summary="Create a pet",
-        dto=StrictJSON[PetCreate],
-        return_dto=None,
-        responses=documented(201, Pet, "The pet.", 400, 412, 413, 415, 422, 500, 503),
+        responses=described_answers(
+            201, schemas.Pet, "The pet.", 400, 412, 413, 415, 422, 500, 503
+        ),
+        body=described_body(PetCreate),
+        header={"Idempotency-Key": KEY_DESCRIBED},
+        answer_headers={201: {"Location": _LOCATION_DESCRIBED}},
     )
-    async def create_pet(
-        self, data: JSONBody[PetCreate], request: AnyRequest, repository: Repository
-    ) -> ASGIResponse:
+    async def create_pet(self, request: AnyRequest, repository: Repository) -> Answer:
+        body = await read_body(request, PetCreate)
         read_parameters(request.scope["query_string"])
         require(request, NO_TAG)
-        new = data.to_domain()
+        new = body.to_domain()
         key = idempotency_key(request)
         if key is None:
             (pet,) = await repository.add([new])
@@ -50,74 +107,110 @@ class PetsController(Controller):
             pet = (await repository.add_once({key: new}))[key]
             if (pet.name, pet.age, pet.type) != (new.name, new.age, new.type):
                 raise KeyReused
-        return ASGIResponse(
-            body=encode(Pet.from_domain(pet)),
-            status_code=201,
-            headers=[("location", f"/pets/{pet.id}")],
-        )
+        return Answer(201, represent(pet), (b"location", b"/pets/%d" % pet.id))
 
     @get(
         operation_id="listPets",
         summary="List and find pets",
-        responses=documented(
+        responses=described_answers(
             200,
-            PetPage,
+            schemas.PetPage,
             "The first pets that match, and how many match in all.",
-            304,
-            400,
-            412,
-            500,
-            503,
+            *(304, 400, 412, 500, 503),
         ),
+        query=FILTERS_DESCRIBED,
+        answer_headers={200: {"Link": LINK_DESCRIBED}},
     )
-    async def list_pets(self, request: AnyRequest, repository: Repository) -> ASGIResponse:
+    async def list_pets(self, request: AnyRequest, repository: Repository) -> Answer:
         query = read_query(request.scope["query_string"])
         if not is_met(request, NO_TAG):
-            return ASGIResponse(status_code=304)
+            return Answer(304)
         page = await repository.page(query)
-        if (
-            page is not self._page
-        ):  # who shares a page with others, as those in a batch do, shares its bytes too
-            self._page = page
-            self._page_answer = ASGIResponse(
-                body=encode(PetPage.from_domain(page)), headers=[("link", links(query, page.next))]
-            )
-        return self._page_answer
+        return self.last_page.answer(query, page)
 
     @delete(
         operation_id="deletePets",
         summary="Delete pets",
-        description="The ids are given in the body, or as query parameters `ids` by clients that cannot send one.",
+        description="The ids are in the body, or in query parameters `ids` of clients that cannot "
+        "send a body.",
         status_code=200,
-        dto=StrictJSON[PetsDelete],
-        return_dto=None,
-        responses=documented(
+        responses=described_answers(
             200,
             PetsDeleted,
             "How many pets were deleted, and which ids were not found.",
-            400,
-            412,
-            413,
-            415,
-            500,
-            503,
+            *(400, 412, 413, 415, 500, 503),
         ),
+        body=described_body(PetsDelete, required=False),
+        query={"ids": IDS_DESCRIBED},
     )
-    async def delete_pets(
-        self, request: AnyRequest, repository: Repository, data: JSONBody[PetsDelete | None] = None
-    ) -> ASGIResponse:
-        named = read_ids(request.scope["query_string"])
-        asked = data or named
-        if asked is None or (data and named):
+    async def delete_pets(self, request: AnyRequest, repository: Repository) -> Answer:
+        in_body = await read_body(request, PetsDelete) if await request.body() else None
+        in_query = read_ids(request.scope["query_string"])
+        asked = in_body or in_query
+        if asked is None or (in_body and in_query):
             raise ClientException(
-                "The ids must be given either in the body or as query parameters `ids`."
+                "The ids must be either in the body or in query parameters `ids`."
             )
         require(request, NO_TAG)
         ids = asked.unique()
         removed = await repository.remove([id_ for id_ in ids if 1 <= id_ <= MAX_ID])
-        return ASGIResponse(body=encode(PetsDeleted.from_removed(ids, removed)))
+        return Answer(200, encode(PetsDeleted.from_removed(ids, removed)))
 
-    @route(http_method=HttpMethod.OPTIONS, status_code=204, include_in_schema=False)
-    async def allow(self) -> Response[None]:
-        # Litestar's own would name but one method. It gives way to a handler that comes first by its function's name.
-        return Response(None, headers={"Allow": "DELETE, GET, HEAD, OPTIONS, POST"})
+    @get(
+        "/{pet_id:str}",
+        operation_id="getPet",
+        summary="Get a pet",
+        responses=described_answers(200, schemas.Pet, "The pet.", 304, 400, 404, 412, 500, 503),
+        header=CONDITIONS_DESCRIBED,
+        answer_headers={200: _TAGGED, 304: _TAGGED},
+    )
+    async def get_pet(self, pet_id: Id, request: AnyRequest, repository: Repository) -> Answer:
+        body = represent(await find_one(repository, _read_id(pet_id, request)))
+        tag = entity_tag(body)
+        if not is_met(request, tag):
+            return Answer(304, b"", (b"etag", tag))
+        return Answer(200, body, (b"etag", tag))
+
+    @patch(
+        "/{pet_id:str}",
+        operation_id="updatePet",
+        summary="Change a pet",
+        responses=described_answers(
+            200, schemas.Pet, "The pet, as it is now.", 400, 404, 412, 413, 415, 500, 503
+        ),
+        body=described_body(PetUpdate, MERGE_PATCH_TYPES),
+        header=CONDITIONS_DESCRIBED,
+        answer_headers={200: _TAGGED},
+    )
+    async def update_pet(self, pet_id: Id, request: AnyRequest, repository: Repository) -> Answer:
+        update = await read_body(request, PetUpdate, MERGE_PATCH_TYPES)
+        id_ = _read_id(pet_id, request)
+        changes = {id_: update.to_domain()}
+        while True:
+            expected = await look(request, repository, id_)
+            if changed := await repository.change(changes, expected=expected):
+                body = represent(changed[id_])
+                return Answer(200, body, (b"etag", entity_tag(body)))
+            require_another_look(request, expected)
+
+    @delete(
+        "/{pet_id:str}",
+        operation_id="deletePet",
+        summary="Delete a pet",
+        responses=described_answers(204, None, "The pet is deleted.", 400, 404, 412, 500, 503),
+        header=CONDITIONS_DESCRIBED,
+    )
+    async def delete_pet(self, pet_id: Id, request: AnyRequest, repository: Repository) -> None:
+        id_ = _read_id(pet_id, request)
+        while True:
+            expected = await look(request, repository, id_)
+            if await repository.remove([id_], expected=expected):
+                return
+            require_another_look(request, expected)
+
+
+def _read_id(pet_id: str, request: AnyRequest) -> int:
+    read_parameters(request.scope["query_string"])
+    if not _ID.fullmatch(pet_id) or int(pet_id) > MAX_ID:
+        raise NotFoundException
+    return int(pet_id)

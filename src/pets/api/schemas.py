@@ -1,8 +1,8 @@
-"""What clients send and get, member by member in this order."""
+"""What clients send and get. The members of each struct are written in their order here."""
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -24,9 +24,11 @@ from pets.domain.repository import PetPage as DomainPetPage
 MAX_LIMIT: Final = 1000
 MAX_IDS: Final = 10_000
 NOT_FOUND: Final = "Pet with the matching ID was not found."
+TIME_PATTERN: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$"
 
+Value = TypeVar("Value")
 
-# Of a member that is refused, the client is told that it must be what its description says.
+# The message about a bad member says that it "must be" what its description says.
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description=NAME_RULE, examples=["boy"])]
 Age = Annotated[
     int, Meta(ge=MIN_AGE, le=MAX_AGE, description=f"{AGE_RULE}, in whole years", examples=[7])
@@ -46,19 +48,20 @@ class PetCreate(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PetUpdate(Struct, frozen=True, forbid_unknown_fields=True):
-    """What to change about a pet (a merge patch, RFC 7396); what is not named stays as it is."""
+    """What to change about a pet (a merge patch, RFC 7396). Other members stay as they are."""
 
     name: Name | UnsetType = UNSET
     age: Age | UnsetType = UNSET
     type: Type | UnsetType = UNSET
 
     def to_domain(self) -> domain.PetChange:
-        given = {
-            name: value
-            for name, value in msgspec.structs.asdict(self).items()
-            if value is not UNSET
-        }
-        return domain.PetChange(**given)
+        return domain.PetChange(
+            name=_or_none(self.name), age=_or_none(self.age), type=_or_none(self.type)
+        )
+
+
+def _or_none(value: Value | UnsetType) -> Value | None:
+    return None if value is UNSET else value
 
 
 class Pet(Struct, frozen=True):
@@ -68,16 +71,14 @@ class Pet(Struct, frozen=True):
         int, Meta(ge=1, le=MAX_ID, description="never given to another pet", examples=[1])
     ]
     name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH, examples=["boy"])]
-    age: Annotated[int, Meta(ge=MIN_AGE, le=MAX_AGE, description="in whole years", examples=[7])]
-    type: Annotated[PetType, Meta(examples=["dog"])]
+    age: Age
+    type: Type
     created_at: Annotated[
         datetime,
         Meta(
             description="in UTC, without an offset",
             examples=["2021-05-18T19:10:17"],
-            extra_json_schema={
-                "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$"
-            },
+            extra_json_schema={"pattern": TIME_PATTERN},
         ),
     ]
 
@@ -87,7 +88,7 @@ class Pet(Struct, frozen=True):
 
 
 class PetPage(Struct, frozen=True):
-    """Some pets, and how many there are."""
+    """The first pets that match, and how many match in all."""
 
     count: Annotated[
         int, Meta(ge=0, description="how many pets match in all, whatever the limit", examples=[2])
@@ -112,9 +113,10 @@ class PetsDelete(Struct, frozen=True, forbid_unknown_fields=True):
     ]
 
     def unique(self) -> list[int]:
-        """Return each id once, in the order given.
+        """Return each id once, in the order of the request.
 
-        By their text, whose hash is secret: thousands of integers of one hash, easy to find, would take seconds.
+        The keys are texts because their hashes are secret. Anyone can find thousands of integers
+        with the same hash, and a set of those takes seconds.
         """
         return list({str(id_): id_ for id_ in self.ids}.values())
 
@@ -122,12 +124,12 @@ class PetsDelete(Struct, frozen=True, forbid_unknown_fields=True):
 class DeleteError(Struct, frozen=True):
     """Why a pet was not deleted."""
 
-    id: Annotated[int, Meta(description="as it was asked for", examples=[1])]
+    id: Annotated[int, Meta(description="as it was in the request", examples=[1])]
     error: Annotated[str, Meta(examples=[NOT_FOUND])]
 
 
 class PetsDeleted(Struct, frozen=True):
-    """What became of a request to delete pets."""
+    """The outcome of a request to delete pets."""
 
     deleted: Annotated[
         int, Meta(ge=0, le=MAX_IDS, description="how many pets this request deleted", examples=[2])
@@ -136,7 +138,7 @@ class PetsDeleted(Struct, frozen=True):
         list[DeleteError],
         Meta(
             max_length=MAX_IDS,
-            description="the pets it did not delete, in the order of the request",
+            description="the pets that it did not delete, in the order of the request",
         ),
     ]
 
@@ -145,6 +147,36 @@ class PetsDeleted(Struct, frozen=True):
         return cls(
             len(removed), [DeleteError(id_, NOT_FOUND) for id_ in asked if id_ not in removed]
         )
+
+
+class Fault(Struct, frozen=True):
+    """One thing that is wrong with a body."""
+
+    pointer: Annotated[
+        str, Meta(description="where: a JSON pointer (RFC 6901) as a fragment", examples=["#/age"])
+    ]
+    detail: Annotated[str, Meta(examples=["must be an integer from 0 to 100, in whole years"])]
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """What went wrong (RFC 9457)."""
+
+    type: Annotated[str, Meta(examples=["about:blank"])]
+    title: Annotated[str, Meta(description="the phrase of the status", examples=["Bad Request"])]
+    status: Annotated[int, Meta(ge=400, le=599, examples=[400])]
+    detail: Annotated[
+        str, Meta(description="what is wrong here", examples=["The body is not a valid PetCreate."])
+    ]
+    instance: Annotated[str, Meta(description="the path of the request", examples=["/pets/"])]
+    errors: Annotated[
+        list[Fault] | UnsetType, Meta(description="all faults of a body that is valid JSON")
+    ] = UNSET
+
+
+class Health(Struct, frozen=True):
+    """All is well."""
+
+    status: Literal["ok"]
 
 
 encode: Final = msgspec.json.Encoder().encode

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Never
 
-from pets.api.docs import document
+from pets.api.openapi import document
 from pets.api.formats import CSV, NDJSON
 from pets.bootstrap import MEMORY, Settings, SettingsError, create_app, may_write, migrate
 from pets.cli.console import print_document, say

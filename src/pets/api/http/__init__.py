@@ -1,1 +1,1 @@
-"""What HTTP needs and the framework lacks."""
+"""What HTTP needs and Litestar lacks."""

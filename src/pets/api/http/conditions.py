@@ -1,44 +1,77 @@
-"""Requests that are to be served on a condition alone (RFC 9110, section 13).
+"""Conditions of a request about the entity tag (RFC 9110, section 13).
 
 `If-Modified-Since` and `If-Unmodified-Since` are ignored because no modification date is known
 (13.1.3, 13.1.4), and `If-Range` because `Range` is not supported (13.1.5).
 """
 
 import re
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Final
 
 from litestar.exceptions import ClientException, HTTPException
 
-from pets.api.strict_json import AnyConnection, headers
+from pets.api import schemas
+from pets.api.http.problems import PetNotFound
+from pets.api.http.request import AnyRequest, headers
+from pets.domain.pet import Pet
+from pets.domain.repository import PetRepository
 
-_TAG: Final = r'(W/)?("[!#-~\x80-\xff]*")'
+_IF_MATCH: Final = b"if-match"
+_IF_NONE_MATCH: Final = b"if-none-match"
+_CONDITIONS: Final = {_IF_MATCH, _IF_NONE_MATCH}
+_ONE_TAG_PATTERN: Final = r'(W/)?("[!#-~\x80-\xff]*")'
 
 # RFC 9110, 8.8.3; elements of a list may be empty (5.6.1.2).
-TAGS_PATTERN: Final = rf"\*|[ \t,]*({_TAG}([ \t]*,[ \t,]*{_TAG})*[ \t,]*)?"
+_TAGS_PATTERN: Final = rf"\*|[ \t,]*({_ONE_TAG_PATTERN}([ \t]*,[ \t,]*{_ONE_TAG_PATTERN})*[ \t,]*)?"
+_ONE_TAG: Final = re.compile(_ONE_TAG_PATTERN.encode())
+_TAGS: Final = re.compile(_TAGS_PATTERN.encode())
 
-_ONE_TAG: Final = re.compile(_TAG.encode())
-_TAGS: Final = re.compile(TAGS_PATTERN.encode())
-_HEADERS: Final = {b"if-match", b"if-none-match"}
+_EXAMPLES: Final = ['"690dfdd569130eb3d28a127ca1f5e760"']
+_TAGS_SCHEMA: Final = {
+    "type": "string",
+    "pattern": f"^({_TAGS_PATTERN})$",
+    "examples": _EXAMPLES,
+}
+CONDITIONS_DESCRIBED: Final = {
+    "If-Match": {
+        "description": "Only if the pet has one of these tags; otherwise the status is 412.",
+        "schema": _TAGS_SCHEMA,
+    },
+    "If-None-Match": {
+        "description": "Only if the pet has none of these tags.",
+        "schema": _TAGS_SCHEMA,
+    },
+}
+ETAG_DESCRIBED: Final = {
+    "description": "Changes exactly when the pet does.",
+    "schema": {"type": "string", "examples": _EXAMPLES},
+}
 
 
-def entity_tag(representation: bytes) -> str:
-    """Return a strong tag: that of other bytes is another, that of the same bytes the same."""
-    return f'"{blake2b(representation, digest_size=16).hexdigest()}"'
+class PreconditionFailed(HTTPException):
+    status_code = 412
+    detail = "What is at this path is not, or no longer, as the request's condition says."
 
 
-def is_conditional(request: AnyConnection) -> bool:
-    return any(name in _HEADERS for name, _ in request.scope["headers"])
+def entity_tag(representation: bytes) -> bytes:
+    """Return a strong tag: it is the same for the same bytes, and another for other bytes."""
+    return b'"%s"' % blake2b(representation, digest_size=16).hexdigest().encode()
 
 
-def is_met(request: AnyConnection, tag: str | None) -> bool:
-    """Return whether `If-None-Match` allows an act on a resource with this tag, or without one.
+def represent(pet: Pet) -> bytes:
+    """Return the pet as JSON. Its tag is made from these bytes."""
+    return schemas.encode(schemas.Pet.from_domain(pet))
 
-    Raises `PreconditionFailed` if `If-Match` forbids it, and `ClientException` for a header that
-    is malformed.
+
+def is_met(request: AnyRequest, tag: bytes | None) -> bool:
+    """Return whether `If-None-Match` holds for a resource with this tag, or without one.
+
+    Raises `PreconditionFailed` if `If-Match` does not hold, and `ClientException` for a header
+    that is malformed.
     """
-    wanted = headers(request, b"if-match")
-    unwanted = headers(request, b"if-none-match")
+    wanted = headers(request.scope, _IF_MATCH)
+    unwanted = headers(request.scope, _IF_NONE_MATCH)
     # Both are read before either decides, so that a malformed one is always refused.
     is_wanted = not wanted or _names("If-Match", wanted, tag, weakly=False)
     is_unwanted = bool(unwanted) and _names("If-None-Match", unwanted, tag, weakly=True)
@@ -47,25 +80,53 @@ def is_met(request: AnyConnection, tag: str | None) -> bool:
     return not is_unwanted
 
 
-def require(request: AnyConnection, tag: str | None) -> None:
-    """Raise `PreconditionFailed` unless the resource is as the request's conditions say."""
+def require(request: AnyRequest, tag: bytes | None) -> None:
+    """Raise `PreconditionFailed` unless the conditions hold for a resource with this tag."""
     if not is_met(request, tag):
         raise PreconditionFailed
 
 
-class PreconditionFailed(HTTPException):
-    status_code = 412
-    detail = "What is at this path is not, or no longer, as the request's condition says."
+async def find_one(repository: PetRepository, id_: int) -> Pet:
+    """Return the pet with this id. Raises `PetNotFound`."""
+    pets = await repository.find([id_])
+    if not pets:
+        raise PetNotFound
+    return pets[id_]
 
 
-def _names(header: str, values: list[bytes], tag: str | None, *, weakly: bool) -> bool:
+async def look(
+    request: AnyRequest, repository: PetRepository, id_: int
+) -> Mapping[int, Pet] | None:
+    """Return the pet if the request's conditions hold for it; None if there are no conditions.
+
+    The store is told to expect this pet, so that it does nothing to one that was changed since.
+
+    Raises `PetNotFound` and `PreconditionFailed`.
+    """
+    if not any(name in _CONDITIONS for name, _ in request.scope["headers"]):
+        return None
+    pet = await find_one(repository, id_)
+    require(request, entity_tag(represent(pet)))
+    return {id_: pet}
+
+
+def require_another_look(request: AnyRequest, expected: Mapping[int, Pet] | None) -> None:
+    """Return if the pet that the store did not meet as expected must be looked at again.
+
+    Raises `PetNotFound` if any pet would have done, and `PreconditionFailed` if `If-Match` names
+    the tag that the pet has no longer. The other conditions may hold for the changed pet too.
+    """
+    if expected is None:
+        raise PetNotFound
+    if headers(request.scope, _IF_MATCH) not in ([], [b"*"]):
+        raise PreconditionFailed
+
+
+def _names(header: str, values: list[bytes], tag: bytes | None, *, weakly: bool) -> bool:
     """Return whether a header names the tag; `*` names anything that exists."""
     text = b",".join(values).strip(b" \t")
     if text == b"*":
         return True
     if not _TAGS.fullmatch(text):
         raise ClientException(f"The header `{header}` must be `*` or a list of entity tags.")
-    if tag is None:
-        return False
-    wanted = tag.encode()
-    return any(name == wanted and (weakly or not weak) for weak, name in _ONE_TAG.findall(text))
+    return any(named == tag and (weakly or not weak) for weak, named in _ONE_TAG.findall(text))

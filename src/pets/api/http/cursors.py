@@ -1,4 +1,4 @@
-"""Where a listing goes on, as a text for clients to give back."""
+"""Cursors: the position where a listing goes on, as a text that clients send back."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import replace
@@ -15,7 +15,7 @@ CURSOR_RULE: Final = "one that was given with a page of this very query"
 
 _VERSION: Final = b"\x01"
 _DIGEST_BYTES: Final = 8
-_POSITIONS: Final[dict[PetSort, Any]] = {  # Any: mypy knows no type of types
+_POSITIONS: Final[dict[PetSort, Any]] = {  # Any: mypy knows no type of types.
     PetSort.ID: tuple[int, int],
     PetSort.NAME: tuple[str, int],
     PetSort.AGE: tuple[int, int],
@@ -24,25 +24,33 @@ _POSITIONS: Final[dict[PetSort, Any]] = {  # Any: mypy knows no type of types
 
 
 def write_cursor(query: PetQuery) -> str:
-    """Return the position of a query as an opaque text, which fits no query that chooses or sorts otherwise."""
-    assert query.after is not None
-    position = msgspec.json.encode((query.after.value, query.after.id))
-    rest = msgspec.json.encode(
-        (query.type, query.age_min, query.age_max, query.name, query.sort, query.descending)
-    )
-    # No secret: a cursor gives nothing that the query would not give anyway. What is altered is found out.
-    digest = blake2b(_VERSION + position + rest, digest_size=_DIGEST_BYTES).digest()
+    """Return the position of a query as an opaque text.
+
+    It fits only a query with the same filters and the same order.
+    """
+    after = query.after
+    assert after is not None
+    position = msgspec.json.encode((after.value, after.id))
+    filters = (query.type, query.age_min, query.age_max, query.name)
+    order = (query.sort, query.descending)
+    digested = _VERSION + position + msgspec.json.encode((*filters, *order))
+    # The digest needs no secret, because a cursor gives nothing that the query would not give.
+    digest = blake2b(digested, digest_size=_DIGEST_BYTES).digest()
     return urlsafe_b64encode(_VERSION + digest + position).decode().rstrip("=")
 
 
 def read_cursor(text: str, query: PetQuery) -> PetQuery:
-    """Return the query with the position that a cursor holds. Raises `InvalidQuery` unless it was written for this."""
+    """Return the query with the position that a cursor holds.
+
+    Raises `InvalidQuery` unless `write_cursor` wrote exactly this text for such a query.
+    """
+    padding = "=" * (-len(text) % 4)
     try:
-        position = urlsafe_b64decode(text + "=" * (-len(text) % 4))[1 + _DIGEST_BYTES :]
+        position = urlsafe_b64decode(text + padding)[len(_VERSION) + _DIGEST_BYTES :]
         value, id_ = msgspec.json.decode(position, type=_POSITIONS[query.sort])
-        found = replace(query, after=Position(value, id_))
+        positioned = replace(query, after=Position(value, id_))
     except (ValueError, msgspec.DecodeError):
         raise InvalidQuery("cursor", CURSOR_RULE) from None
-    if write_cursor(found) != text:
+    if write_cursor(positioned) != text:
         raise InvalidQuery("cursor", CURSOR_RULE)
-    return found
+    return positioned

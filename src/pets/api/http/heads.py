@@ -1,17 +1,17 @@
-"""The head of a request, checked where the parser is too lenient (RFC 9112)."""
+"""Checks of the head of a request, where the parser is too lenient (RFC 9112)."""
 
 import re
 from collections.abc import Sequence
-from itertools import chain
+from functools import lru_cache
 from typing import Final
 
 from litestar.exceptions import ClientException, HTTPException
 
 MAX_HEAD_BYTES: Final = 64 * 1024
-"""How long a head may be: its request line, and each field as `name: value` with a line break."""
+"""The size of the longest head: the request line, and a line `name: value` for each field."""
 
 # host [":" port] of RFC 3986: an address in brackets, or a name that may be empty. The name is
-# possessive (`++`, `*+`), so that a long bad one is not tried again and again.
+# possessive (`++`, `*+`), because a long bad name would be tried again and again otherwise.
 _ADDRESS: Final = rb"\[(?:[0-9A-Fa-f:.]+|v[0-9A-Fa-f]+\.[\w.~!$&'()*+,;=:-]+)\]"
 _NAME: Final = rb"(?:[\w.~!$&'()*+,;=-]++|%[0-9A-Fa-f]{2})*+"
 _HOST: Final = re.compile(rb"(?:" + _ADDRESS + rb"|" + _NAME + rb")(?::[0-9]*)?")
@@ -29,28 +29,37 @@ class TransferCodingRefused(ClientException):
     detail = "The only Transfer-Encoding that is served is `chunked`, from HTTP/1.1 on."
 
 
-def check_head(method: bytes, url: bytes, version: str, headers: Headers) -> None:
+def check_size(method: bytes, url: bytes, headers: Headers) -> None:
+    """Raise `HeadTooLarge` for a head of more than MAX_HEAD_BYTES."""
+    size = len(method) + len(url) + len(b"  HTTP/1.1\r\n\r\n")
+    for name, value in headers:
+        size += len(name) + len(value) + len(b": \r\n")
+    if size > MAX_HEAD_BYTES:
+        raise HeadTooLarge
+
+
+def check_head(version: str, headers: Headers) -> None:
     """Raise `HTTPException` for a head that httptools accepts although it must be refused."""
     if version not in {"1.0", "1.1"}:
         raise ClientException("Only HTTP/1.1 and HTTP/1.0 are served.")
-    request_line = len(method) + len(url) + len(b"  HTTP/1.1\r\n")
-    fields = sum(map(len, chain.from_iterable(headers))) + len(headers) * len(b": \r\n")
-    size = request_line + fields + len(b"\r\n")
-    if size > MAX_HEAD_BYTES:
-        raise HeadTooLarge
     hosts = 0
     for name, value in headers:
         if name == b"host":
             hosts += 1
-            # An empty host is valid by its grammar, and one service listens here for any host.
-            if not _HOST.fullmatch(value):
+            if not _is_host(value):
                 raise ClientException("The header Host is not a host with an optional port.")
         elif name == b"transfer-encoding" and (version == "1.0" or value.lower() != b"chunked"):
-            # RFC 9112, 6.1 has 501 for other codings. But no request, however hostile, may look
-            # like a failure of the service.
+            # RFC 9112, 6.1 asks for 501 where a coding is unknown. But no request, however
+            # hostile, may look like a failure of the service.
             raise TransferCodingRefused
     if hosts > 1 or (hosts == 0 and version == "1.1"):
         raise ClientException("The header Host must be sent exactly once.")
+
+
+@lru_cache(maxsize=64)
+def _is_host(value: bytes) -> bool:
+    # An empty host is valid by its grammar. Any host is served, because there is one service.
+    return _HOST.fullmatch(value) is not None
 
 
 def origin_form(method: bytes, target: bytes) -> bytes:
@@ -60,7 +69,7 @@ def origin_form(method: bytes, target: bytes) -> bytes:
     if target == b"*" and method == b"OPTIONS":
         return target
     absolute = _ABSOLUTE_FORM.match(target)
-    if not absolute or not _HOST.fullmatch(absolute[1]):
+    if not absolute or not _is_host(absolute[1]):
         raise ClientException("The request target is neither a path nor a valid http URL.")
     rest = target[absolute.end() :]
     return rest if rest.startswith(b"/") else b"/" + rest

@@ -5,31 +5,44 @@ from typing import Final
 
 from litestar.exceptions import ClientException, HTTPException
 
-from pets.api.strict_json import AnyConnection, headers
+from pets.api.http.request import AnyRequest, headers
 
 MAX_KEY_LENGTH: Final = 255
 
 # A string of RFC 9651, as the draft has it, or its content alone, as many clients send it.
-KEY_PATTERN: Final = (
+_KEY_PATTERN: Final = (
     rf'"([ !#-\[\]-~]|\\["\\]){{1,{MAX_KEY_LENGTH}}}"'
     "|"
     rf"[!#-+\--\[\]-~]{{1,{MAX_KEY_LENGTH}}}"
 )
+_KEY: Final = re.compile(_KEY_PATTERN)
 
-_KEY: Final = re.compile(KEY_PATTERN)
+KEY_DESCRIBED: Final = {
+    "description": "Makes the request safe to send again: with the same key and the same pet, "
+    "the answer is the same as the first one.",
+    "schema": {
+        "type": "string",
+        "pattern": f"^({_KEY_PATTERN})$",
+        "examples": ['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
+    },
+}
 
 
-def idempotency_key(request: AnyConnection) -> str | None:
-    """Return the key of a request, if it has one. Raises `ClientException` for one that is malformed or too long."""
-    given = headers(request, b"idempotency-key")
-    if not given:
+def idempotency_key(request: AnyRequest) -> str | None:
+    """Return the key of a request, if it has one.
+
+    Raises `ClientException` for a key that is malformed or too long.
+    """
+    values = headers(request.scope, b"idempotency-key")
+    if not values:
         return None
-    text = b",".join(given).decode("latin-1").strip(" \t")
-    if not _KEY.fullmatch(text):
+    key = b",".join(values).decode("latin-1").strip(" \t")
+    if not _KEY.fullmatch(key):
         raise ClientException(
-            f"The header `Idempotency-Key` must be 1 to {MAX_KEY_LENGTH} visible ASCII characters, best in quotes."
+            f"The header `Idempotency-Key` must be 1 to {MAX_KEY_LENGTH} visible ASCII "
+            "characters, best in quotes."
         )
-    return re.sub(r"\\(.)", r"\1", text[1:-1]) if text[0] == '"' else text
+    return re.sub(r"\\(.)", r"\1", key[1:-1]) if key[0] == '"' else key
 
 
 class KeyReused(HTTPException):

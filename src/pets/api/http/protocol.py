@@ -1,4 +1,4 @@
-"""HTTP as uvicorn and httptools speak it, made strict and safe against hostile requests."""
+"""The server side of HTTP: uvicorn and httptools, made strict against hostile requests."""
 
 import asyncio
 from functools import partial
@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from pets.api.http.heads import MAX_HEAD_BYTES, HeadTooLarge, check_head, origin_form
+from pets.api.http.heads import MAX_HEAD_BYTES, HeadTooLarge, check_head, check_size, origin_form
 from pets.api.http.problems import MEDIA_TYPE, problem
 
 LINGER_SECONDS: Final = 5
@@ -33,9 +33,9 @@ class ProblemProtocol(HttpToolsProtocol):
     _refused = False
     _progress = False  # whether this slice completed a head, or brought bytes of a body
     _bytes_without_progress = 0
-    _awaits_body = False  # whether the request of `cycle` has yet to arrive in full
-    _keep_alive = False  # whether `cycle` may keep the connection once it has
-    _previous_cycle: RequestResponseCycle  # that of the request before
+    _awaits_body = False  # whether the request of `cycle` has not yet arrived in full
+    _keep_alive = False  # whether the connection may stay open after `cycle`
+    _previous_cycle: RequestResponseCycle
 
     # uvicorn narrows the type of the transport in the same way, so the override must be ignored.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -46,7 +46,7 @@ class ProblemProtocol(HttpToolsProtocol):
         if self._refused or self._lingering.started:
             return
         self._unset_keepalive_if_required()
-        # In slices, so that MAX_HEAD_BYTES holds however many bytes one read brings.
+        # One read may bring more than MAX_HEAD_BYTES, so it is parsed in slices.
         for start in range(0, len(data), _SLICE_BYTES):
             try:
                 self._parse(data[start : start + _SLICE_BYTES])
@@ -68,22 +68,22 @@ class ProblemProtocol(HttpToolsProtocol):
                 rest = rest[body_start:]
                 self._ignore_offer()
         except httptools.HttpParserError as error:
-            if isinstance(error.__context__, HTTPException):  # raised by on_headers_complete
+            if isinstance(error.__context__, HTTPException):  # on_headers_complete raised it.
                 raise error.__context__ from None
             raise ClientException(f"This is not a valid HTTP request: {error}.") from None
         if self._progress:
             self._bytes_without_progress = 0
             return
-        # No head has ended, and no byte of a body has come. This bounds heads without an end, and
-        # the sizes, extensions and trailers of chunks.
+        # No head has ended, and no byte of a body has come. So this bounds heads without an end,
+        # and the sizes, extensions and trailers of chunks.
         self._bytes_without_progress += len(data)
         if self._bytes_without_progress > MAX_HEAD_BYTES:
             raise HeadTooLarge
 
     def _ignore_offer(self) -> None:
-        """Let a new parser read a head that offers to upgrade (RFC 9110, 7.8), without the offer.
+        """Read a head that offers an upgrade (RFC 9110, 7.8) again, without the offer.
 
-        At such a head a parser drops the body, and stops where the body begins.
+        A new parser is needed, because the old one stops where the body begins, and drops it.
         """
         method = self.parser.get_method()
         version = self.parser.get_http_version().encode()
@@ -108,15 +108,18 @@ class ProblemProtocol(HttpToolsProtocol):
         if method == b"CONNECT":
             raise ClientException("CONNECT is not served, because this is not a proxy.")
         if self.parser.should_upgrade():
-            return  # `_ignore_offer` reads this head again
+            return  # `_ignore_offer` reads this head again.
+        # A head in at most two slices is smaller than MAX_HEAD_BYTES.
+        if self._bytes_without_progress:
+            check_size(method, self.url, self.headers)
         version = self.parser.get_http_version()
-        check_head(method, self.url, version, self.headers)
+        check_head(version, self.headers)
         self.url = origin_form(method, self.url)
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, 10.1.1
         self._previous_cycle = self.cycle
         super().on_headers_complete()
-        # The parser adds trailers to this list, which nobody reads (RFC 9110, 6.5.1).
+        # The parser adds trailers to this new list, which is never read (RFC 9110, 6.5.1).
         self.headers = []
         # An answer that begins before the body has ended closes the connection.
         self._awaits_body = True
@@ -166,24 +169,19 @@ class ProblemProtocol(HttpToolsProtocol):
             return
         document = problem(refusal.status_code, refusal.detail, "/")
         body = msgspec.json.encode(document)
-        headers = [
-            *self.server_state.default_headers,  # Date
-            (b"content-type", MEDIA_TYPE.encode()),
-            (b"content-length", b"%d" % len(body)),
-            (b"connection", b"close"),
-        ]
         head = STATUS_LINE[document.status]
-        for name, value in headers:
+        for name, value in self.server_state.default_headers:  # Date
             head += b"%s: %s\r\n" % (name, value)
-        self.transport.write(head + b"\r\n" + body)
+        head += b"content-type: %s\r\ncontent-length: %d\r\n" % (MEDIA_TYPE.encode(), len(body))
+        self.transport.write(head + b"connection: close\r\n\r\n" + body)
         self._lingering.close()
 
 
 class LingeringTransport(asyncio.Transport):
     """Closes a connection in two steps, because the client is still sending (RFC 9112, 9.6).
 
-    To close a connection with unread bytes resets it, and a reset can destroy an answer before
-    the client has read it. So this ends the answer first. The protocol discards whatever comes
+    Closing a connection with unread bytes resets it, and a reset can destroy an answer before the
+    client has read it. So only the sending side is closed first. The protocol discards what comes
     until the client closes, or until LINGER_SECONDS have passed.
     """
 
@@ -209,7 +207,7 @@ class LingeringTransport(asyncio.Transport):
 
 
 class BrokenBody(asyncio.Event):
-    """The arrival of a body that can never be read: waiting for it raises the refusal."""
+    """The arrival of a body that can never be read. Waiting for it raises the refusal."""
 
     def __init__(self, refusal: HTTPException) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The query of a URL, read strictly: one with a misspelt filter must not return everything."""
+"""The query of a URL, read strictly, because a misspelt filter must not return everything."""
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,64 +14,73 @@ from pets.domain.errors import InvalidQuery
 from pets.domain.pet import AGE_RULE, CONTROL, MAX_AGE, MAX_NAME_LENGTH, MIN_AGE, TYPE_RULE, PetType
 from pets.domain.query import DEFAULT_LIMIT, LIMIT_RULE, PART_RULE, PetQuery, PetSort
 
-_INTEGER: Final = re.compile("-?(0|[1-9][0-9]*)")  # as in JSON
-_SORTS: Final = {f"{sign}{sort}": (sort, bool(sign)) for sort in PetSort for sign in ("", "-")}
+# As in JSON, but at most as long as Python reads.
+_INTEGER: Final = re.compile("-?(0|[1-9][0-9]{0,4000})")
+_ENOUGH_DIGITS: Final = 5
+"""A number with this many digits is over every maximum."""
+
+_SORTS: Final[dict[str, tuple[PetSort, bool]]] = {}
+"""The values of `sort`: the member to sort by, and whether the order is descending."""
+for _sort in PetSort:
+    _SORTS[_sort.value] = (_sort, False)
+    _SORTS[f"-{_sort}"] = (_sort, True)
+
+
+class Filter(NamedTuple):
+    """A query parameter of a listing."""
+
+    read: Callable[[str], Any]
+    """Makes a value of a text, or raises `ValueError`. Any: each has a type of its own."""
+    rule: str
+    """What the text must be."""
+    description: str
+    schema: Mapping[str, object]
 
 
 def _natural(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ValueError
-    return int(
-        text.lstrip("0")[:5] or "0"
-    )  # five digits are past every maximum; of thousands int() refuses to read
+    # Python refuses to read thousands of digits.
+    digits = text.lstrip("0")[:_ENOUGH_DIGITS]
+    return int(digits) if digits else 0
 
 
-def _integer(text: str) -> int:
-    if not _INTEGER.fullmatch(text):
-        raise ValueError
-    return int(text)
-
-
-class Parameter(NamedTuple):
-    read: Callable[[str], Any]
-    """Makes a value of a text, or raises `ValueError`; Any: each its own kind."""
-    rule: str
-    """What the text must be."""
-    description: str
-    schema: Mapping[str, Any]  # JSON
+def _limit(text: str) -> int:
+    return min(_natural(text), MAX_LIMIT)
 
 
 _AGE_SCHEMA: Final = {"type": "integer", "minimum": MIN_AGE, "maximum": MAX_AGE}
-LISTING: Final = {
-    "limit": Parameter(
-        lambda text: min(_natural(text), MAX_LIMIT),
+_FILTERS: Final = {
+    "limit": Filter(
+        _limit,
         LIMIT_RULE,
         f"How many pets to return at most. Above {MAX_LIMIT} it means {MAX_LIMIT}.",
         {"type": "integer", "minimum": 0, "default": DEFAULT_LIMIT, "examples": [DEFAULT_LIMIT]},
     ),
-    "cursor": Parameter(
+    "cursor": Filter(
         str,
         CURSOR_RULE,
-        'Where to go on. Follow the `Link` of a page whose `rel` is "next" rather than writing this yourself; all but '
-        "the limit must be as it was.",
+        'Where to go on. Follow the `Link` of a page whose `rel` is "next" rather than writing '
+        "this yourself. All other parameters except the limit must stay as they were.",
         {"type": "string"},
     ),
-    "type": Parameter(
+    "type": Filter(
         PetType,
         TYPE_RULE,
         "Only dogs, or only cats.",
-        {"enum": sorted(PetType), "examples": ["dog"]},
+        {"type": "string", "enum": sorted(PetType), "examples": ["dog"]},
     ),
-    "age_min": Parameter(
+    "age_min": Filter(
         _natural, AGE_RULE, "Only pets of this age or older.", _AGE_SCHEMA | {"examples": [1]}
     ),
-    "age_max": Parameter(
+    "age_max": Filter(
         _natural, AGE_RULE, "Only pets of this age or younger.", _AGE_SCHEMA | {"examples": [9]}
     ),
-    "name": Parameter(
+    "name": Filter(
         str,
         PART_RULE,
-        "Only pets whose name contains this, in capitals or small letters. No character means another.",
+        "Only pets whose name contains this text. Capitals and small letters are the same, and "
+        "no character stands for another.",
         {
             "type": "string",
             "minLength": 1,
@@ -80,12 +89,25 @@ LISTING: Final = {
             "examples": ["bo"],
         },
     ),
-    "sort": Parameter(
+    "sort": Filter(
         _SORTS.__getitem__,
         f"one of {', '.join(_SORTS)}",
-        "What to sort by; with `-` the other way round. Ties are settled by id. Names are sorted by code points.",
-        {"enum": list(_SORTS), "default": "id"},
+        "What to sort by; `-` reverses the whole order. Ties are sorted by id, and names by code "
+        "points.",
+        {"type": "string", "enum": list(_SORTS), "default": "id"},
     ),
+}
+FILTERS_DESCRIBED: Final = {
+    name: {"description": filter_.description, "schema": filter_.schema}
+    for name, filter_ in _FILTERS.items()
+}
+IDS_DESCRIBED: Final = {
+    "description": "The ids, where a body cannot be sent.",
+    "schema": {"type": "array", "items": {"type": "integer"}, "examples": [[1, 2]]},
+}
+LINK_DESCRIBED: Final = {
+    "description": "The path of the first page, and of the next if there is one (RFC 8288).",
+    "schema": {"type": "string", "examples": ['</pets/?limit=20>; rel="first"']},
 }
 
 
@@ -94,27 +116,29 @@ def read_parameters(query_string: bytes, known: Collection[str] = ()) -> Sequenc
     if not query_string:
         return []
     try:
-        given = parse_qsl(query_string.decode(), keep_blank_values=True, errors="strict")
+        parameters = parse_qsl(query_string.decode(), keep_blank_values=True, errors="strict")
     except UnicodeDecodeError:
         raise ClientException("The query is not UTF-8.") from None
-    for name, _ in given:
+    for name, _ in parameters:
         if name not in known:
-            others = f"known are {', '.join(known)}" if known else "there are none"
-            raise ClientException(f"The query parameter {name!r:.100} is not known here; {others}.")
-    return given
+            names = ", ".join(known) or "none"
+            raise ClientException(
+                f"The query parameter {name!r:.100} is not known here. Known are: {names}."
+            )
+    return parameters
 
 
 @lru_cache(maxsize=64)
 def read_query(query_string: bytes) -> PetQuery:
-    """Return the query of a listing. Raises `ClientException`, which names the parameter that is wrong."""
-    values: dict[str, Any] = {}
-    for name, text in read_parameters(query_string, LISTING):
+    """Return the query of a listing. Raises `ClientException`, which names the bad parameter."""
+    values: dict[str, Any] = {}  # Any: each parameter has a type of its own.
+    for name, text in read_parameters(query_string, _FILTERS):
         if name in values:
-            raise ClientException(f"The query parameter `{name}` is given more than once.")
+            raise ClientException(f"The query parameter `{name}` is sent more than once.")
         try:
-            values[name] = LISTING[name].read(text)
+            values[name] = _FILTERS[name].read(text)
         except (ValueError, KeyError):
-            raise _must_be(name, LISTING[name].rule) from None
+            raise _must_be(name, _FILTERS[name].rule) from None
     cursor = values.pop("cursor", None)
     sort, descending = values.pop("sort", _SORTS["id"])
     try:
@@ -129,33 +153,38 @@ def _must_be(name: str, rule: str) -> ClientException:
 
 
 def links(query: PetQuery, following: PetQuery | None) -> str:
-    """Return what the header `Link` (RFC 8288) says of a page: where the first is, and the next if there is one.
+    """Return the header `Link` of a page (RFC 8288): the first page, and the next if there is one.
 
-    Without scheme and host, so it holds behind any proxy that leaves paths as they are.
+    The links have no scheme and no host, so they hold behind any proxy that keeps paths.
     """
-    sort = f"{'-' * query.descending}{query.sort}"
-    given = {
+    parameters = {
         "limit": query.limit,
         "type": query.type,
         "age_min": query.age_min,
         "age_max": query.age_max,
         "name": query.name,
-        "sort": None if sort == "id" else sort,
     }
-    shown = {name: value for name, value in given.items() if value is not None}
-    first = f"/pets/?{urlencode(shown, quote_via=quote)}"
-    next_ = f'<{first}&cursor={write_cursor(following)}>; rel="next", ' if following else ""
-    return f'{next_}<{first}>; rel="first"'
+    if query.descending:
+        parameters["sort"] = f"-{query.sort}"
+    elif query.sort is not PetSort.ID:
+        parameters["sort"] = query.sort
+    sent = {name: value for name, value in parameters.items() if value is not None}
+    first = f"/pets/?{urlencode(sent, quote_via=quote)}"
+    if following is None:
+        return f'<{first}>; rel="first"'
+    return f'<{first}&cursor={write_cursor(following)}>; rel="next", <{first}>; rel="first"'
 
 
 def read_ids(query_string: bytes) -> PetsDelete | None:
-    """Return the ids to delete, if the query names any. Raises `ClientException` for what is no integer."""
+    """Return the ids to delete, or None if the query has none.
+
+    Raises `ClientException` for a value that is not an integer.
+    """
     ids = []
     for _, text in read_parameters(query_string, ["ids"]):
-        try:
-            ids.append(_integer(text))
-        except ValueError:
-            raise _must_be("ids", "an integer") from None
+        if not _INTEGER.fullmatch(text):
+            raise _must_be("ids", "an integer")
+        ids.append(int(text))
     if len(ids) > MAX_IDS:
-        raise ClientException(f"There are more than {MAX_IDS:,} of the query parameter `ids`.")
+        raise ClientException(f"There are more than {MAX_IDS:,} query parameters `ids`.")
     return PetsDelete(ids) if ids else None

@@ -1,0 +1,33 @@
+"""An answer in JSON whose head and body are finished."""
+
+from typing import Final
+
+from litestar.types import Receive, Scope, Send
+
+Header = tuple[bytes, bytes]
+
+_JSON: Final[Header] = (b"content-type", b"application/json")
+_WITHOUT_BODY: Final = {204, 304}
+
+
+class Answer:
+    """An ASGI application that sends one answer. A handler may return it in place of a response.
+
+    Litestar's own response collects headers in mappings, and so takes a fifth of the time of a
+    request.
+    """
+
+    __slots__ = ("_body", "_headers", "_status")
+
+    def __init__(self, status: int, body: bytes = b"", *headers: Header) -> None:
+        self._status = status
+        self._body = body
+        self._headers = [*headers]
+        if status not in _WITHOUT_BODY:
+            self._headers += (_JSON, (b"content-length", b"%d" % len(body)))
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(
+            {"type": "http.response.start", "status": self._status, "headers": self._headers}
+        )
+        await send({"type": "http.response.body", "body": self._body, "more_body": False})

@@ -1,0 +1,57 @@
+"""The body of a request: its media type, its coding, and its JSON, which is read strictly."""
+
+from collections.abc import Collection
+from typing import TypeVar
+
+from litestar.exceptions import ClientException, HTTPException
+from msgspec import Struct
+
+from pets.api.http.problems import InvalidBody
+from pets.api.http.request import JSON_TYPES, AnyRequest, headers
+from pets.api.strict_json import Invalid, NotJSON, decode
+
+Body = TypeVar("Body", bound=Struct)
+
+
+async def read_body(
+    request: AnyRequest, struct: type[Body], media_types: Collection[str] = JSON_TYPES
+) -> Body:
+    """Return the struct that the body holds.
+
+    Litestar's own reading converts between types, takes any media type, and stops at the first
+    fault.
+
+    Raises `HTTPException` 415 for another media type or a coding, `InvalidBody` for JSON that is
+    not such a struct, and `ClientException` for anything else.
+    """
+    body = await request.body()
+    if not body:
+        raise ClientException("The request has no body, but this operation takes JSON.")
+    _check_media_type(request, media_types)
+    _check_coding(request)
+    try:
+        return decode(body, struct)
+    except NotJSON as error:
+        raise ClientException(f"The body {error}.") from None
+    except Invalid as error:
+        detail = f"The body is not a valid {struct.__name__}."
+        raise InvalidBody(detail, error.faults) from None
+
+
+def _check_media_type(request: AnyRequest, media_types: Collection[str]) -> None:
+    content_type = b"".join(headers(request.scope, b"content-type"))
+    media_type = content_type.partition(b";")[0].strip().lower().decode("latin-1")
+    if media_type not in media_types:
+        expected = "` or `".join(media_types)
+        detail = f"The body must be `{expected}`, and the header Content-Type must say so."
+        raise HTTPException(status_code=415, detail=detail)
+
+
+def _check_coding(request: AnyRequest) -> None:
+    for coding in headers(request.scope, b"content-encoding"):
+        if coding.lower() not in {b"", b"identity"}:
+            raise HTTPException(
+                status_code=415,
+                detail="The body must be sent without a Content-Encoding.",
+                headers={"Accept-Encoding": "identity"},  # RFC 9110, 15.5.16
+            )

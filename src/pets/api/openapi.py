@@ -1,0 +1,135 @@
+"""The OpenAPI document."""
+
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar, Request, Response, Router
+from litestar.exceptions import NotFoundException
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig, ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import License
+from msgspec import Struct
+
+from pets.api import schemas
+from pets.api.http.problems import BUG, MEDIA_TYPE, RETRY_AFTER_SECONDS, TOO_LARGE
+from pets.api.http.request import JSON_TYPES
+
+JSON = dict[str, Any]  # Any: whatever JSON can hold.
+
+_COMPONENTS: Final = [
+    schemas.Pet,
+    schemas.PetCreate,
+    schemas.PetUpdate,
+    schemas.PetPage,
+    schemas.PetsDelete,
+    schemas.PetsDeleted,
+    schemas.Health,
+    schemas.Problem,
+]
+_DESCRIPTIONS: Final = {
+    400: "The request is malformed or invalid.",
+    304: "The client has this already: `If-None-Match` names its tag, or is `*`.",
+    404: "There is no such pet.",
+    412: "What is at this path is not as the condition says.",
+    413: TOO_LARGE,
+    415: "The body has a media type or a coding that the operation does not take.",
+    422: "The `Idempotency-Key` was used for another pet.",
+    500: BUG,
+    503: "The store cannot be reached. `Retry-After` says in how many seconds to try again "
+    f"({RETRY_AFTER_SECONDS}).",
+}
+_RETRY_AFTER: Final = {
+    "description": "In how many seconds to try again.",
+    "schema": {"type": "integer", "examples": [RETRY_AFTER_SECONDS]},
+}
+
+
+def described_answers(
+    success: int, struct: type[Struct] | None, description: str, *statuses: int
+) -> dict[int, ResponseSpec]:
+    """Return the description of an operation's answers: the success, and the other statuses."""
+    responses = {success: ResponseSpec(struct, generate_examples=False, description=description)}
+    for status in statuses:
+        responses[status] = ResponseSpec(
+            None if status == 304 else schemas.Problem,
+            generate_examples=False,
+            description=_DESCRIPTIONS[status],
+            media_type=MEDIA_TYPE,
+        )
+    return responses
+
+
+def described_body(
+    struct: type[Struct], media_types: Iterable[str] = JSON_TYPES, *, required: bool = True
+) -> JSON:
+    """Return the description of a body that holds a struct."""
+    content = {"schema": {"$ref": f"#/components/schemas/{struct.__name__}"}}
+    return {"required": required, "content": dict.fromkeys(media_types, content)}
+
+
+def document(app: Litestar) -> JSON:
+    """Return Litestar's OpenAPI document, with what Litestar cannot say by itself.
+
+    - The components come from msgspec, which enforces them. Litestar leaves out that unknown
+      members are refused, and rounds 2^63-1.
+    - The path of the collection gets its trailing slash, though the path without it works too.
+    - The options `body`, `query` and `header` of a handler describe what it reads from the raw
+      request. Its option `answer_headers` describes the headers of its answers, by status.
+    """
+    options: JSON = {}
+    for handlers in app.route_handler_method_map.values():
+        for handler in handlers.values():
+            if isinstance(handler, HTTPRouteHandler):
+                options[str(handler.operation_id)] = handler.opt
+    document = app.openapi_schema.to_schema()
+    paths = {}
+    for path, item in document["paths"].items():
+        paths["/pets/" if path == "/pets" else path] = item
+        for operation in item.values():
+            _complete(operation, options[operation["operationId"]])
+    _, components = msgspec.json.schema_components(
+        _COMPONENTS, ref_template="#/components/schemas/{name}"
+    )
+    return document | {"paths": paths, "components": {"schemas": components}}
+
+
+def _complete(operation: JSON, options: JSON) -> None:
+    parameters = operation.setdefault("parameters", [])
+    for place in ("query", "header"):
+        for name, described in options.get(place, {}).items():
+            parameters.append({"in": place, "name": name} | described)
+    if "body" in options:
+        operation["requestBody"] = options["body"]
+    headers = {503: {"Retry-After": _RETRY_AFTER}} | options.get("answer_headers", {})
+    for status, response in operation["responses"].items():
+        response["headers"] = {}
+        for name, described in headers.get(int(status), {}).items():
+            response["headers"][name] = {"required": True} | described
+
+
+class _Document(JsonRenderPlugin):
+    def render(self, request: Request[Any, Any, Any], openapi_schema: JSON) -> bytes:  # noqa: ARG002
+        return msgspec.json.encode(document(request.app))
+
+
+def _refuse_html(response: Response[Any]) -> Response[Any]:
+    # For any other path below /schema, Litestar's own answer is a page of HTML.
+    if response.status_code == 404:
+        raise NotFoundException
+    return response
+
+
+def openapi_config() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Pets",
+        version=version("pets"),
+        description="Dogs and cats: create, find, change and delete them.",
+        license=License(name="MIT", identifier="MIT"),
+        render_plugins=[_Document()],
+        openapi_router=Router(
+            "/schema", route_handlers=[], include_in_schema=False, after_request=_refuse_html
+        ),
+    )
