@@ -15,11 +15,12 @@ from sqlalchemy import make_url
 
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
-from pets.bootstrap import Settings, migrate
+from pets.bootstrap import migrate
 from pets.cli.main import main
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import NewPet, PetChange, PetType
 from pets.domain.query import PetQuery, PetSort
+from pets.settings import Settings
 from tests.factories import NewPetFactory
 from tests.integration.conftest import execute, fetch
 from tests.port_contract import PetRepositoryContract, exported, load
