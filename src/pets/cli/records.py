@@ -35,29 +35,31 @@ async def read_records(
     In CSV a line break within quotes belongs to its value, so a record may have several lines.
     Raises `CommandFailed`, with the name of the file.
     """
-    number = first = size = 0
-    parts: list[bytes] = []  # the lines of a record that is still open
+    number = first = 0
+    unfinished: bytearray | None = None  # the text of a record that goes on in the next line
     async for lines in _lines(_blocks(source, name)):
         records = []
         for line in lines:
             number += 1
             text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-            within_quotes = bool(parts)
+            within_quotes = unfinished is not None
             goes_on = False
             if is_csv and (within_quotes or b'"' in text):
                 goes_on = csv_record_goes_on(text, within_quotes=within_quotes)
-            if not within_quotes:
+            if unfinished is None:
+                if not goes_on:
+                    records.append(Record(text, number, number))
+                    continue
                 first = number
-                size = -1  # The first line has no line break before it.
-            if size <= MAX_RECORD_BYTES:
-                parts.append(text)
-                size += 1 + len(text)
+                unfinished = bytearray(text)
+            elif len(unfinished) <= MAX_RECORD_BYTES:
+                unfinished += b"\n" + text
             if not goes_on:
-                records.append(Record(b"\n".join(parts), first, number))
-                parts.clear()
+                records.append(Record(bytes(unfinished), first, number))
+                unfinished = None
         yield records
-    if parts:  # The last quote is never closed.
-        yield [Record(b"\n".join(parts), first, number)]
+    if unfinished is not None:  # The last quote is never closed.
+        yield [Record(bytes(unfinished), first, number)]
 
 
 async def _lines(blocks: AsyncIterable[bytes]) -> AsyncGenerator[Sequence[bytes], None]:
