@@ -28,8 +28,11 @@ logger = logging.getLogger(__name__)
 GRACE_SECONDS: Final = 8
 """How long requests in flight may take after a signal to stop. Docker kills after 10 seconds."""
 
-STARTUP_SECONDS: Final = 60
-"""How long a worker may take to start. A busy machine needs more than uvicorn's 5 seconds."""
+WORKER_SECONDS: Final = 30
+"""How long a worker may take to start, or later to answer its parent, before it is replaced.
+
+On a busy machine the imports of a worker can take longer than uvicorn's 5 seconds.
+"""
 
 LOGGING: Final = LOGGING_CONFIG | {
     "loggers": LOGGING_CONFIG["loggers"] | {"pets": {"handlers": ["default"], "level": "INFO"}}
@@ -55,7 +58,7 @@ def serve(settings: Settings) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_worker_healthcheck=STARTUP_SECONDS,
+        timeout_worker_healthcheck=WORKER_SECONDS,
     )
     listener = _listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
