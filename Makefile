@@ -1,5 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
+COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	--generate-hashes --no-header pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -27,12 +29,9 @@ bench: .venv/bench ## Measure beside other servers, in 15 minutes; QUICK=1: in 4
 	@QUICK=$(QUICK) SOAK=$(SOAK) $(BIN)/python -m bench.run
 
 lock: .venv/dev ## Renew requirements.txt, requirements-dev.txt and requirements-bench.txt
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
-		pyproject.toml --output-file requirements.txt
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
-		pyproject.toml --group dev --constraint requirements.txt --output-file requirements-dev.txt
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
-		pyproject.toml --group bench --constraint requirements-dev.txt --output-file requirements-bench.txt
+	$(COMPILE) --output-file requirements.txt
+	$(COMPILE) --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(COMPILE) --group bench --constraint requirements-dev.txt --output-file requirements-bench.txt
 
 .venv/run: requirements.txt pyproject.toml
 .venv/dev: requirements-dev.txt pyproject.toml
@@ -44,7 +43,7 @@ lock: .venv/dev ## Renew requirements.txt, requirements-dev.txt and requirements
 	$(BIN)/pip install --quiet --no-deps --editable .
 	@touch $@
 
-# A virtual environment holds its own path, so one that was moved or copied with the folder is replaced.
+# A virtual environment holds its own path. It is replaced if its folder was moved or copied.
 ifneq ($(shell grep -s '^command = ' .venv/pyvenv.cfg | grep -vF -- '-m venv $(CURDIR)/.venv'),)
 .venv/run .venv/dev .venv/bench: moved
 .PHONY: moved

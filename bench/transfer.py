@@ -24,7 +24,7 @@ COPIED: Final = r"`psql \copy`"
 PETS: Final = [
     *(sys.executable, "-c"),
     (
-        "import re, sys; from pets.cli import main; status = main(sys.argv[1:]);"
+        "import re, sys; from pets.cli.main import main; status = main(sys.argv[1:]);"
         "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]); sys.exit(status)"
     ),
 ]

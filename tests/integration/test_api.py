@@ -3,7 +3,8 @@ from collections.abc import Iterator
 import pytest
 from litestar.testing import TestClient
 
-from pets.bootstrap import Settings, create_app
+from pets.bootstrap import create_app
+from pets.settings import Settings
 from tests.api_contract import APIContract, Client, empty
 
 

@@ -18,8 +18,9 @@ import pytest
 from sqlalchemy import make_url
 
 from pets.adapters.sqlalchemy.engine import SQLITE_LOCK_SECONDS, create_config, parse_url
-from pets.bootstrap import Settings, migrate
+from pets.bootstrap import migrate
 from pets.cli.main import main
+from pets.settings import Settings
 from tests.integration.conftest import execute
 from tests.integration.served import COMMAND, start
 
@@ -396,7 +397,7 @@ sys.exit(main())
 """
 
 
-@pytest.mark.parametrize("module", ["pets.cli", "litestar", "pets.cli.transfer"])
+@pytest.mark.parametrize("module", ["pets.cli", "litestar", "pets.bootstrap"])
 @pytest.mark.parametrize("command", ["openapi", "migrate", "serve"])
 def test_ctrl_c_ends_a_command_that_has_hardly_begun(module: str, command: str) -> None:
     program = BEGIN_SLOWLY.format(module=module)

@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
-from pets.bootstrap import Settings, migrate
+from pets.bootstrap import migrate
 from pets.domain.pet import PetType
 from pets.domain.query import PetQuery
+from pets.settings import Settings
 from tests.factories import NewPetFactory
 from tests.integration.conftest import POSTGRESQL_PROGRAMS, execute, fetch
 

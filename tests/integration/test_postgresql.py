@@ -16,11 +16,12 @@ from sqlalchemy import make_url
 
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
-from pets.bootstrap import Settings, create_app, migrate
+from pets.bootstrap import create_app, migrate
 from pets.cli.main import main
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import NewPet, PetChange, PetType
 from pets.domain.query import PetQuery, PetSort
+from pets.settings import Settings
 from tests.factories import NewPetFactory
 from tests.integration.conftest import execute, fetch
 from tests.port_contract import PetRepositoryContract, exported, load

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from pets.api.formats import CSV_HEADER, csv_lines, ndjson_lines
-from pets.bootstrap import Settings
-from pets.cli import transfer
+from pets.cli.exporting import export_pets
 from pets.cli.main import main
 from pets.domain.pet import Pet
 from pets.domain.query import PetQuery
+from pets.settings import Settings
 from tests.factories import NewPetFactory
 from tests.integration.served import COMMAND, Served, served
 
@@ -312,7 +312,7 @@ def test_exports_to_one_file_at_once_do_not_disturb_each_other(
     monkeypatch.setattr("os.getpid", lambda: 1)
 
     def export_meanwhile(pets: Sequence[Pet]) -> bytes:
-        monkeypatch.setattr("pets.cli.transfer.ndjson_lines", ndjson_lines)
+        monkeypatch.setattr("pets.cli.exporting.ndjson_lines", ndjson_lines)
         with ThreadPoolExecutor() as pool:
             pool.submit(export).result()
         return ndjson_lines(pets)
@@ -321,10 +321,10 @@ def test_exports_to_one_file_at_once_do_not_disturb_each_other(
         settings = Settings.from_environment()
         with monkeypatch.context() as context:
             context.setattr("signal.signal", lambda *_: None)  # It works in the main thread alone.
-            transfer.export_pets(settings, PetQuery(), None, tmp_path / "exported")
+            export_pets(settings, PetQuery(), str(tmp_path / "exported"), None)
 
     before = exported(tmp_path)
-    monkeypatch.setattr("pets.cli.transfer.ndjson_lines", export_meanwhile)
+    monkeypatch.setattr("pets.cli.exporting.ndjson_lines", export_meanwhile)
     assert exported(tmp_path) == before
     assert {path.name for path in tmp_path.iterdir()} == {"exported", "pets.ndjson"}
 
@@ -338,7 +338,7 @@ def test_a_file_of_an_export_that_fails_stays_as_it_was(
     def fail(_: object) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pets.cli.transfer.ndjson_lines", fail)
+    monkeypatch.setattr("pets.cli.exporting.ndjson_lines", fail)
     assert main(["export", "--output", str(tmp_path / "exported")]) == 1
     assert (tmp_path / "exported").read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"exported", "pets.ndjson"}

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pets.api.openapi import document
-from pets.bootstrap import MEMORY, Settings, create_app
+from pets.bootstrap import create_app
+from pets.settings import MEMORY, Settings
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -6,8 +6,8 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from pets.bootstrap import Settings
 from pets.cli.serve import create_served_app
+from pets.settings import Settings
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""What the commands say: messages and progress on standard error, documents on standard output.
+"""What the commands print: messages and progress on standard error, documents on standard output.
 
-Standard error never decides what a command does: if it cannot be written to, it is left alone.
+A command does its work even if standard error cannot be written to.
 """
 
 import os
@@ -14,11 +14,15 @@ STANDARD_OUTPUT: Final = 1
 STANDARD_ERROR: Final = 2
 
 Show = Callable[[int, int | None, int], None]
-"""Shows how much is done, of how much if that is known, and how many pets that is."""
+"""Shows how much is done, of how much in all if that is known, and how many pets that is."""
+
+
+class CommandFailed(Exception):
+    """A command cannot do its work. The message is one line that says why."""
 
 
 class _Forgiving:
-    """A stream as long as it can be written to; then nothing."""
+    """A text stream that discards what it cannot write."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -28,34 +32,50 @@ class _Forgiving:
         try:
             return self._stream.write(text)
         except OSError:
-            _discard(STANDARD_ERROR)
+            discard(STANDARD_ERROR)
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
         except OSError:
-            _discard(STANDARD_ERROR)
+            discard(STANDARD_ERROR)
 
 
 def say(message: object) -> None:
-    """Print a message for the user, in one line."""
+    """Print a message for the user as one line."""
     print(f"pets: {message}", file=_Forgiving(sys.stderr), flush=True)
 
 
 def print_document(text: str) -> None:
-    """Print to standard output. Raises `OSError` if it cannot be written, save by a lost reader."""
+    """Print to standard output. Raises `CommandFailed` and `BrokenPipeError`."""
     try:
-        print(text, flush=True)
-    except BrokenPipeError:  # The reader has all that it wants.
-        _discard(STANDARD_OUTPUT)
-    except OSError:
-        _discard(STANDARD_OUTPUT)
+        with failures_of("standard output"):
+            print(text, flush=True)
+    except CommandFailed:
+        discard(STANDARD_OUTPUT)
         raise
 
 
-def _discard(number: int) -> None:
-    # What Python still holds for this file it writes when it ends, and it would fail once more.
+@contextmanager
+def failures_of(file: str) -> Iterator[None]:
+    """Turn a failure to read or write a file into a message that names the file.
+
+    Raises `CommandFailed`, or `BrokenPipeError` if the reader of the file has gone.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CommandFailed(f"{file}: {error.strerror}") from error
+
+
+def discard(number: int) -> None:
+    """Send all further output of a standard file nowhere.
+
+    Python writes its buffers once more when it ends, and that would fail again.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, number)
     os.close(nowhere)
@@ -67,17 +87,14 @@ def shows_progress() -> bool:
 
 @contextmanager
 def progress(action: str) -> Iterator[Show]:
-    """Show progress as a bar on a terminal, and not at all elsewhere."""
-    if not shows_progress():
-        yield _show_nothing
-        return
-    from rich import console, progress  # noqa: PLC0415  # slow to load, and a service needs none
+    """Show a progress bar on a terminal, and nothing elsewhere."""
+    from rich import console, progress  # noqa: PLC0415  # Only import and export need rich.
 
     text = "{task.description} {task.fields[pets]:>12,} pets {task.fields[rate]:>9,.0f}/s"
     columns = (progress.TextColumn(text), progress.BarColumn(), progress.TimeRemainingColumn())
     stderr = _Forgiving(sys.stderr)
     terminal = console.Console(file=stderr)  # type: ignore[arg-type]  # rich uses no more of it
-    with progress.Progress(*columns, console=terminal) as bar:
+    with progress.Progress(*columns, console=terminal, disable=not shows_progress()) as bar:
         task = bar.add_task(action, total=None, pets=0, rate=0)
         began = time.monotonic()
 
@@ -86,7 +103,3 @@ def progress(action: str) -> Iterator[Show]:
             bar.update(task, completed=done, total=total, pets=pets, rate=rate)
 
         yield show
-
-
-def _show_nothing(*_: object) -> None:
-    pass

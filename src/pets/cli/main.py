@@ -1,141 +1,91 @@
-"""The command `pets`."""
+"""The commands of `pets`, their options and their exit statuses.
 
-import argparse
+Each command imports what it needs when it runs, because `pets --help` should be quick.
+"""
+
 import json
 import logging
 import os
 import signal
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Final, Never
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from pets.api.openapi import document
-from pets.api.formats import CSV, NDJSON
-from pets.bootstrap import MEMORY, Settings, SettingsError, create_app, may_write, migrate
-from pets.cli.console import print_document, say
-from pets.cli.serve import serve
-from pets.cli.transfer import STANDARD_STREAM, TransferError, export_pets, import_pets
+import click
+
+from pets.cli.console import STANDARD_OUTPUT, CommandFailed, discard, print_document, say
 from pets.domain.errors import InvalidQuery, StoreUnavailable
 from pets.domain.pet import PetType
 from pets.domain.query import PetQuery
+from pets.settings import MEMORY, Settings, SettingsError, variable_of
 
-_INTERRUPTED: Final = {"import": "interrupted; nothing was imported"}
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Never:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+Function = TypeVar("Function", bound=Callable[..., int])
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
-        prog="pets",
-        description="A REST service for pets, dogs and cats.",
-        epilog="The store is chosen by the variable PETS_DATABASE_URL: sqlite+aiosqlite:///FILE (the default, with the "
-        "file pets.db), postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or memory://, which forgets all when it ends.",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    serving = commands.add_parser(
-        "serve", help="migrate the store, then serve until SIGTERM or Ctrl-C"
-    )
-    serving.add_argument("--host", help="address to listen on (default: PETS_HOST, or 127.0.0.1)")
-    serving.add_argument(
-        "--port",
-        type=int,
-        help="port to listen on, 0 for any free one (default: PETS_PORT, or 3000)",
-    )
-    serving.add_argument(
-        "--workers", type=int, help="number of processes (default: PETS_WORKERS, or 1)"
-    )
-
-    exporting = commands.add_parser(
-        "export", help="write all pets, or those chosen, by ascending id"
-    )
-    exporting.add_argument(
-        "--output", metavar="FILE", help="where to (default: -, standard output)"
-    )
-    exporting.add_argument("--type", type=PetType, help="only dogs, or only cats")
-    exporting.add_argument(
-        "--age-min", type=int, metavar="YEARS", help="only pets of at least this age"
-    )
-    exporting.add_argument(
-        "--age-max", type=int, metavar="YEARS", help="only pets of at most this age"
-    )
-    exporting.add_argument(
-        "--name", type=_text, metavar="PART", help="only pets with this in their name, in any case"
-    )
-
-    importing = commands.add_parser(
-        "import", help="add the pets of a file, by the rules of the API"
-    )
-    importing.add_argument("file", metavar="FILE", help="where from, - for standard input")
-    importing.add_argument(
-        "--keep-ids", action="store_true", help="keep the ids of the file rather than give new ones"
-    )
-    importing.add_argument(
-        "--on-error",
-        choices=["abort", "skip"],
-        default="abort",
-        help="import nothing, or all but the bad lines",
-    )
-    for transferring in (exporting, importing):
-        transferring.add_argument(
-            "--format", choices=[NDJSON, CSV], help="(default: csv for *.csv, else ndjson)"
-        )
-
-    commands.add_parser("migrate", help="bring the store to the schema that this version needs")
-    commands.add_parser("openapi", help="print the OpenAPI document")
-    return parser
-
-
-def _text(argument: str) -> str:
-    argument.encode()  # which fails for bytes that are no text
-    return argument
-
-
-def _query(options: Mapping[str, Any]) -> PetQuery:  # Any: as each argument is read
-    members = {name: options[name] for name in ("type", "age_min", "age_max", "name")}
-    try:
-        return PetQuery(**members)
-    except InvalidQuery as error:
-        flag = f"--{error.member.replace('_', '-')}"
-        raise SettingsError(f"{flag} must be {error.rule}") from None
-
-
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status.
 
     It is 0 if all was done, 1 if something failed or was refused, and 2 if it can never work.
-    SIGTERM and SIGINT end a command at any time: a service with 0, any other with 130.
+    SIGTERM and SIGINT end a command at any time: `serve` with 0, any other with 130.
     """
-    options = vars(_parser().parse_args(arguments))
-    command = options.pop("command")
+    context = click.Context(_pets, info_name="pets", help_option_names=["-h", "--help"])
     try:
-        # asyncio knows how to end by SIGINT. While it serves, uvicorn handles both signals, and
-        # raises them again once it has stopped.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, _raise_sigint)
-        return _run(command, options)
+        _pets.parse_args(context, [*(sys.argv[1:] if arguments is None else arguments)])
+        status: int = _pets.invoke(context)
+    except click.exceptions.Exit as end:  # after --help
+        status = end.exit_code
+    except click.UsageError as error:
+        status = _fail(2, _usage_message(error))
     except SettingsError as error:
-        return _fail(2, error)
+        status = _fail(2, error)
     except StoreUnavailable as error:
-        return _fail(1, f"PETS_DATABASE_URL: {_explain(error)}")
-    except TransferError as error:
-        return _fail(1, error)
+        status = _fail(1, f"PETS_DATABASE_URL: {_store_message(error)}")
+    except CommandFailed as error:
+        status = _fail(1, error)
+    except BrokenPipeError:  # The reader of the output has all that it wants.
+        discard(STANDARD_OUTPUT)
+        status = 0
     except KeyboardInterrupt:
-        # Connections that were cut off complain when Python forgets them.
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-        if command == "serve":
-            return 0
-        return _fail(130, _INTERRUPTED.get(command, "interrupted"))
+        status = _interrupted(context.invoked_subcommand)
+    return status
 
 
-def _explain(error: StoreUnavailable) -> str:
+def _fail(status: int, reason: object) -> int:
+    say(reason)
+    return status
+
+
+def _usage_message(error: click.UsageError) -> str:
+    command = error.ctx.command_path if error.ctx else "pets"
+    message = error.format_message().rstrip(".")
+    return f"{message} (see {command} --help)"
+
+
+def _store_message(error: StoreUnavailable) -> str:
     if not error.reason:
         return str(error)
     message = str(error).rstrip(".")
     return f"{message}: {error.reason}"
+
+
+def _interrupted(command: str | None) -> int:
+    # Connections that were cut off complain when Python forgets them.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    if command == "serve":
+        return 0
+    if command == "import":
+        return _fail(130, "interrupted; nothing was imported")
+    return _fail(130, "interrupted")
+
+
+def _heed_signals() -> None:
+    """Let SIGTERM and SIGINT raise `KeyboardInterrupt`. Until now they ended the process at once.
+
+    asyncio has its own way to end by SIGINT. While a service runs, uvicorn handles both signals
+    and raises them again when it has stopped.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _raise_sigint)
 
 
 def _raise_sigint(*_: object) -> None:
@@ -143,47 +93,130 @@ def _raise_sigint(*_: object) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def _run(command: str, options: Mapping[str, Any]) -> int:  # Any: as each argument is read
-    if command == "openapi":
-        return _print_openapi()
-    settings = _settings(options if command == "serve" else {})
-    query = _query(options) if command == "export" else PetQuery()
-    if command != "export" or may_write(settings):
-        migrate(settings)
-    if command == "serve":
-        serve(settings)
-    elif command == "export":
-        output = None if options["output"] in {None, STANDARD_STREAM} else Path(options["output"])
-        export_pets(settings, query, options["format"], output)
-    elif command == "import":
-        done = import_pets(
-            settings,
-            options["file"],
-            options["format"],
-            keep_ids=options["keep_ids"],
-            skip=options["on_error"] == "skip",
-        )
-        return 0 if done else 1
-    return 0
+def _setting(name: str, meaning: str) -> Callable[[Function], Function]:
+    """Return the option for a setting. Its value is passed under the name of the variable."""
+    variable = variable_of(name)
+    default = getattr(Settings, name)
+    text = f"{meaning}. The default is {variable}, or {default}."
+    return click.option(variable, f"--{name}", type=type(default), help=text)
 
 
-def _settings(flags: Mapping[str, Any]) -> Settings:  # Any: as each argument is read
-    environment = dict(os.environ)
-    for name, value in flags.items():
-        if value is not None:
-            environment[f"PETS_{name.upper()}"] = str(value)
-    return Settings.from_environment(environment)
-
-
-def _print_openapi() -> int:
-    app = create_app(Settings(database_url=MEMORY))
+def _text(value: str) -> str:
     try:
-        print_document(json.dumps(document(app), indent=2))
-    except OSError as error:
-        return _fail(1, f"standard output: {error.strerror}")
+        value.encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("it is not valid UTF-8") from None
+    return value
+
+
+_format = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["ndjson", "csv"]),
+    help="The default is csv for *.csv, else ndjson.",
+)
+
+
+@click.group(
+    no_args_is_help=False,
+    epilog="The store is chosen by the variable PETS_DATABASE_URL: sqlite+aiosqlite:///FILE"
+    f" (the default is {Settings.database_url}), postgresql://USER:PASSWORD@HOST:PORT/DATABASE,"
+    f" or {MEMORY}, which forgets all pets when it ends.",
+)
+def _pets() -> None:
+    """Run a REST service for pets, dogs and cats."""
+
+
+@_pets.command("serve")
+@_setting("host", "The address to listen on")
+@_setting("port", "The port to listen on, 0 for any free one")
+@_setting("workers", "The number of processes")
+def _serve(**options: str | int | None) -> int:
+    """Migrate the store, then serve until SIGTERM or Ctrl-C."""
+    from pets.bootstrap import migrate
+    from pets.cli.serve import serve
+
+    _heed_signals()
+    environment = dict(os.environ)
+    for variable, value in options.items():
+        if value is not None:
+            environment[variable] = str(value)
+    settings = Settings.from_environment(environment)
+    migrate(settings)
+    serve(settings)
     return 0
 
 
-def _fail(status: int, reason: object) -> int:
-    say(reason)
-    return status
+@_pets.command("export")
+@click.option("--output", metavar="FILE", default="-", help="The default is standard output, -.")
+@click.option(
+    "--type", type=click.Choice(PetType, case_sensitive=False), help="Only dogs, or only cats."
+)
+@click.option("--age-min", type=int, metavar="YEARS", help="Only pets of at least this age.")
+@click.option("--age-max", type=int, metavar="YEARS", help="Only pets of at most this age.")
+@click.option(
+    "--name", type=_text, metavar="PART", help="Only pets with this in their name, in any case."
+)
+@_format
+def _export(output: str, format_: str | None, **choice: Any) -> int:
+    """Write all pets, or those chosen, by ascending id."""
+    from pets.bootstrap import may_write, migrate
+    from pets.cli.exporting import export_pets
+
+    _heed_signals()
+    settings = Settings.from_environment()
+    try:
+        query = PetQuery(**choice)
+    except InvalidQuery as error:
+        option = error.member.replace("_", "-")
+        raise SettingsError(f"--{option} must be {error.rule}") from None
+    if may_write(settings):
+        migrate(settings)
+    export_pets(settings, query, output, format_)
+    return 0
+
+
+@_pets.command("import")
+@click.argument("file")
+@click.option(
+    "--keep-ids", is_flag=True, help="Keep the ids of the file, rather than give new ones."
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["abort", "skip"]),
+    default="abort",
+    help="At a bad line, import nothing, or all but the bad lines. The default is abort.",
+)
+@_format
+def _import(file: str, format_: str | None, on_error: str, *, keep_ids: bool) -> int:
+    """Add the pets of FILE, by the rules of the API. The file - is standard input."""
+    from pets.bootstrap import migrate
+    from pets.cli.importing import import_pets
+
+    _heed_signals()
+    settings = Settings.from_environment()
+    migrate(settings)
+    done = import_pets(settings, file, format_, keep_ids=keep_ids, skip=on_error == "skip")
+    return 0 if done else 1
+
+
+@_pets.command("migrate")
+def _migrate() -> int:
+    """Bring the store to the schema that this version needs."""
+    from pets.bootstrap import migrate
+
+    _heed_signals()
+    migrate(Settings.from_environment())
+    return 0
+
+
+@_pets.command("openapi")
+def _openapi() -> int:
+    """Print the OpenAPI document."""
+    from pets.api.openapi import document
+    from pets.bootstrap import create_app
+
+    _heed_signals()
+    app = create_app(Settings(database_url=MEMORY))
+    print_document(json.dumps(document(app), indent=2))
+    return 0

@@ -1,4 +1,4 @@
-"""How the application is served: uvicorn, with uvloop and httptools."""
+"""The application behind uvicorn, with uvloop and httptools: `pets serve`."""
 
 import asyncio
 import gc
@@ -20,12 +20,19 @@ from uvicorn.supervisors import Multiprocess
 
 from pets.api.http.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, instance_of, problem
 from pets.api.http.protocol import ProblemProtocol
-from pets.bootstrap import Settings, SettingsError, create_app
+from pets.bootstrap import create_app
+from pets.settings import Settings, SettingsError
 
 logger = logging.getLogger(__name__)
 
 GRACE_SECONDS: Final = 8
-"""How long requests in flight may take after a signal to stop; Docker kills after 10."""
+"""How long requests in flight may take after a signal to stop. Docker kills after 10 seconds."""
+
+WORKER_SECONDS: Final = 30
+"""How long a worker may take to start, or later to answer its parent, before it is replaced.
+
+On a busy machine the imports of a worker can take longer than uvicorn's 5 seconds.
+"""
 
 LOGGING: Final = LOGGING_CONFIG | {
     "loggers": LOGGING_CONFIG["loggers"] | {"pets": {"handlers": ["default"], "level": "INFO"}}
@@ -33,7 +40,7 @@ LOGGING: Final = LOGGING_CONFIG | {
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM; then take no more requests and let those in flight finish.
+    """Serve until SIGINT or SIGTERM. Then accept no more requests and let those in flight finish.
 
     Raises `SettingsError` if the host and port cannot be listened on.
     """
@@ -51,6 +58,7 @@ def serve(settings: Settings) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_worker_healthcheck=WORKER_SECONDS,
     )
     listener = _listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
@@ -65,18 +73,20 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: no host can have such a name.
+        reason = error.strerror if isinstance(error, OSError) else "this is not the name of a host"
         raise SettingsError(
-            f"PETS_HOST, PETS_PORT: cannot listen on {host}, port {port}: {error.strerror}"
+            f"PETS_HOST, PETS_PORT: cannot listen on {host}, port {port}: {reason}"
         ) from error
     listener.set_inheritable(True)  # by the workers
     return listener
 
 
 def create_served_app(settings: Settings) -> partial[Coroutine[Any, Any, None]]:
-    """Return the application, which is not ready from the moment that the process is told to stop."""
+    """Return the application. It is not ready from the signal to stop on."""
     app = create_app(settings)
-    # What is there now stays: it need not be looked through for garbage again and again (docs/decisions/0009).
+    # The objects that exist now stay, so the garbage collector need not check them again and
+    # again (docs/decisions/0009).
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 100)
@@ -85,31 +95,25 @@ def create_served_app(settings: Settings) -> partial[Coroutine[Any, Any, None]]:
     return partial(_answer, app)
 
 
-# Any: what signal.getsignal returns, which here is a function
-def _stop(app: Litestar, uvicorn_stops: Any, number: int, frame: FrameType | None) -> None:
+# Any: signal.getsignal may return a number too, but uvicorn's handlers are functions.
+def _stop(app: Litestar, stop_uvicorn: Any, number: int, frame: FrameType | None) -> None:
     app.state.stopping = True
-    uvicorn_stops(number, frame)
+    stop_uvicorn(number, frame)
 
 
 async def _answer(app: Litestar, scope: Scope, receive: Receive, send: Send) -> None:
     try:
         await app(scope, receive, send)
-    except (
-        asyncio.CancelledError
-    ):  # uvicorn does that at the end of the grace, and would answer in plain text
+    except asyncio.CancelledError:
+        # The grace is over. Left alone, uvicorn would answer in plain text.
         detail = "The service stopped before it could answer."
         document = problem(503, detail, instance_of(scope["raw_path"]))
+        body = msgspec.json.encode(document)
         headers = [
             (b"content-type", MEDIA_TYPE.encode()),
             (b"retry-after", b"%d" % RETRY_AFTER_SECONDS),
             (b"connection", b"close"),
         ]
-        with suppress(RuntimeError):  # the answer has begun
+        with suppress(RuntimeError):  # The answer has begun.
             await send({"type": "http.response.start", "status": 503, "headers": headers})
-            await send(
-                {
-                    "type": "http.response.body",
-                    "body": msgspec.json.encode(document),
-                    "more_body": False,
-                }
-            )
+            await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,97 @@
+"""Pets from a store into a file: `pets export`."""
+
+import asyncio
+import io
+import secrets
+import shutil
+import signal
+import stat
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from pets.api.formats import CSV, CSV_HEADER, csv_lines, format_of, ndjson_lines
+from pets.bootstrap import open_store
+from pets.cli.console import STANDARD_OUTPUT, failures_of, progress, shows_progress
+from pets.domain.query import PetQuery
+from pets.settings import Settings
+
+
+def export_pets(settings: Settings, query: PetQuery, output: str, format_: str | None) -> None:
+    """Export the pets that a query chooses into a file, or to standard output, which is `-`.
+
+    The file appears whole or not at all. Raises `CommandFailed`, `StoreUnavailable`,
+    `BrokenPipeError` if the reader stops early, or `KeyboardInterrupt` for SIGINT.
+    """
+    # asyncio's own handler waits for the next turn of its loop. A reader that does not read could
+    # keep that from coming.
+    signal.signal(signal.SIGINT, _interrupt)
+    is_csv = (format_ or format_of(output)) == CSV
+    with failures_of("standard output" if output == "-" else output), _opened(output) as file:
+        asyncio.run(_export(settings, query, file, is_csv=is_csv))
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+async def _export(settings: Settings, query: PetQuery, file: io.RawIOBase, *, is_csv: bool) -> None:
+    done = 0
+    with progress("exporting") as show:
+        async with open_store(settings) as store, aclosing(store.export(query)) as batches:
+            total = None
+            if shows_progress():
+                page = await store.page(replace(query, limit=0))
+                total = page.count
+            if is_csv:
+                _write(file, CSV_HEADER)
+            async for pets in batches:
+                _write(file, csv_lines(pets) if is_csv else ndjson_lines(pets))
+                done += len(pets)
+                show(done, total, done)
+
+
+@contextmanager
+def _opened(output: str) -> Iterator[io.RawIOBase]:
+    """Open a file that takes its place when all has been written.
+
+    A device, a pipe or standard output is written to directly.
+    """
+    if output == "-":
+        with open(STANDARD_OUTPUT, "wb", buffering=0, closefd=False) as file:
+            yield file
+        return
+    path = Path(output)
+    if _is_special(path):
+        with path.open("wb", buffering=0) as file:
+            yield file
+        return
+    target = path.resolve()  # what a link points to
+    part = target.with_name(f".pets-{secrets.token_hex(8)}")
+    with part.open("xb", buffering=0) as file:
+        try:
+            if target.exists():
+                shutil.copymode(target, part)
+            yield file
+            part.replace(target)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def _is_special(path: Path) -> bool:
+    """Return whether this is a device or a pipe. Raises `OSError` for a loop of links."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _write(file: io.RawIOBase, data: bytes) -> None:
+    # Python would write a buffer when the process ends. A reader that does not read would then
+    # keep the process from ending.
+    rest = memoryview(data)
+    while rest:
+        written = file.write(rest)
+        rest = rest[written:]

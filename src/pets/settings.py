@@ -1,0 +1,79 @@
+"""Everything that can be set, with its variable, its default and its bounds."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final, Self
+
+MEMORY: Final = "memory://"
+"""The database URL of a store without a database."""
+
+_DAY: Final = 24 * 60 * 60
+
+
+class SettingsError(Exception):
+    """A setting that cannot work. The message is one line that names it and holds no password."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that can be set. The variable of `port` is `PETS_PORT`, and so on.
+
+    - `database_url` chooses the store: `sqlite+aiosqlite:///FILE`, `postgresql://…` or `memory://`.
+    - `host` and `port` are the address to listen on. Port 0 takes any free port.
+    - `workers` is the number of processes that serve, 1 or more.
+    - `idempotency_ttl` is how long an `Idempotency-Key` is remembered: 1 second to 366 days.
+
+    Raises `SettingsError` for a value out of these bounds. A database URL is checked by the
+    adapter that uses it.
+    """
+
+    database_url: str = "sqlite+aiosqlite:///pets.db"
+    host: str = "127.0.0.1"
+    port: int = 3000
+    workers: int = 1
+    idempotency_ttl: int = _DAY
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise SettingsError(f"PETS_PORT: {self.port} is not from 0 to 65535")
+        if self.workers < 1:
+            raise SettingsError(f"PETS_WORKERS: {self.workers} is not 1 or more")
+        if not 1 <= self.idempotency_ttl <= 366 * _DAY:
+            seconds = self.idempotency_ttl
+            raise SettingsError(f"PETS_IDEMPOTENCY_TTL: {seconds} is not from 1 to {366 * _DAY}")
+        if self.database_url == MEMORY and self.workers > 1:
+            raise SettingsError(
+                "PETS_DATABASE_URL: processes cannot share memory://, so PETS_WORKERS must be 1"
+            )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Return the settings that the variables give. An empty variable counts as not set."""
+        values: dict[str, Any] = {}  # Any: each value has the type of its setting.
+        for setting in fields(cls):
+            variable = variable_of(setting.name)
+            text = environment.get(variable)
+            if text:
+                _check_text(variable, text)
+                values[setting.name] = _integer(variable, text) if setting.type is int else text
+        return cls(**values)
+
+
+def variable_of(setting: str) -> str:
+    """Return the name of the environment variable of a setting."""
+    return f"PETS_{setting.upper()}"
+
+
+def _check_text(variable: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # Python keeps bytes that are not UTF-8 as surrogates.
+        raise SettingsError(f"{variable}: the value is not valid UTF-8") from None
+
+
+def _integer(variable: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingsError(f"{variable}: {text!r} is not an integer") from None
