@@ -112,16 +112,14 @@ class PetRepositoryContract:
         assert pet == new.with_id(pet.id)
         assert list((await repository.page(PetQuery(limit=1))).items) == [pet]
 
-    async def test_every_value_a_pet_can_have_comes_back_as_it_was(
-        self, repository: PetRepository
-    ) -> None:
+    async def test_every_valid_value_is_returned_unchanged(self, repository: PetRepository) -> None:
         pets = await repository.add(
             [NewPetFactory.build(age=age, type=kind) for age in (0, 100) for kind in PetType]
             + new_pets(20)
         )
         assert list((await repository.page(PetQuery(limit=100))).items) == list(pets)
 
-    async def test_ids_ascend_in_the_order_given(self, repository: PetRepository) -> None:
+    async def test_ids_ascend_in_the_order_of_the_pets(self, repository: PetRepository) -> None:
         new = new_pets(MANY)
         pets = await repository.add(new)
         assert [pet.id for pet in pets] == sorted({pet.id for pet in pets})
@@ -131,9 +129,7 @@ class PetRepositoryContract:
         assert list(await repository.add([])) == []
         assert (await repository.page(PetQuery(limit=1))).count == 0
 
-    async def test_more_pets_can_be_added_at_once_than_a_statement_has_parameters(
-        self, repository: PetRepository
-    ) -> None:
+    async def test_a_call_can_add_40000_pets(self, repository: PetRepository) -> None:
         pets = await repository.add(new_pets(40_000))
         assert len({pet.id for pet in pets}) == 40_000
         assert (await repository.page(PetQuery(limit=0))).count == 40_000
@@ -147,7 +143,9 @@ class PetRepositoryContract:
         assert list(page.items) == pets[:limit]
         assert page.count == 3
 
-    async def test_removing_tells_which_pets_were_there(self, repository: PetRepository) -> None:
+    async def test_removing_returns_the_ids_of_the_removed_pets(
+        self, repository: PetRepository
+    ) -> None:
         first, second, third = await repository.add(new_pets(3))
         assert await repository.remove({first.id, third.id, third.id + 1}) == {first.id, third.id}
         assert list((await repository.page(PetQuery(limit=3))).items) == [second]
@@ -157,7 +155,7 @@ class PetRepositoryContract:
         assert await repository.remove([pet.id]) == {pet.id}
         assert await repository.remove([pet.id]) == set()
 
-    async def test_an_id_may_be_named_twice(self, repository: PetRepository) -> None:
+    async def test_removing_accepts_a_repeated_id(self, repository: PetRepository) -> None:
         (pet,) = await repository.add(new_pets(1))
         assert await repository.remove([pet.id, pet.id]) == {pet.id}
 
@@ -167,23 +165,23 @@ class PetRepositoryContract:
         assert (await repository.page(PetQuery(limit=1))).count == 1
 
     @pytest.mark.parametrize("impossible", [0, -1, MAX_ID, MAX_ID + 1, -MAX_ID - 2, 2**64, 10**100])
-    async def test_what_cannot_be_an_id_is_not_there(
+    async def test_removing_ignores_an_impossible_id(
         self, repository: PetRepository, impossible: int
     ) -> None:
         (pet,) = await repository.add(new_pets(1))
         assert await repository.remove([impossible, pet.id]) == {pet.id}
 
-    async def test_ten_thousand_ids_can_be_removed_at_once(self, repository: PetRepository) -> None:
+    async def test_a_call_can_remove_10000_ids(self, repository: PetRepository) -> None:
         ids = [pet.id for pet in await repository.add(new_pets(100))]
         assert await repository.remove(range(ids[0], ids[0] + 10_000)) == set(ids)
 
-    async def test_an_id_is_never_given_again(self, repository: PetRepository) -> None:
+    async def test_an_id_is_never_reused(self, repository: PetRepository) -> None:
         *_, newest = await repository.add(new_pets(2))
         await repository.remove([newest.id])
         (next_,) = await repository.add(new_pets(1))
         assert next_.id > newest.id
 
-    async def test_of_concurrent_removals_of_a_pet_exactly_one_is_told_that_it_was_there(
+    async def test_only_one_of_concurrent_removals_reports_a_pet(
         self, repository: PetRepository
     ) -> None:
         ids = [pet.id for pet in await repository.add(new_pets(20))]
@@ -230,7 +228,7 @@ class PetRepositoryContract:
             PetChange(),
         ],
     )
-    async def test_a_change_leaves_the_rest_as_it_was(
+    async def test_a_change_keeps_the_other_members(
         self, repository: PetRepository, change: PetChange
     ) -> None:
         pet, other = await repository.add([BOY, BOY])
@@ -238,7 +236,7 @@ class PetRepositoryContract:
         assert await repository.change({pet.id: change}) == {pet.id: changed}
         assert await repository.find([pet.id, other.id]) == {pet.id: changed, other.id: other}
 
-    async def test_several_pets_are_changed_at_once_those_that_are_there(
+    async def test_a_call_changes_all_named_pets_that_exist(
         self, repository: PetRepository
     ) -> None:
         first, second, gone = await repository.add(new_pets(3))
@@ -259,7 +257,7 @@ class PetRepositoryContract:
         assert (await repository.page(PetQuery(type=PetType.DOG))).count == 0
 
     @pytest.mark.parametrize("member", ["name", "age", "type", "created_at"])
-    async def test_a_pet_that_is_not_as_expected_is_neither_changed_nor_removed(
+    async def test_an_unexpected_pet_is_neither_changed_nor_removed(
         self, repository: PetRepository, member: str
     ) -> None:
         pet, other, _ = await repository.add([BOY, BOY, NewPet(name="x", age=1, type=PetType.CAT)])
@@ -277,7 +275,7 @@ class PetRepositoryContract:
         assert await repository.remove([pet.id, other.id, 10**9], expected=expected) == {other.id}
         assert await repository.find([pet.id]) == {pet.id: pet}
 
-    async def test_of_concurrent_changes_that_expect_the_same_exactly_one_happens(
+    async def test_only_one_of_concurrent_changes_of_an_expected_pet_succeeds(
         self, repository: PetRepository
     ) -> None:
         (pet,) = await repository.add([BOY])
@@ -310,7 +308,7 @@ class PetRepositoryContract:
             assert (pet.name, pet.age, pet.type) == ("girl", 3, PetType.CAT)
 
     @pytest.mark.parametrize("query", list(queries()), ids=shown)
-    async def test_a_walk_over_a_query_meets_what_it_chooses_in_its_order(
+    async def test_walking_a_query_returns_its_matches_in_order(
         self, repository: PetRepository, query: PetQuery
     ) -> None:
         right = expected(query, await repository.add(diverse_pets()))
@@ -331,7 +329,7 @@ class PetRepositoryContract:
         last = await repository.page(first.next)
         assert (last.count, len(last.items), last.next) == (4, 2, None)
 
-    async def test_beyond_the_last_pet_a_page_is_empty_but_for_the_count(
+    async def test_a_page_beyond_the_last_pet_has_only_the_count(
         self, repository: PetRepository
     ) -> None:
         pets = await repository.add(new_pets(3))
@@ -358,7 +356,7 @@ class PetRepositoryContract:
             ("x" * 100, {"x" * 100}),
         ],
     )
-    async def test_a_name_is_searched_for_without_regard_to_case_and_without_wildcards(
+    async def test_a_search_for_a_name_ignores_case_and_wildcards(
         self, repository: PetRepository, part: str, names: set[str]
     ) -> None:
         all_names = [
@@ -380,7 +378,7 @@ class PetRepositoryContract:
     @pytest.mark.parametrize(
         "query", [PetQuery(limit=3), PetQuery(limit=3, sort=PetSort.AGE, descending=True)]
     )
-    async def test_a_walk_meets_every_pet_that_is_there_throughout_exactly_once(
+    async def test_a_walk_meets_every_permanent_pet_exactly_once(
         self, repository: PetRepository, query: PetQuery
     ) -> None:
         stay = await repository.add(new_pets(30))
@@ -396,9 +394,7 @@ class PetRepositoryContract:
         assert len(set(met)) == len(met)
         assert {pet.id for pet in stay} <= set(met)
 
-    async def test_a_page_counts_and_gives_what_is_there_at_one_moment(
-        self, repository: PetRepository
-    ) -> None:
+    async def test_a_page_and_its_count_are_of_one_moment(self, repository: PetRepository) -> None:
         query = PetQuery(type=PetType.DOG, age_min=7, limit=1000, sort=PetSort.NAME)
 
         async def live() -> None:
@@ -415,9 +411,7 @@ class PetRepositoryContract:
         assert await repository.add_once({"k": BOY}) == first
         assert (await repository.page(PetQuery())).items == [first["k"]]
 
-    async def test_a_key_gives_the_pet_as_it_was_added_whatever_came_after(
-        self, repository: PetRepository
-    ) -> None:
+    async def test_a_key_returns_the_pet_as_it_was_added(self, repository: PetRepository) -> None:
         first = await repository.add_once({"k": BOY, "l": BOY})
         await repository.change({first["k"].id: PetChange(age=8)})
         await repository.remove([first["l"].id])
@@ -432,7 +426,7 @@ class PetRepositoryContract:
         assert both["new"].id > first["k"].id
         assert await repository.add_once({}) == {}
 
-    async def test_of_concurrent_callers_with_a_key_one_adds_and_all_get_the_same(
+    async def test_concurrent_callers_with_a_key_all_get_the_same_pet(
         self, repository: PetRepository
     ) -> None:
         keys = [f"k{n}" for n in range(5)]
@@ -461,7 +455,7 @@ class PetRepositoryContract:
     async def test_a_store_that_is_ready_says_so(self, repository: PetRepository) -> None:
         await repository.check()
 
-    async def test_an_export_has_all_pets_of_a_query_whatever_its_limit(
+    async def test_an_export_ignores_the_limit_of_its_query(
         self, repository: PetRepository
     ) -> None:
         pets = await repository.add(new_pets(2500))
@@ -481,7 +475,7 @@ class PetRepositoryContract:
             await repository.add(new_pets(3))
             assert [*found, *[pet async for some in export for pet in some]] == pets
 
-    async def test_loaded_pets_get_ids_that_ascend_in_the_order_given(
+    async def test_loaded_pets_get_ids_that_ascend_in_their_order(
         self, repository: PetRepository
     ) -> None:
         (pet,) = await repository.add(new_pets(1))
@@ -491,7 +485,7 @@ class PetRepositoryContract:
         assert loaded == [given.with_id(kept.id) for given, kept in zip(new, loaded, strict=True)]
         assert loaded[0].id > pet.id
 
-    async def test_a_loaded_pet_that_has_an_id_keeps_it_and_no_id_up_to_it_is_given_again(
+    async def test_a_loaded_pet_keeps_its_id_and_later_ids_are_higher(
         self, repository: PetRepository
     ) -> None:
         (pet,) = await repository.add(new_pets(1))
@@ -504,7 +498,7 @@ class PetRepositoryContract:
         (next_,) = await repository.add(new_pets(1))
         assert next_.id > pet.id + 500
 
-    async def test_loading_low_ids_does_not_have_higher_ones_given_again(
+    async def test_loading_low_ids_does_not_reuse_higher_ids(
         self, repository: PetRepository
     ) -> None:
         first, last = await repository.add(new_pets(2))
@@ -514,7 +508,7 @@ class PetRepositoryContract:
         assert next_.id > last.id
 
     @pytest.mark.parametrize("skip_taken", [True, False])
-    async def test_loading_refuses_ids_that_are_taken(
+    async def test_loading_rejects_ids_that_are_taken(
         self, repository: PetRepository, *, skip_taken: bool
     ) -> None:
         (taken,) = await repository.add(new_pets(1))
@@ -530,7 +524,7 @@ class PetRepositoryContract:
         assert list(await load(repository)) == []
         assert await exported(repository) == []
 
-    async def test_when_the_pets_to_load_fail_none_is_kept(self, repository: PetRepository) -> None:
+    async def test_a_failed_load_keeps_no_pet(self, repository: PetRepository) -> None:
         async def failing() -> AsyncIterator[list[tuple[int, NewPet]]]:
             yield list(enumerate(new_pets(10)))
             raise LookupError
@@ -540,7 +534,7 @@ class PetRepositoryContract:
         assert await exported(repository) == []
         await load(repository, *new_pets(1))
 
-    async def test_when_a_load_is_cancelled_none_is_kept(self, repository: PetRepository) -> None:
+    async def test_a_cancelled_load_keeps_no_pet(self, repository: PetRepository) -> None:
         reading = Event()
 
         async def endless() -> AsyncIterator[list[tuple[int, NewPet]]]:

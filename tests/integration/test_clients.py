@@ -120,7 +120,7 @@ def test_each_section_has_a_block_for_each_client() -> None:
             assert client.call in code, title
 
 
-def test_all_code_of_the_page_is_in_these_blocks() -> None:
+def test_the_page_has_no_code_outside_these_blocks() -> None:
     in_sections = [block for blocks in SECTIONS.values() for block in blocks]
     assert in_sections == BLOCK.findall(PAGE) != []
     assert not OTHER_CODE.search(BLOCK.sub("", PAGE))

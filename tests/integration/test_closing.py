@@ -44,7 +44,9 @@ def send_until_reset(connection: socket.socket) -> float:
 
 
 @pytest.mark.parametrize("framing", [LENGTH, CHUNKED])
-def test_an_early_answer_says_that_it_closes_and_ends(service: Served, framing: bytes) -> None:
+def test_an_early_answer_announces_that_the_connection_closes(
+    service: Served, framing: bytes
+) -> None:
     with connect(service) as connection:
         connection.sendall(HEAD % (b"POST /nothing", framing))
         answer = receive_all(connection)
@@ -52,7 +54,7 @@ def test_an_early_answer_says_that_it_closes_and_ends(service: Served, framing: 
     assert b"connection: close" in answer
 
 
-def test_a_client_that_goes_on_sending_is_cut_off_in_time(service: Served) -> None:
+def test_a_client_that_keeps_sending_is_cut_off_in_time(service: Served) -> None:
     with connect(service) as connection:
         connection.sendall(HEAD % (b"POST /nothing", b"content-length: 1000000\r\n"))
         assert receive_all(connection)
@@ -60,7 +62,7 @@ def test_a_client_that_goes_on_sending_is_cut_off_in_time(service: Served) -> No
     assert lasted < LINGER_SECONDS + 4
 
 
-def test_bytes_after_an_early_answer_are_no_request(service: Served) -> None:
+def test_bytes_after_an_early_answer_are_not_a_request(service: Served) -> None:
     with connect(service) as connection:
         connection.sendall(HEAD % (b"POST /nothing", b"content-length: 5\r\n"))
         assert connection.recv(1) == b"H"  # so the answer has begun
@@ -69,7 +71,7 @@ def test_bytes_after_an_early_answer_are_no_request(service: Served) -> None:
 
 
 @pytest.mark.parametrize("framing", [LENGTH, CHUNKED])
-def test_a_client_that_first_sends_all_receives_its_413(service: Served, framing: bytes) -> None:
+def test_a_client_that_sends_everything_first_receives_413(service: Served, framing: bytes) -> None:
     with connect(service) as connection:
         connection.sendall(HEAD % (b"POST /pets/", framing))
         part = b" " * MIB
@@ -97,7 +99,7 @@ def test_http_client_receives_a_413_for_20_mb(service: Served) -> None:
     connection.close()
 
 
-def test_a_client_that_first_sends_all_receives_its_refusal(service: Served) -> None:
+def test_a_client_that_sends_everything_first_receives_431(service: Served) -> None:
     with connect(service) as connection:
         connection.sendall(b"GET /pets/ HTTP/1.1\r\nhost: pets\r\nx: ")
         for _ in range(20):
@@ -114,7 +116,7 @@ def test_a_client_that_first_sends_all_receives_its_refusal(service: Served) -> 
         (b"GET /health/live", b"content-length: 10\r\n", 200),
     ],
 )
-def test_an_answer_instead_of_a_100_ends_the_connection(
+def test_an_answer_instead_of_100_closes_the_connection(
     service: Served, line: bytes, fields: bytes, status: int
 ) -> None:
     with connect(service) as connection:

@@ -99,7 +99,7 @@ def test_an_import_needs_no_standard_error(
 
 
 @LOSE_STANDARD_ERROR
-def test_a_refused_import_needs_no_standard_error(
+def test_a_failed_import_needs_no_standard_error(
     store: Path, file: Path, prepare: Callable[[], None]
 ) -> None:
     file.write_bytes(b"{}\n" * 1000)
@@ -115,7 +115,7 @@ def test_an_export_needs_no_standard_error(
     assert run("export", prepare=prepare).stdout.count(b"\n") == count(store) == 1
 
 
-def test_an_import_outlives_its_terminal(store: Path) -> None:
+def test_an_import_survives_the_loss_of_its_terminal(store: Path) -> None:
     """The bar that shows progress fails, and nothing else."""
     controller, terminal = pty.openpty()
     command = [*COMMAND, "import", "-"]
@@ -139,7 +139,7 @@ def test_a_closed_standard_output_is_an_error(command: str, file: Path) -> None:
     assert lines(done) == ["pets: standard output: Bad file descriptor"]
 
 
-def test_the_document_may_be_read_in_part() -> None:
+def test_a_reader_may_stop_reading_the_openapi_document() -> None:
     process = subprocess.Popen(
         [*COMMAND, "openapi"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
     )
@@ -153,7 +153,9 @@ def test_the_document_may_be_read_in_part() -> None:
 
 
 @pytest.mark.usefixtures("store")
-def test_a_hyphen_is_standard_output(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hyphen_as_output_means_standard_output(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert main(["import", str(file)]) == 0
     monkeypatch.chdir(file.parent)
     done = run("export", "--output", "-")
@@ -165,7 +167,7 @@ def test_a_hyphen_is_standard_output(file: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.usefixtures("store")
-def test_a_loop_of_links_as_output_is_one_line(tmp_path: Path) -> None:
+def test_a_loop_of_links_as_output_is_reported_in_one_line(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     first.symlink_to(second)
     second.symlink_to(first)
@@ -175,7 +177,7 @@ def test_a_loop_of_links_as_output_is_one_line(tmp_path: Path) -> None:
     assert first.is_symlink()
 
 
-def test_bytes_that_are_not_utf_8_in_a_setting_are_one_line(
+def test_a_setting_that_is_not_utf_8_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PETS_DATABASE_URL", os.fsdecode(b"sqlite:///\xff.db"))
@@ -184,7 +186,7 @@ def test_bytes_that_are_not_utf_8_in_a_setting_are_one_line(
     assert lines(done) == ["pets: PETS_DATABASE_URL: the value is not valid UTF-8"]
 
 
-def test_a_file_of_sqlite_may_have_any_name(
+def test_the_file_of_sqlite_may_have_any_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: Path
 ) -> None:
     monkeypatch.setenv("PETS_DATABASE_URL", f"sqlite:///{tmp_path}/a%3Fb %23%25.db")
@@ -201,7 +203,7 @@ def postgresql(new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPat
     return url
 
 
-def test_a_missing_privilege_is_named(
+def test_a_missing_privilege_is_reported(
     postgresql: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     role = make_url(postgresql).database
@@ -222,7 +224,7 @@ def test_a_missing_privilege_is_named(
     assert "hunter2" not in line
 
 
-def test_a_session_that_was_killed_is_named(postgresql: str) -> None:
+def test_a_killed_session_is_reported(postgresql: str) -> None:
     command = [*COMMAND, "import", "-"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin
@@ -284,7 +286,7 @@ def test_a_read_only_store_can_be_exported() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["migrate"], ["serve", "--port", "0"], ["import", "{file}"]])
-def test_a_read_only_store_that_must_be_written_to_is_one_line(
+def test_writing_to_a_read_only_store_is_reported_in_one_line(
     read_only_store: Path, file: Path, arguments: list[str]
 ) -> None:
     """It names the file or the folder that is read-only."""
@@ -295,7 +297,7 @@ def test_a_read_only_store_that_must_be_written_to_is_one_line(
     assert line.endswith(f": {read_only_store} is read-only")
 
 
-def test_a_store_that_others_write_to_is_exported_as_it_is_now(store: Path, file: Path) -> None:
+def test_an_export_includes_the_latest_writes_of_others(store: Path, file: Path) -> None:
     """Not as its file was before, because the newest pets are in a file beside it."""
     assert main(["import", str(file)]) == 0
     with closing(sqlite3.connect(store)) as writer:
@@ -311,7 +313,7 @@ def test_a_store_that_others_write_to_is_exported_as_it_is_now(store: Path, file
 
 
 @pytest.mark.usefixtures("store")
-def test_a_writer_waits_for_an_import_to_end() -> None:
+def test_a_writer_waits_at_least_30_s_for_the_lock() -> None:
     """An import of 1.8 million pets holds the lock of SQLite for about 15 s."""
 
     async def patience() -> int:
@@ -331,7 +333,7 @@ def written() -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what was written")
-def test_an_import_writes_each_page_of_sqlite_a_few_times(store: Path, tmp_path: Path) -> None:
+def test_an_import_writes_each_page_only_a_few_times(store: Path, tmp_path: Path) -> None:
     """It holds the lock for twice as long if it cannot keep the indexes in memory."""
     file = tmp_path / "many.csv"
     rows = [f"{number * 7919 % 100_003:06},7,dog\n" for number in range(100_003)]
@@ -348,7 +350,7 @@ def ignore_sigint() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def test_sigterm_ends_an_import_in_the_background_of_a_script(store: Path) -> None:
+def test_sigterm_ends_an_import_in_the_background(store: Path) -> None:
     """A shell has such a command ignore SIGINT, so that Ctrl-C ends the script alone."""
     process = subprocess.Popen(
         [*COMMAND, "import", "-"],
@@ -372,7 +374,7 @@ def test_sigterm_ends_an_import_in_the_background_of_a_script(store: Path) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_migration_that_is_interrupted_exits_130(number: int) -> None:
+def test_an_interrupted_migration_exits_with_130(number: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://pets@127.0.0.1:{silent.getsockname()[1]}/pets"
         with start("migrate", database_url=url) as process, silent.accept()[0]:
@@ -398,7 +400,7 @@ sys.exit(main())
 
 @pytest.mark.parametrize("module", ["pets.cli", "litestar", "pets.cli.transfer"])
 @pytest.mark.parametrize("command", ["openapi", "migrate", "serve"])
-def test_ctrl_c_ends_a_command_that_has_hardly_begun(module: str, command: str) -> None:
+def test_ctrl_c_ends_a_command_that_is_still_starting(module: str, command: str) -> None:
     program = BEGIN_SLOWLY.format(module=module)
     done = subprocess.run(
         [sys.executable, "-c", program, command], capture_output=True, timeout=30, check=False

@@ -81,7 +81,7 @@ def is_sqlite(connection: AsyncConnection) -> bool:
         ),
     ],
 )
-async def test_follow_what_is_written_by_hand(
+async def test_counts_follow_statements_written_by_hand(
     engine: AsyncEngine, statement: str, expected: list[tuple[str, int]] | None
 ) -> None:
     async with engine.connect() as connection:
@@ -100,7 +100,7 @@ def documented() -> tuple[str, str]:
     return check.split("```")[0], repair.split("```")[0]
 
 
-async def test_can_be_checked_and_repaired_as_documented(engine: AsyncEngine) -> None:
+async def test_the_documented_check_and_repair_work(engine: AsyncEngine) -> None:
     check, repair = documented()
     async with engine.connect() as connection:
         await SQLAlchemyPetRepository(engine).add(NewPetFactory.batch(10))
@@ -119,7 +119,7 @@ async def test_can_be_checked_and_repaired_as_documented(engine: AsyncEngine) ->
         assert kept == real
 
 
-async def test_follow_a_rollback(engine: AsyncEngine) -> None:
+async def test_counts_follow_a_rollback(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         await connection.exec_driver_sql("BEGIN")
         await connection.execute(text(ADD_10_DOGS_5_CATS[0].format("SELECT 1")))
@@ -127,7 +127,7 @@ async def test_follow_a_rollback(engine: AsyncEngine) -> None:
         assert await counts(connection) == ([], [])
 
 
-async def test_follow_truncate_and_copy(postgresql_url: str) -> None:
+async def test_counts_follow_truncate_and_copy(postgresql_url: str) -> None:
     engine = create_config(parse_url(postgresql_url)).get_engine()
     async with engine.connect() as connection:
         await SQLAlchemyPetRepository(engine).add(NewPetFactory.batch(10))
@@ -144,7 +144,7 @@ async def test_follow_truncate_and_copy(postgresql_url: str) -> None:
     await engine.dispose()
 
 
-async def test_are_exact_at_every_snapshot_while_many_write(engine: AsyncEngine) -> None:
+async def test_counts_are_exact_in_every_snapshot_while_many_write(engine: AsyncEngine) -> None:
     repository = SQLAlchemyPetRepository(engine)
     writing = True
     snapshots = 0
@@ -211,7 +211,7 @@ async def test_creations_never_wait_for_open_transactions(
 
 
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
-async def test_follow_a_transaction_in_any_isolation(
+async def test_counts_follow_a_transaction_in_any_isolation(
     postgresql: AsyncEngine, isolation: str
 ) -> None:
     """Others write after its snapshot, and that does not make it fail."""
@@ -231,7 +231,7 @@ async def test_follow_a_transaction_in_any_isolation(
     assert kept == real != []
 
 
-async def test_follow_truncate_in_a_snapshot_that_is_older_than_a_pet(
+async def test_counts_follow_truncate_in_an_old_snapshot(
     postgresql: AsyncEngine,
 ) -> None:
     repository = SQLAlchemyPetRepository(postgresql)
@@ -267,7 +267,7 @@ async def test_listings_and_truncate_do_not_deadlock(postgresql: AsyncEngine) ->
         truncated.set()
 
 
-def test_can_be_repaired_after_a_restore_of_data_alone(
+def test_the_repair_mends_counts_after_a_restore_of_data_only(
     new_database: Callable[[str], str], tmp_path: Path
 ) -> None:
     check, repair = documented()

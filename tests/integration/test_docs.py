@@ -31,7 +31,7 @@ def page(requests: list[Request]) -> Iterator[Page]:
         yield page
 
 
-def test_the_root_leads_a_browser_to_a_page_of_the_three_calls(page: Page, service: Served) -> None:
+def test_the_root_leads_to_a_page_with_the_three_calls(page: Page, service: Served) -> None:
     page.goto(f"{service.url}/")
     page.locator("#operations-pets-createPet").wait_for()
     assert page.url == f"{service.url}/docs"
@@ -39,7 +39,7 @@ def test_the_root_leads_a_browser_to_a_page_of_the_three_calls(page: Page, servi
         assert page.locator(f"#operations-pets-{operation}").is_visible()
 
 
-def test_trying_it_out_creates_a_pet(page: Page, service: Served) -> None:
+def test_a_pet_can_be_created_on_the_page(page: Page, service: Served) -> None:
     page.goto(f"{service.url}/docs")
     operation = page.locator("#operations-pets-createPet")
     operation.locator(".opblock-summary-control").click()

@@ -57,7 +57,7 @@ def send(service: Served, key: str) -> socket.socket:
     return connection
 
 
-def test_at_once_to_several_processes_they_create_one_pet(service: Served, key: str) -> None:
+def test_concurrent_requests_to_two_processes_create_one_pet(service: Served, key: str) -> None:
     before = count(service)
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: post(service, key), range(40)))
@@ -67,7 +67,7 @@ def test_at_once_to_several_processes_they_create_one_pet(service: Served, key: 
     assert count(service) == before + 1
 
 
-def test_after_an_answer_that_was_lost_they_create_no_other_pet(service: Served, key: str) -> None:
+def test_a_repeat_after_lost_answers_creates_no_second_pet(service: Served, key: str) -> None:
     before = count(service)
     for _ in range(10):
         send(service, key).close()
@@ -76,7 +76,7 @@ def test_after_an_answer_that_was_lost_they_create_no_other_pet(service: Served,
 
 
 @pytest.mark.anyio
-async def test_after_the_process_was_killed_in_between_they_create_no_other_pet(
+async def test_a_repeat_after_a_killed_process_creates_no_second_pet(
     postgresql_url: str, key: str
 ) -> None:
     connection = await asyncpg.connect(postgresql_url)
@@ -96,7 +96,7 @@ async def test_after_the_process_was_killed_in_between_they_create_no_other_pet(
         assert count(again) == before + 1
 
 
-def test_keys_are_forgotten_after_the_time_that_is_set(
+def test_keys_are_forgotten_after_the_configured_time(
     monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     monkeypatch.setenv("PETS_IDEMPOTENCY_TTL", "2")
@@ -116,7 +116,7 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.mark.anyio
-async def test_old_keys_go_as_new_ones_come(engine: AsyncEngine) -> None:
+async def test_expired_keys_are_deleted_as_new_ones_are_added(engine: AsyncEngine) -> None:
     repository = SQLAlchemyPetRepository(engine, key_ttl=timedelta(days=1))
     old = replace(NEW, created_at=NEW.created_at - timedelta(days=2))
     await repository.add_once({f"old {number}": old for number in range(2 * CLEAR_EVERY)})

@@ -62,7 +62,7 @@ def schema(connection: Connection) -> dict[str, Any]:
     }
 
 
-def test_up_down_and_up_again(empty_database_url: str) -> None:
+def test_up_down_and_up_leads_to_the_same_schema(empty_database_url: str) -> None:
     settings = Settings(database_url=empty_database_url)
     migrate(settings)
     first = run(empty_database_url, schema)
@@ -73,7 +73,7 @@ def test_up_down_and_up_again(empty_database_url: str) -> None:
     assert run(empty_database_url, schema) == first
 
 
-def test_lead_to_the_tables_that_the_code_uses(empty_database_url: str) -> None:
+def test_migrations_lead_to_the_tables_of_the_code(empty_database_url: str) -> None:
     def differences(connection: Connection) -> object:
         options = {
             "version_table": VERSION_TABLE,
@@ -85,12 +85,12 @@ def test_lead_to_the_tables_that_the_code_uses(empty_database_url: str) -> None:
     assert run(empty_database_url, differences) == []
 
 
-def test_end_with_the_revision_that_the_code_needs() -> None:
+def test_migrations_end_with_the_revision_of_the_code() -> None:
     commands = AlembicCommands(create_config(parse_url("sqlite:///pets.db")))
     assert ScriptDirectory.from_config(commands.config).get_current_head() == REVISION
 
 
-def test_refuse_a_database_that_another_version_made(empty_database_url: str) -> None:
+def test_a_database_of_another_version_is_rejected(empty_database_url: str) -> None:
     def stamp(connection: Connection) -> None:
         connection.exec_driver_sql(f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32))")
         connection.exec_driver_sql(f"INSERT INTO {VERSION_TABLE} VALUES ('0001')")
@@ -102,7 +102,7 @@ def test_refuse_a_database_that_another_version_made(empty_database_url: str) ->
         migrate(Settings(database_url=empty_database_url))
 
 
-def test_keep_the_pets_that_are_there(empty_database_url: str) -> None:
+def test_migrating_again_keeps_the_pets(empty_database_url: str) -> None:
     async def add_and_count() -> int:
         engine = create_config(parse_url(empty_database_url)).get_engine()
         repository = SQLAlchemyPetRepository(engine)
@@ -222,7 +222,7 @@ def insert_by_hand(url: str, column: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(("column", "value"), BAD_ROWS)
-def test_a_database_refuses_by_itself_what_the_domain_refuses(
+def test_a_database_rejects_invalid_values_by_itself(
     database_url: str, column: str, value: object
 ) -> None:
     literal = "NULL" if value is None else f"'{value}'"
@@ -231,15 +231,13 @@ def test_a_database_refuses_by_itself_what_the_domain_refuses(
 
 
 @pytest.mark.parametrize("time", BAD_TIMES_ON_POSTGRESQL)
-def test_postgresql_refuses_times_that_python_cannot_have(postgresql_url: str, time: str) -> None:
+def test_postgresql_rejects_times_that_python_cannot_hold(postgresql_url: str, time: str) -> None:
     with pytest.raises(IntegrityError, match="pets_created_at_check"):
         insert_by_hand(postgresql_url, "created_at", f"'{time}'")
 
 
 @pytest.mark.parametrize(("column", "value"), BAD_VALUES_ON_SQLITE)
-def test_sqlite_refuses_what_it_would_keep_in_another_form(
-    sqlite_url: str, column: str, value: str
-) -> None:
+def test_sqlite_rejects_values_of_another_form(sqlite_url: str, column: str, value: str) -> None:
     with pytest.raises(IntegrityError, match=f"pets_{column}_check"):
         insert_by_hand(sqlite_url, column, value)
 
@@ -247,19 +245,19 @@ def test_sqlite_refuses_what_it_would_keep_in_another_form(
 @pytest.mark.parametrize(
     "name", [*NAMES, "x y", "\u200b", "a\u3000b", "*", "[a]", "]", "^", "-", "x" * 100]
 )
-def test_a_database_takes_what_the_domain_takes(database_url: str, name: str) -> None:
+def test_a_database_accepts_valid_names(database_url: str, name: str) -> None:
     insert(database_url, name=name)
 
 
 @pytest.mark.parametrize(
     "time", ["0001-01-01 00:00:00", "9999-12-31 23:59:59", "2024-02-29 00:00:00"]
 )
-def test_a_database_takes_every_time_that_python_has(database_url: str, time: str) -> None:
+def test_a_database_accepts_every_time_that_python_can_hold(database_url: str, time: str) -> None:
     zone = "+00" if database_url.startswith("postgresql") else ""
     insert_by_hand(database_url, "created_at", f"'{time}{zone}'")
 
 
-def test_sqlite_takes_a_name_exactly_if_the_domain_does(sqlite_url: str) -> None:
+def test_sqlite_accepts_a_name_exactly_if_the_domain_does(sqlite_url: str) -> None:
     """Names of the characters that the rule is about, at every place, and others."""
     connection = sqlite3.connect(str(make_url(sqlite_url).database))
     special = st.sampled_from(

@@ -52,7 +52,7 @@ async def connection(filled_url: str) -> AsyncIterator[AsyncConnection]:
 @pytest.mark.parametrize("sort", PetSort)
 @pytest.mark.parametrize("is_last", [False, True])
 @pytest.mark.parametrize("type_", [None, PetType.DOG])
-async def test_a_page_is_read_from_the_index_of_its_order_wherever_it_is(
+async def test_a_page_is_read_from_the_index_of_its_order(
     connection: AsyncConnection,
     sort: PetSort,
     type_: PetType | None,
@@ -74,7 +74,7 @@ async def test_a_page_is_read_from_the_index_of_its_order_wherever_it_is(
         )
 
 
-async def test_pets_of_a_type_that_is_rare_are_found_by_their_type(
+async def test_pets_of_a_rare_type_are_found_by_the_index_of_types(
     connection: AsyncConnection,
 ) -> None:
     plan = await explain(connection, PetQuery(type=PetType.CAT))
@@ -90,7 +90,7 @@ async def test_pets_of_an_age_are_counted_and_found_by_one_index(
 
 
 @pytest.mark.parametrize("sort", PetSort)
-async def test_a_part_of_a_name_is_looked_for_in_the_table_not_in_the_order_of_an_index(
+async def test_a_part_of_a_name_is_searched_for_in_the_table(
     connection: AsyncConnection, sort: PetSort
 ) -> None:
     plan = await explain(connection, PetQuery(name="1234", sort=sort))
@@ -98,7 +98,7 @@ async def test_a_part_of_a_name_is_looked_for_in_the_table_not_in_the_order_of_a
 
 
 @pytest.mark.parametrize("sort", PetSort)
-async def test_a_part_of_a_name_and_an_age_are_looked_for_by_the_age(
+async def test_a_part_of_a_name_with_an_age_uses_the_index_of_ages(
     connection: AsyncConnection, sort: PetSort
 ) -> None:
     plan = await explain(connection, PetQuery(name="1234", age_min=100, sort=sort))

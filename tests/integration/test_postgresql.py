@@ -38,7 +38,7 @@ async def opened(url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
         await engine.dispose()
 
 
-def test_a_server_that_is_too_old_is_refused_in_one_line(
+def test_a_server_that_is_too_old_is_rejected_in_one_line(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -54,7 +54,7 @@ def test_a_server_that_is_too_old_is_refused_in_one_line(
             assert re.search(r": PostgreSQL 18 or newer is needed; this is 16\.\d+$", line)
 
 
-def test_a_database_that_is_not_in_utf8_is_refused_in_one_line(
+def test_a_database_that_is_not_in_utf8_is_rejected(
     postgresql_server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = f"pets_test_{secrets.token_hex(4)}"
@@ -111,7 +111,9 @@ class TestUnderOtherDefaults:
             yield repository
 
     @pytest.mark.parametrize("setting", DEFAULTS)
-    async def test_a_session_has_its_own_setting(self, unusual_url: str, setting: str) -> None:
+    async def test_a_session_has_the_setting_that_the_service_needs(
+        self, unusual_url: str, setting: str
+    ) -> None:
         engine = create_config(parse_url(unusual_url)).get_engine()
         async with engine.connect() as connection:
             shown = (await connection.exec_driver_sql(f"SHOW {setting}")).scalar_one()
@@ -122,20 +124,20 @@ class TestUnderOtherDefaults:
     test_concurrent_changes_of_different_members_are_all_kept = (
         PetRepositoryContract.test_concurrent_changes_of_different_members_are_all_kept
     )
-    test_of_concurrent_changes_that_expect_the_same_exactly_one_happens = (
-        PetRepositoryContract.test_of_concurrent_changes_that_expect_the_same_exactly_one_happens
+    test_only_one_of_concurrent_changes_of_an_expected_pet_succeeds = (
+        PetRepositoryContract.test_only_one_of_concurrent_changes_of_an_expected_pet_succeeds
     )
-    test_of_concurrent_callers_with_a_key_one_adds_and_all_get_the_same = (
-        PetRepositoryContract.test_of_concurrent_callers_with_a_key_one_adds_and_all_get_the_same
+    test_concurrent_callers_with_a_key_all_get_the_same_pet = (
+        PetRepositoryContract.test_concurrent_callers_with_a_key_all_get_the_same_pet
     )
-    test_every_value_a_pet_can_have_comes_back_as_it_was = (
-        PetRepositoryContract.test_every_value_a_pet_can_have_comes_back_as_it_was
+    test_every_valid_value_is_returned_unchanged = (
+        PetRepositoryContract.test_every_valid_value_is_returned_unchanged
     )
     test_an_export_has_the_pets_of_one_moment = (
         PetRepositoryContract.test_an_export_has_the_pets_of_one_moment
     )
-    test_loading_refuses_ids_that_are_taken = (
-        PetRepositoryContract.test_loading_refuses_ids_that_are_taken
+    test_loading_rejects_ids_that_are_taken = (
+        PetRepositoryContract.test_loading_rejects_ids_that_are_taken
     )
 
 
@@ -190,7 +192,7 @@ def test_the_documented_grants_are_enough(
     assert main([command]) == 0
 
 
-def test_a_store_is_not_ready_without_any_of_the_grants(
+def test_a_store_is_not_ready_while_a_grant_is_missing(
     new_database: Callable[[str], str], limited_url: str
 ) -> None:
     user = make_url(limited_url).username
@@ -223,13 +225,13 @@ def test_a_store_is_not_ready_without_any_of_the_grants(
     asyncio.run(check())
 
 
-def test_other_users_can_neither_call_nor_use_the_function_that_counts(postgresql_url: str) -> None:
+def test_other_users_cannot_call_the_function_that_counts(postgresql_url: str) -> None:
     query = "SELECT has_function_privilege('public', 'keep_pet_counts()', 'EXECUTE')"
     assert [tuple(row) for row in fetch(postgresql_url, query)] == [(False,)]
 
 
 @pytest.mark.anyio
-async def test_a_load_with_ids_that_waits_for_its_lock_does_not_hold_up_writers(
+async def test_a_load_that_waits_for_a_lock_does_not_block_writers(
     postgresql_url: str,
 ) -> None:
     """It tries again and again, and each try holds them up for a tenth of a second at most."""

@@ -77,7 +77,7 @@ def test_answers_the_three_calls_of_the_task(service: Served) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stops_with_status_0_when_told_to(database_url: str, number: int) -> None:
+def test_exits_with_0_after_a_signal(database_url: str, number: int) -> None:
     with served(database_url) as service:
         add(service)
         assert service.stop(number) == 0
@@ -111,7 +111,7 @@ def test_keeps_every_pet_that_it_acknowledged(database_url: str, number: int) ->
         assert pets(service) == {"count": 20, "items": acknowledged}
 
 
-def test_tells_a_request_that_outlasts_the_grace_to_come_again(postgresql_url: str) -> None:
+def test_answers_503_to_a_request_that_outlasts_the_grace(postgresql_url: str) -> None:
     head = b"POST /pets/ HTTP/1.1\r\nhost: pets\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n"
     with (
         served(postgresql_url) as service,
@@ -130,7 +130,7 @@ def test_tells_a_request_that_outlasts_the_grace_to_come_again(postgresql_url: s
         assert service.process.wait(timeout=30) == 0
 
 
-def test_forgets_the_pets_in_memory() -> None:
+def test_forgets_pets_in_memory_when_it_stops() -> None:
     for _ in range(2):
         with served("memory://") as service:
             assert add(service)["id"] == 1
@@ -161,7 +161,7 @@ def test_serves_from_several_processes(database_url: str) -> None:
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
-def test_answers_what_is_not_http_with_a_problem_document(
+def test_answers_bytes_that_are_not_http_with_a_problem(
     postgresql_service: Served, request_: bytes
 ) -> None:
     head, _, body = send(postgresql_service, request_).partition(b"\r\n\r\n")
@@ -171,7 +171,7 @@ def test_answers_what_is_not_http_with_a_problem_document(
     assert pets(postgresql_service)["count"] == 0
 
 
-def test_takes_large_bodies_one_after_another_in_one_connection(postgresql_service: Served) -> None:
+def test_accepts_many_large_bodies_on_one_connection(postgresql_service: Served) -> None:
     body = json.dumps({"ids": list(range(10**9, 10**9 + 10_000))})
     with httpx.Client(
         base_url=postgresql_service.url, headers={"content-type": "application/json"}
@@ -181,7 +181,7 @@ def test_takes_large_bodies_one_after_another_in_one_connection(postgresql_servi
             assert response.status_code == 200, response.text
 
 
-def test_answers_a_request_although_nonsense_follows_it(postgresql_service: Served) -> None:
+def test_answers_a_request_although_nonsense_follows(postgresql_service: Served) -> None:
     body = json.dumps(BOY).encode()
     head = b"POST /pets/ HTTP/1.1\r\nhost: pets\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     answer = send(postgresql_service, head % len(body) + body + b"GARBAGE\r\n\r\n")
@@ -190,7 +190,7 @@ def test_answers_a_request_although_nonsense_follows_it(postgresql_service: Serv
     assert pets(postgresql_service)["count"] == 1
 
 
-def test_refuses_a_body_that_only_turns_out_too_large(postgresql_service: Served) -> None:
+def test_rejects_a_chunked_body_that_grows_too_large(postgresql_service: Served) -> None:
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     head = b"POST /pets/ HTTP/1.1\r\nhost: pets\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
     with socket.create_connection(("127.0.0.1", postgresql_service.port), timeout=10) as connection:
@@ -198,7 +198,7 @@ def test_refuses_a_body_that_only_turns_out_too_large(postgresql_service: Served
         assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_restart_of_postgresql_costs_no_request_an_error(
+def test_a_restart_of_postgresql_fails_no_request(
     postgresql_service: Served, postgresql_url: str, postgresql_server: str
 ) -> None:
     add(postgresql_service)
@@ -207,7 +207,7 @@ def test_a_restart_of_postgresql_costs_no_request_an_error(
         assert pets(postgresql_service)["count"] == 1
 
 
-def test_says_503_while_postgresql_cannot_be_reached_and_recovers(
+def test_answers_503_until_postgresql_can_be_reached_again(
     postgresql_service: Served, postgresql_url: str, postgresql_server: str
 ) -> None:
     pet = add(postgresql_service)
@@ -233,7 +233,7 @@ TERMINATE = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE 
 
 
 @pytest.mark.anyio
-async def test_is_not_ready_when_postgresql_does_not_answer_within_a_second(
+async def test_is_not_ready_while_postgresql_does_not_answer(
     postgresql_service: Served, postgresql_url: str
 ) -> None:
     connection = await asyncpg.connect(postgresql_url)

@@ -71,7 +71,7 @@ BAD_LINES = [
 
 
 @pytest.mark.usefixtures("url")
-def test_every_bad_line_is_reported_and_has_nothing_imported(
+def test_all_bad_lines_are_reported_and_nothing_is_imported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "pets.ndjson"
@@ -121,7 +121,7 @@ def test_a_line_break_within_quotes_belongs_to_its_record(
 
 
 @pytest.mark.usefixtures("url")
-def test_a_quote_that_is_never_closed_is_refused_in_little_memory(tmp_path: Path) -> None:
+def test_an_unclosed_quote_is_rejected_in_little_memory(tmp_path: Path) -> None:
     file = tmp_path / "pets.csv"
     file.write_bytes(b'name,age,type\nfirst,1,dog\n"' + b"x,1,dog\n" * 10_000_000)
     command = [*MEASURED, "import", str(file), "--on-error", "skip"]
@@ -133,7 +133,7 @@ def test_a_quote_that_is_never_closed_is_refused_in_little_memory(tmp_path: Path
 
 @pytest.mark.usefixtures("url")
 @pytest.mark.parametrize("content", [b"", b"name,age\nx,7\n"])
-def test_without_a_header_csv_is_not_imported_at_all(
+def test_csv_without_a_header_is_not_imported(
     tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "pets.csv"
@@ -146,7 +146,7 @@ def test_without_a_header_csv_is_not_imported_at_all(
 
 
 @pytest.mark.parametrize("format_", ["ndjson", "csv"])
-def test_who_outgrows_sqlite_moves_to_postgresql(
+def test_pets_move_from_sqlite_to_postgresql_unchanged(
     tmp_path: Path, new_database: Callable[[str], str], use: Callable[[str], None], format_: str
 ) -> None:
     pets = some_pets(3000, first=5)
@@ -194,7 +194,7 @@ def test_an_id_that_is_taken_is_a_bad_line(
         assert exported(tmp_path).count(b"\n") == number
 
 
-def test_a_service_goes_on_writing_while_pets_are_imported(
+def test_a_service_keeps_writing_during_an_import(
     tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "pets.ndjson"
@@ -224,9 +224,7 @@ def test_a_service_goes_on_writing_while_pets_are_imported(
 @pytest.mark.parametrize(
     ("number", "on_error"), [(signal.SIGINT, "abort"), (signal.SIGTERM, "skip")]
 )
-def test_an_import_that_is_interrupted_leaves_nothing(
-    tmp_path: Path, number: int, on_error: str
-) -> None:
+def test_an_interrupted_import_keeps_no_pet(tmp_path: Path, number: int, on_error: str) -> None:
     command = [*COMMAND, "import", "-", "--on-error", on_error]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin
@@ -249,7 +247,7 @@ def many(tmp_path: Path, url: str) -> Path:  # noqa: ARG001  # the store that ha
     return file
 
 
-def test_an_export_ends_quietly_when_its_reader_does(many: Path) -> None:
+def test_an_export_ends_quietly_when_its_reader_ends(many: Path) -> None:
     with many.open("rb") as file:
         first = file.readline()
     with subprocess.Popen(
@@ -274,7 +272,7 @@ def test_an_export_can_be_interrupted_while_nobody_reads() -> None:
         assert (process.wait(timeout=20), process.stderr.read()) == (130, b"pets: interrupted\n")
 
 
-def test_an_export_has_the_pets_that_are_chosen(many: Path, tmp_path: Path) -> None:
+def test_an_export_has_exactly_the_chosen_pets(many: Path, tmp_path: Path) -> None:
     chosen = exported(
         tmp_path, "--type", "cat", "--age-min", "20", "--age-max", "30", "--name", "o'm"
     ).splitlines()
@@ -289,9 +287,7 @@ def test_an_export_has_the_pets_that_are_chosen(many: Path, tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("many")
 @pytest.mark.parametrize("existing", [0o600, 0o664, None])
-def test_a_file_of_an_export_has_the_permissions_that_it_should(
-    tmp_path: Path, existing: int | None
-) -> None:
+def test_an_export_keeps_the_permissions_of_its_file(tmp_path: Path, existing: int | None) -> None:
     """They are those of the file that it replaces, or those of any new file."""
     file, other = tmp_path / "exported", tmp_path / "other"
     other.touch()
@@ -305,7 +301,7 @@ def test_a_file_of_an_export_has_the_permissions_that_it_should(
 
 
 @pytest.mark.usefixtures("many")
-def test_exports_to_one_file_at_once_do_not_disturb_each_other(
+def test_concurrent_exports_to_one_file_do_not_interfere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even if their process ids are equal, as they are in containers."""
@@ -330,7 +326,7 @@ def test_exports_to_one_file_at_once_do_not_disturb_each_other(
 
 
 @pytest.mark.usefixtures("many")
-def test_a_file_of_an_export_that_fails_stays_as_it_was(
+def test_a_failed_export_leaves_its_file_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = exported(tmp_path)
@@ -381,7 +377,7 @@ MEASURED = [
 
 @pytest.mark.usefixtures("url")
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak")
-def test_memory_is_constant(tmp_path: Path) -> None:
+def test_import_and_export_use_constant_memory(tmp_path: Path) -> None:
     file = tmp_path / "pets.csv"
     pets = csv_lines(some_pets(2000))
     file.write_bytes(CSV_HEADER + pets * 25)
@@ -417,7 +413,7 @@ def sqlite(tmp_path: Path, use: Callable[[str], None]) -> None:
         ),
     ],
 )
-def test_what_cannot_work_is_told_in_one_line(
+def test_a_mistake_of_the_user_is_reported_in_one_line(
     arguments: list[str], status: int, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == status
@@ -425,7 +421,7 @@ def test_what_cannot_work_is_told_in_one_line(
 
 
 @pytest.mark.parametrize("arguments", [["import", "-"], ["export"]])
-def test_there_is_nothing_to_move_in_memory(
+def test_a_store_in_memory_can_be_neither_read_nor_filled(
     arguments: list[str], use: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     use("memory://")

@@ -99,14 +99,14 @@ async def names(task: asyncio.Task[Sequence[Pet]]) -> list[str]:
 
 
 @pytest.mark.anyio
-async def test_a_lone_caller_goes_at_once() -> None:
+async def test_a_lone_caller_does_not_wait() -> None:
     scene = Scene()
     await scene.page()
     assert scene.inner.calls == [20]
 
 
 @pytest.mark.anyio
-async def test_readers_share_the_next_answer_and_never_the_one_under_way() -> None:
+async def test_waiting_readers_share_the_next_answer() -> None:
     scene = Scene()
     early = await scene.page()
     await InMemoryPetRepository.add(
@@ -133,7 +133,7 @@ async def test_readers_of_different_pages_do_not_wait_for_each_other() -> None:
 
 
 @pytest.mark.anyio
-async def test_writers_that_wait_are_served_by_one_call_and_get_their_own_pets() -> None:
+async def test_one_call_serves_all_waiting_writers() -> None:
     scene = Scene()
     first = await scene.add("a")
     others = [await scene.add("b", "c"), await scene.add(), await scene.add("d")]
@@ -145,7 +145,7 @@ async def test_writers_that_wait_are_served_by_one_call_and_get_their_own_pets()
 
 
 @pytest.mark.anyio
-async def test_an_id_that_several_remove_is_counted_by_one() -> None:
+async def test_an_id_that_several_callers_remove_is_counted_once() -> None:
     scene = Scene()
     await InMemoryPetRepository.add(scene.inner, NewPetFactory.batch(4))
     first = await scene.remove(1)
@@ -157,7 +157,7 @@ async def test_an_id_that_several_remove_is_counted_by_one() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_cancelled_caller_that_waits_takes_nobody_with_it() -> None:
+async def test_cancelling_a_waiting_caller_affects_no_other() -> None:
     scene = Scene()
     await scene.add("a")
     cancelled, other = await scene.add("b"), await scene.add("c")
@@ -169,7 +169,7 @@ async def test_a_cancelled_caller_that_waits_takes_nobody_with_it() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_caller_cancelled_while_its_batch_is_under_way_takes_nobody_with_it() -> None:
+async def test_cancelling_a_caller_of_a_running_batch_affects_no_other() -> None:
     scene = Scene()
     await scene.add("a")
     cancelled, other = await scene.add("b"), await scene.add("c")
@@ -181,7 +181,7 @@ async def test_a_caller_cancelled_while_its_batch_is_under_way_takes_nobody_with
 
 
 @pytest.mark.anyio
-async def test_a_cancelled_first_caller_leaves_those_behind_it_to_be_served() -> None:
+async def test_cancelling_the_first_caller_does_not_stop_the_next() -> None:
     scene = Scene()
     first, second = await scene.page(), await scene.page()
     first.cancel()
@@ -191,7 +191,7 @@ async def test_a_cancelled_first_caller_leaves_those_behind_it_to_be_served() ->
 
 
 @pytest.mark.anyio
-async def test_nothing_is_left_of_a_page_whose_waiting_reader_was_cancelled() -> None:
+async def test_cancelling_a_waiting_reader_leaves_nothing_in_memory() -> None:
     scene = Scene()
     first, second = await scene.page(), await scene.page()
     second.cancel()
@@ -201,7 +201,7 @@ async def test_nothing_is_left_of_a_page_whose_waiting_reader_was_cancelled() ->
 
 
 @pytest.mark.anyio
-async def test_only_those_fail_for_whose_sake_a_batch_fails() -> None:
+async def test_a_bad_item_fails_only_its_own_caller() -> None:
     scene = Scene()
     scene.inner.poisonous = "bad"
     await scene.add("a")
@@ -216,7 +216,7 @@ async def test_only_those_fail_for_whose_sake_a_batch_fails() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_lost_connection_fails_the_whole_batch_and_is_not_tried_again() -> None:
+async def test_a_lost_connection_fails_the_batch_without_a_retry() -> None:
     scene = Scene()
     await scene.add("a")
     tasks = [await scene.add("b"), await scene.add("c")]
@@ -244,7 +244,7 @@ async def test_after_a_failure_the_next_callers_are_served() -> None:
 
 
 @pytest.mark.anyio
-async def test_beyond_the_bound_a_caller_is_turned_away_at_once() -> None:
+async def test_callers_beyond_the_limit_are_rejected_at_once() -> None:
     scene = Scene(max_callers=2)
     waiting = [await scene.page(), await scene.page()]
     with pytest.raises(StoreUnavailable, match="Too many"):
@@ -258,7 +258,7 @@ async def test_beyond_the_bound_a_caller_is_turned_away_at_once() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_batch_does_not_grow_beyond_its_bound() -> None:
+async def test_a_batch_does_not_exceed_its_limit() -> None:
     scene = Scene()
     await scene.remove(1)
     for start in range(0, 30_000, 6_000):

@@ -44,7 +44,7 @@ def test_a_complete_environment_is_used_as_it_is(clone: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["run", "test", "check"])
-def test_an_environment_that_was_moved_is_made_anew(clone: Path, target: str) -> None:
+def test_an_environment_that_was_moved_is_rebuilt(clone: Path, target: str) -> None:
     moved = clone.rename(clone.with_name("moved"))
     commands = planned(moved, target)
     assert commands[0] == "rm -rf .venv"

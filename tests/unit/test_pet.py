@@ -23,28 +23,26 @@ def new_pet(**values: Any) -> NewPet:  # Any: wrong types are part of the tests
 
 
 @given(before=white_space, name=plain, after=white_space)
-def test_a_name_is_kept_without_the_white_space_around_it(
-    before: str, name: str, after: str
-) -> None:
+def test_a_name_loses_the_white_space_at_its_ends(before: str, name: str, after: str) -> None:
     assume(name.strip(WHITE_SPACE))
     assert new_pet(name=before + name + after).name == name.strip(WHITE_SPACE)
 
 
 @given(name=st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=101))
-def test_a_name_of_over_100_characters_is_refused(name: str) -> None:
+def test_a_name_of_over_100_characters_is_rejected(name: str) -> None:
     assume(len(name.strip(WHITE_SPACE)) > 100)
     with pytest.raises(InvalidPet, match="name must be"):
         new_pet(name=name)
 
 
 @given(name=white_space)
-def test_a_name_of_white_space_alone_is_refused(name: str) -> None:
+def test_a_name_of_white_space_only_is_rejected(name: str) -> None:
     with pytest.raises(InvalidPet, match="name must be"):
         new_pet(name=name)
 
 
 @given(before=plain, control=st.characters(categories=["Cc"]), after=plain)
-def test_a_control_character_within_a_name_is_refused(
+def test_a_control_character_within_a_name_is_rejected(
     before: str, control: str, after: str
 ) -> None:
     assume(before.strip(WHITE_SPACE))
@@ -60,7 +58,7 @@ def test_an_age_from_0_to_100_is_kept(age: int) -> None:
 
 
 @given(age=st.integers(max_value=-1) | st.integers(min_value=101))
-def test_another_age_is_refused(age: int) -> None:
+def test_an_age_outside_0_to_100_is_rejected(age: int) -> None:
     with pytest.raises(InvalidPet, match="age must be"):
         new_pet(age=age)
 
@@ -69,12 +67,12 @@ def test_another_age_is_refused(age: int) -> None:
     member=st.sampled_from(["name", "age", "type"]),
     value=st.none() | st.booleans() | st.floats() | st.binary() | st.lists(st.integers()),
 )
-def test_a_value_of_another_type_is_refused(member: str, value: object) -> None:
+def test_a_value_of_another_type_is_rejected(member: str, value: object) -> None:
     with pytest.raises(InvalidPet, match=f"{member} must be"):
         new_pet(**{member: value})
 
 
-def test_a_type_is_not_its_name() -> None:
+def test_a_string_is_not_a_type() -> None:
     with pytest.raises(InvalidPet, match='type must be "dog" or "cat"'):
         new_pet(type="dog")
 
@@ -87,7 +85,7 @@ def test_a_type_is_not_its_name() -> None:
         datetime(2021, 5, 18, 19, 10, 17, tzinfo=timezone(timedelta(hours=2))),
     ],
 )
-def test_a_time_that_is_not_in_utc_and_whole_seconds_is_refused(created_at: datetime) -> None:
+def test_a_time_must_be_in_utc_and_whole_seconds(created_at: datetime) -> None:
     with pytest.raises(InvalidPet, match="created_at must be"):
         new_pet(created_at=created_at)
 

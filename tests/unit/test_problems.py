@@ -47,7 +47,7 @@ def answer(
 
 
 @pytest.mark.parametrize(("method", "path", "body"), [*REQUESTS, ("GET", "/health/ready", None)])
-def test_a_store_that_cannot_be_reached_is_a_503_that_says_when_to_retry(
+def test_an_unreachable_store_is_a_503_with_retry_after(
     method: str, path: str, body: object
 ) -> None:
     error = StoreUnavailable("The store is away.")
@@ -72,7 +72,7 @@ def test_a_bug_is_a_500_that_tells_nothing_and_leaves_a_traceback_in_the_log(
     assert "RuntimeError: secret" in caplog.text
 
 
-def test_a_pet_of_the_store_that_breaks_a_rule_is_no_fault_of_the_client() -> None:
+def test_an_invalid_pet_from_the_store_is_a_500() -> None:
     status, _, text = answer(FailingRepository(InvalidPet("secret")), *REQUESTS[0])
     assert status == 500
     assert "secret" not in text
@@ -101,9 +101,7 @@ PATH_ABSOLUTE: Final = re.compile(f"/({_CHARACTER}+(/{_CHARACTER}*)*)?", re.ASCI
         (b'/\xff<>"', "/%FF%3C%3E%22"),
     ],
 )
-def test_an_instance_is_the_path_as_a_reference_that_stays_on_its_host(
-    sent: bytes, instance: str
-) -> None:
+def test_an_instance_is_a_path_that_stays_on_its_host(sent: bytes, instance: str) -> None:
     assert instance_of(sent) == instance
     assert PATH_ABSOLUTE.fullmatch(instance)
     assert urlsplit(urljoin("http://pets.example/pets/1", instance)).netloc == "pets.example"

@@ -25,9 +25,7 @@ def signals() -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_from_a_signal_on_the_service_is_not_ready_and_the_server_stops(
-    number: int, signals: list[int]
-) -> None:
+def test_a_signal_ends_readiness_and_reaches_the_server(number: int, signals: list[int]) -> None:
     served = create_served_app(Settings(database_url="memory://"))
     app: Litestar = served.args[0]
     with TestClient(app) as client:

@@ -21,7 +21,7 @@ def written(members: list[tuple[str, object]]) -> bytes:
 
 
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=8))
-def test_a_document_is_read_or_has_a_fault_that_is_named(members: list[tuple[str, object]]) -> None:
+def test_a_document_is_decoded_or_its_fault_is_named(members: list[tuple[str, object]]) -> None:
     """Also if a member is named twice: the last one counts."""
     for struct in (PetCreate, PetsDelete):
         try:
@@ -33,7 +33,7 @@ def test_a_document_is_read_or_has_a_fault_that_is_named(members: list[tuple[str
 
 
 @pytest.mark.parametrize("first", [("age", "x"), ("name", ""), ("type", 1)])
-def test_a_line_may_name_a_member_twice_as_a_body_may(first: tuple[str, object]) -> None:
+def test_a_line_may_repeat_a_member_as_a_body_may(first: tuple[str, object]) -> None:
     line = written([first, ("name", "boy"), ("age", 7), ("type", "dog")])
     pet = ndjson_reader(PetLine)(line)
     assert (pet.name, pet.age) == ("boy", 7)
