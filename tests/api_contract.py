@@ -1,4 +1,4 @@
-"""What the API promises, whatever the store."""
+"""The promises of the API, which hold over every store."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -50,7 +50,7 @@ def listed(client: Client, query: str = "") -> dict[str, Any]:
 
 
 def empty(client: Client) -> Client:
-    """Delete every pet; making an application anew for each test would take most of the tests' time."""
+    """Delete every pet, because a new application for each test would take too long."""
     while items := listed(client, "?limit=1000")["items"]:
         delete(client, [pet["id"] for pet in items])
     return client
@@ -222,9 +222,10 @@ class DeletingPets:
         assert listed(client)["count"] == 1
 
     def test_is_fast_although_all_ids_have_the_same_hash(self, client: Client) -> None:
-        """Python's hash of an integer is its remainder by 2^61-1, so that of all of these is 0."""
+        """Python's hash of an integer is its remainder by 2^61-1, which is 0 for each of these."""
         ids = [(2**61 - 1) * n for n in range(1, 10_001)]
-        start = time.process_time()  # of this process alone, which is the service's too
+        # The service runs in this process, and other processes must not count.
+        start = time.process_time()
         assert len(delete(client, ids)["errors"]) == 10_000
         assert time.process_time() - start < 0.5
 
@@ -418,7 +419,7 @@ class Conditions:
 
     @pytest.mark.parametrize("header", ["if-modified-since", "if-unmodified-since"])
     def test_conditions_with_dates_are_ignored(self, client: Client, header: str) -> None:
-        """RFC 9110, 13.1.3 and 13.1.4, demand that."""
+        """RFC 9110, 13.1.3 and 13.1.4, require that, because no pet has a date of modification."""
         pet = create(client, age=7)["id"]
         for method, target in (
             ("GET", "/pets/"),
@@ -455,11 +456,14 @@ class Conditions:
 
 
 class ConditionsOnAllPets:
-    """RFC 9110, 13.1: the collection always exists, and has no tag by which to name its state."""
+    """The collection always exists and has no tag, so `*` matches and a tag never does.
+
+    The meaning of the conditions is defined in RFC 9110, 13.1.
+    """
 
     @staticmethod
     def change(client: Client, pet: int, headers: dict[str, str]) -> list[int]:
-        """Try each act that changes the pets, and return the statuses."""
+        """Send each request that changes pets, and return the statuses."""
         body = {"name": "boy", "age": 7, "type": "dog"}
         responses = [
             client.post("/pets/", json=body, headers=headers),
@@ -502,7 +506,7 @@ class ConditionsOnAllPets:
             assert client.request(method, "/pets/", headers={name: value}).status_code == status
 
     def test_are_evaluated_after_the_checks_of_a_request(self, client: Client) -> None:
-        """RFC 9110, 13.2.1."""
+        """RFC 9110, 13.2.1, requires this order."""
         stale = {"if-match": '"x"'}
         assert client.get("/pets/?limit=x", headers=stale).status_code == 400
         assert client.post("/pets/", json={}, headers=stale).status_code == 400
@@ -544,7 +548,10 @@ class Pages:
     def test_have_links_without_host_and_with_the_whole_query(self, client: Client) -> None:
         for _ in range(2):
             create(client, name='a %&+;=,<>"é', type="dog", age=7)
-        query = "limit=1&type=dog&age_min=7&age_max=7&name=%20%25%26%2B%3B%3D%2C%3C%3E%22%C3%A9&sort=-name"
+        query = (
+            "limit=1&type=dog&age_min=7&age_max=7"
+            "&name=%20%25%26%2B%3B%3D%2C%3C%3E%22%C3%A9&sort=-name"
+        )
         response = client.get(f"/pets/?{query}")
         assert response.links["first"]["url"] == f"/pets/?{query}"
         assert response.links["next"]["url"].startswith(f"/pets/?{query}&cursor=")
@@ -608,10 +615,10 @@ class Finding:
     def test_returns_and_counts_the_matching_pets(
         self, client: Client, pets: dict[str, dict[str, Any]], query: str, names: list[str]
     ) -> None:
-        found = [pets[name] for name in names]
-        assert listed(client, f"?{query}") == {"count": len(found), "items": found}
-        assert listed(client, f"?{query}&limit=1") == {"count": len(found), "items": found[:1]}
-        assert listed(client, f"?{query}&limit=0") == {"count": len(found), "items": []}
+        matches = [pets[name] for name in names]
+        assert listed(client, f"?{query}") == {"count": len(matches), "items": matches}
+        assert listed(client, f"?{query}&limit=1") == {"count": len(matches), "items": matches[:1]}
+        assert listed(client, f"?{query}&limit=0") == {"count": len(matches), "items": []}
 
 
 class DeletingByQuery:
@@ -906,4 +913,4 @@ class APIContract(
     HealthChecks,
     TheDocument,
 ):
-    """A subclass's module has a fixture `client`, over an empty store."""
+    """All promises. The module of a subclass provides a fixture `client` over an empty store."""

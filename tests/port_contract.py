@@ -1,4 +1,4 @@
-"""What `PetRepository` promises. Every adapter runs the whole of it."""
+"""The promises of `PetRepository`. Every adapter runs all of these tests."""
 
 import random
 from asyncio import CancelledError, Event, create_task, gather
@@ -19,7 +19,7 @@ MANY = 50
 
 
 KEY_TTL = timedelta(days=1)
-"""How long the repositories under test remember keys."""
+"""The repositories under test remember a key for this long."""
 
 BOY = NewPet(name="boy", age=7, type=PetType.DOG)
 
@@ -29,7 +29,7 @@ def new_pets(number: int) -> list[NewPet]:
 
 
 def diverse_pets() -> list[NewPet]:
-    """Pets with many ties in whatever they can be sorted by, in no order."""
+    """Make pets in random order, with many equal values in each member that can be sorted by."""
     names = ["boy", "Boy", "a_b", "a%b", "Straße", "ΣΊΣΥΦΟΣ", "小白"]
     times = [datetime(2021, 5, 18, 19, 10, second, tzinfo=UTC) for second in (17, 18)]
     pets = [
@@ -56,8 +56,8 @@ def shown(query: PetQuery) -> str:
 
 
 def expected(query: PetQuery, pets: Sequence[Pet]) -> list[Pet]:
-    """What a query means, said once more in another way."""
-    found = [
+    """Return the matches of a query in its order, computed in another way than in the adapters."""
+    matches = [
         pet
         for pet in pets
         if query.type in (None, pet.type)
@@ -65,12 +65,12 @@ def expected(query: PetQuery, pets: Sequence[Pet]) -> list[Pet]:
         and (query.name or "").casefold() in pet.name.casefold()
     ]
     return sorted(
-        found, key=lambda pet: (getattr(pet, query.sort), pet.id), reverse=query.descending
+        matches, key=lambda pet: (getattr(pet, query.sort), pet.id), reverse=query.descending
     )
 
 
 async def walk(repository: PetRepository, query: PetQuery) -> list[Pet]:
-    """Follow a query from page to page."""
+    """Follow a query from page to page, and return all pets."""
     walked: list[Pet] = []
     next_: PetQuery | None = query
     while next_:
@@ -80,14 +80,14 @@ async def walk(repository: PetRepository, query: PetQuery) -> list[Pet]:
     return walked
 
 
-async def exported(repository: PetRepository, query: PetQuery = PetQuery()) -> list[Pet]:  # noqa: B008  # frozen
-    return [pet async for some in repository.export(query) for pet in some]
+async def exported(repository: PetRepository, query: PetQuery = PetQuery()) -> list[Pet]:  # noqa: B008  # a query is frozen
+    return [pet async for batch in repository.export(query) for pet in batch]
 
 
 async def load(
     repository: PetRepository, *pets: NewPet | Pet, skip_taken: bool = False
 ) -> Sequence[int]:
-    """Load the pets, two at a time, numbered from 0."""
+    """Load the pets in batches of two, numbered from 0."""
 
     async def numbered() -> AsyncIterator[list[tuple[int, NewPet | Pet]]]:
         for start in range(0, len(pets), 2):
@@ -98,7 +98,7 @@ async def load(
 
 @pytest.mark.anyio
 class PetRepositoryContract:
-    """A subclass's module has a fixture `repository`: an empty one."""
+    """All promises. The module of a subclass provides a fixture `repository`, which is empty."""
 
     async def test_a_new_store_is_empty(self, repository: PetRepository) -> None:
         page = await repository.page(PetQuery(limit=20))
@@ -130,6 +130,7 @@ class PetRepositoryContract:
         assert (await repository.page(PetQuery(limit=1))).count == 0
 
     async def test_a_call_can_add_40000_pets(self, repository: PetRepository) -> None:
+        """They have more values than a statement may have parameters."""
         pets = await repository.add(new_pets(40_000))
         assert len({pet.id for pet in pets}) == 40_000
         assert (await repository.page(PetQuery(limit=0))).count == 40_000
@@ -192,9 +193,12 @@ class PetRepositoryContract:
         assert (await repository.page(PetQuery(limit=1))).count == 0
 
     async def test_concurrent_calls_lose_nothing(self, repository: PetRepository) -> None:
-        """Many tasks add, list and remove at once: no id twice, no pet lost, every count of one moment."""
+        """Many tasks add, list and remove pets.
 
-        async def live() -> tuple[list[int], set[int]]:
+        No id is given twice, no pet is lost, and each count fits its page.
+        """
+
+        async def use_repository() -> tuple[list[int], set[int]]:
             added = [pet.id for size in (1, 2, 3) for pet in await repository.add(new_pets(size))]
             page = await repository.page(PetQuery(limit=1000))
             assert page.count == len(page.items)
@@ -203,9 +207,9 @@ class PetRepositoryContract:
             assert gone == set(added[::2])
             return added, gone
 
-        lives = await gather(*(live() for _ in range(MANY)))
-        added = [id_ for ids, _ in lives for id_ in ids]
-        gone = {id_ for _, ids in lives for id_ in ids}
+        outcomes = await gather(*(use_repository() for _ in range(MANY)))
+        added = [id_ for ids, _ in outcomes for id_ in ids]
+        gone = {id_ for _, ids in outcomes for id_ in ids}
         assert len(set(added)) == len(added) == 6 * MANY
         page = await repository.page(PetQuery(limit=1000))
         assert {pet.id for pet in page.items} == set(added) - gone
@@ -294,8 +298,8 @@ class PetRepositoryContract:
         pets = await repository.add([BOY] * 10)
         await gather(
             *(
-                repository.change({pet.id: change for pet in some})
-                for some in (pets, pets[::-1])
+                repository.change({pet.id: change for pet in batch})
+                for batch in (pets, pets[::-1])
                 for change in (
                     PetChange(name="girl"),
                     PetChange(age=3),
@@ -318,7 +322,7 @@ class PetRepositoryContract:
         page = await repository.page(query)
         assert page.count == len(right)
         assert (page.next is None) == (len(right) <= 7)
-        assert [pet async for some in repository.export(query) for pet in some] == right
+        assert [pet async for batch in repository.export(query) for pet in batch] == right
 
     async def test_the_last_page_has_no_next_even_if_it_is_full(
         self, repository: PetRepository
@@ -381,29 +385,29 @@ class PetRepositoryContract:
     async def test_a_walk_meets_every_permanent_pet_exactly_once(
         self, repository: PetRepository, query: PetQuery
     ) -> None:
-        stay = await repository.add(new_pets(30))
-        go = list(await repository.add(new_pets(30)))
+        permanent = await repository.add(new_pets(30))
+        temporary = list(await repository.add(new_pets(30)))
 
         async def disturb() -> None:
-            while go:
-                await repository.remove([go.pop().id])
+            while temporary:
+                await repository.remove([temporary.pop().id])
                 await repository.add(new_pets(1))
 
         walked, _ = await gather(walk(repository, query), disturb())
         met = [pet.id for pet in walked]
         assert len(set(met)) == len(met)
-        assert {pet.id for pet in stay} <= set(met)
+        assert {pet.id for pet in permanent} <= set(met)
 
     async def test_a_page_and_its_count_are_of_one_moment(self, repository: PetRepository) -> None:
         query = PetQuery(type=PetType.DOG, age_min=7, limit=1000, sort=PetSort.NAME)
 
-        async def live() -> None:
+        async def use_repository() -> None:
             added = await repository.add([BOY] * 3)
             page = await repository.page(query)
             assert page.count == len(page.items)
             await repository.remove([pet.id for pet in added])
 
-        await gather(*(live() for _ in range(20)))
+        await gather(*(use_repository() for _ in range(20)))
 
     async def test_under_a_key_a_pet_is_added_once(self, repository: PetRepository) -> None:
         first = await repository.add_once({"k": BOY})
@@ -470,10 +474,10 @@ class PetRepositoryContract:
     async def test_an_export_has_the_pets_of_one_moment(self, repository: PetRepository) -> None:
         pets = list(await repository.add(new_pets(2500)))
         async with aclosing(repository.export(PetQuery())) as export:
-            found = list(await anext(export))
+            first = list(await anext(export))
             await repository.remove([pet.id for pet in pets[1::2]])
             await repository.add(new_pets(3))
-            assert [*found, *[pet async for some in export for pet in some]] == pets
+            assert [*first, *[pet async for batch in export for pet in batch]] == pets
 
     async def test_loaded_pets_get_ids_that_ascend_in_their_order(
         self, repository: PetRepository
@@ -482,7 +486,9 @@ class PetRepositoryContract:
         new = new_pets(2500)
         assert list(await load(repository, *new)) == []
         loaded = (await exported(repository))[1:]
-        assert loaded == [given.with_id(kept.id) for given, kept in zip(new, loaded, strict=True)]
+        assert loaded == [
+            before.with_id(after.id) for before, after in zip(new, loaded, strict=True)
+        ]
         assert loaded[0].id > pet.id
 
     async def test_a_loaded_pet_keeps_its_id_and_later_ids_are_higher(
@@ -516,8 +522,8 @@ class PetRepositoryContract:
             new.with_id(taken.id + number)
             for new, number in zip(new_pets(3), (1, 1, 2), strict=True)
         )
-        given = [first, again, new_pets(1)[0].with_id(taken.id), other]
-        assert list(await load(repository, *given, skip_taken=skip_taken)) == [1, 2]
+        pets = [first, again, new_pets(1)[0].with_id(taken.id), other]
+        assert list(await load(repository, *pets, skip_taken=skip_taken)) == [1, 2]
         assert await exported(repository) == ([taken, first, other] if skip_taken else [taken])
 
     async def test_loading_nothing_keeps_nothing(self, repository: PetRepository) -> None:

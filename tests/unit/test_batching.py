@@ -1,4 +1,4 @@
-"""Batching over an inner repository that is slow, fails and is cancelled."""
+"""Batching over an inner repository that is slow or fails, for callers that may be cancelled."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -25,13 +25,13 @@ class TestBatchingPetRepository(PetRepositoryContract):
 
 
 class GatedRepository(InMemoryPetRepository):
-    """Does each call only when told to, or fails it, and remembers what it was asked."""
+    """Records each call, and runs it or fails it when the test says so."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[object] = []
         self.outcomes: list[asyncio.Future[None]] = []
-        self.poisonous = ""
+        self.bad_name = ""
 
     async def _gate(self, call: object) -> None:
         outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -41,8 +41,8 @@ class GatedRepository(InMemoryPetRepository):
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
         await self._gate([pet.name for pet in pets])
-        if any(pet.name == self.poisonous for pet in pets):
-            raise ValueError(self.poisonous)
+        if self.bad_name in [pet.name for pet in pets]:
+            raise ValueError(self.bad_name)
         return await super().add(pets)
 
     async def page(self, query: PetQuery) -> PetPage:
@@ -57,7 +57,7 @@ class GatedRepository(InMemoryPetRepository):
 
 
 class Scene:
-    """Callers of a batching repository, and the inner one's calls, one step at a time."""
+    """Callers of a batching repository and the calls of its inner one, one step at a time."""
 
     def __init__(self, max_callers: int = 1024) -> None:
         self.inner = GatedRepository()
@@ -81,7 +81,7 @@ class Scene:
         return task
 
     async def let(self, call: int, error: Exception | None = None) -> None:
-        """Let the inner repository's nth call go on, or fail."""
+        """Let this call of the inner repository proceed, or fail with the error."""
         if error:
             self.inner.outcomes[call].set_exception(error)
         else:
@@ -89,7 +89,7 @@ class Scene:
         await self.settle()
 
     async def settle(self) -> None:
-        """Run the loop until nothing more can happen by itself."""
+        """Let the other tasks run until each waits for the test."""
         for _ in range(10):
             await asyncio.sleep(0)
 
@@ -107,11 +107,11 @@ async def test_a_lone_caller_does_not_wait() -> None:
 
 @pytest.mark.anyio
 async def test_waiting_readers_share_the_next_answer() -> None:
+    """They do not share the answer of the call that is running, because it may be out of date."""
     scene = Scene()
     early = await scene.page()
-    await InMemoryPetRepository.add(
-        scene.inner, [NewPetFactory.build()]
-    )  # acknowledged before the late ones ask
+    # This pet is acknowledged before the later readers ask, so their answer must have it.
+    await InMemoryPetRepository.add(scene.inner, [NewPetFactory.build()])
     late = [await scene.page() for _ in range(3)]
     await InMemoryPetRepository.remove(scene.inner, [1])
     await scene.let(0)
@@ -134,6 +134,7 @@ async def test_readers_of_different_pages_do_not_wait_for_each_other() -> None:
 
 @pytest.mark.anyio
 async def test_one_call_serves_all_waiting_writers() -> None:
+    """Each writer gets its own pets."""
     scene = Scene()
     first = await scene.add("a")
     others = [await scene.add("b", "c"), await scene.add(), await scene.add("d")]
@@ -197,13 +198,13 @@ async def test_cancelling_a_waiting_reader_leaves_nothing_in_memory() -> None:
     second.cancel()
     await scene.let(0)
     await first
-    assert not scene.repository._pages  # noqa: SLF001  # nothing else tells what is kept in memory
+    assert not scene.repository._pages  # noqa: SLF001  # nothing public shows this memory
 
 
 @pytest.mark.anyio
 async def test_a_bad_item_fails_only_its_own_caller() -> None:
     scene = Scene()
-    scene.inner.poisonous = "bad"
+    scene.inner.bad_name = "bad"
     await scene.add("a")
     good, bad, fine = await scene.add("b"), await scene.add("bad"), await scene.add("c")
     for call in range(5):

@@ -1,3 +1,5 @@
+"""The command line: its arguments, settings and exit codes."""
+
 import json
 
 import pytest
@@ -32,8 +34,9 @@ def test_wrong_use_exits_2_with_one_line(
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
-    out = capsys.readouterr().out
-    assert all(command in out for command in ("serve", "migrate", "openapi", "PETS_DATABASE_URL"))
+    printed = capsys.readouterr().out
+    for word in ("serve", "migrate", "openapi", "PETS_DATABASE_URL"):
+        assert word in printed
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_invalid_setting_is_one_line_and_exit_code_2(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The line names the setting and shows no password, nor a part of one."""
     monkeypatch.setenv(variable, value)
     assert main(["serve"]) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -1,4 +1,4 @@
-"""Pets as lines of NDJSON and CSV, and back."""
+"""Writing and reading pets as lines of NDJSON and CSV."""
 
 import time
 from datetime import UTC, datetime
@@ -23,7 +23,10 @@ from tests.factories import NewPetFactory
 
 AT = datetime(2021, 5, 18, 19, 10, 17, tzinfo=UTC)
 BOY = NewPet(name="boy", age=7, type=PetType.DOG, created_at=AT)
-NAME = "name must be 1 to 100 characters, not counting white space at both ends, none of them a control character"
+NAME = (
+    "name must be 1 to 100 characters, not counting white space at both ends, "
+    "none of them a control character"
+)
 AGE = "age must be an integer from 0 to 100, in whole years"
 TYPE = 'type must be "dog" or "cat"'
 ID = f"id must be an integer from 1 to {MAX_ID}"
@@ -61,17 +64,23 @@ def test_an_id_that_is_not_kept_is_ignored() -> None:
 
 
 def test_columns_of_csv_may_come_in_any_order() -> None:
+    read = csv_reader(PetLine, b"created_at,id,type,age,name")
+    assert read(b"2021-05-18T19:10:17,7,dog,7,boy") == BOY
+
+
+def test_an_optional_value_of_csv_may_be_empty() -> None:
+    read = csv_reader(PetLine, CSV_HEADER)
+    assert read(b",boy,7,dog,2021-05-18T19:10:17") == BOY
+
+
+def test_a_header_of_csv_may_end_with_a_carriage_return() -> None:
     assert csv_reader(PetLine, b"type,age,name\r")(b"dog,7,boy\r").name == "boy"
-    assert (
-        csv_reader(PetLine, b"created_at,id,type,age,name")(b"2021-05-18T19:10:17,,dog,7,boy")
-        == BOY
-    )
+
+
+def test_a_pet_without_a_time_is_created_now() -> None:
     before = datetime.now(UTC).replace(microsecond=0)
-    assert (
-        before
-        <= ndjson_reader(PetLine)(b'{"name":"boy","age":7,"type":"dog"}').created_at
-        <= datetime.now(UTC)
-    )
+    pet = ndjson_reader(PetLine)(b'{"name":"boy","age":7,"type":"dog"}')
+    assert before <= pet.created_at <= datetime.now(UTC)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +164,7 @@ def test_a_bad_line_of_csv_is_explained(line: bytes, reason: str) -> None:
         (b'x""y', True, True),
         (b'x",7', True, False),
         (b'x",7,"y', True, True),
-        # These are not CSV, so they are refused by themselves and take no other line with them.
+        # These lines are not CSV. Each is rejected alone, so that it affects no other line.
         (b'1,x"y', False, False),
         (b'1,"x"y,"z', False, False),
         (b'x"y,"z', True, False),
@@ -163,8 +172,8 @@ def test_a_bad_line_of_csv_is_explained(line: bytes, reason: str) -> None:
 )
 def test_a_csv_record_continues_while_its_quotes_are_open(
     line: bytes,
-    within_quotes: bool,  # noqa: FBT001  # a parameter of the test
-    goes_on: bool,  # noqa: FBT001  # a parameter of the test
+    within_quotes: bool,  # noqa: FBT001  # pytest passes it by name
+    goes_on: bool,  # noqa: FBT001  # pytest passes it by name
 ) -> None:
     assert csv_record_goes_on(line, within_quotes=within_quotes) is goes_on
 

@@ -1,3 +1,5 @@
+"""The rules of a pet."""
+
 import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -9,15 +11,17 @@ from hypothesis import strategies as st
 from pets.domain.errors import InvalidPet
 from pets.domain.pet import NewPet, Pet, PetType
 
-WHITE_SPACE = "".join(
-    c for c in map(chr, range(0x110000)) if c.isspace() and not "\x1c" <= c <= "\x1f"
-)  # Python counts these four as white space, Unicode does not
+# Python counts these four as white space, and Unicode does not.
+SEPARATORS = "\x1c\x1d\x1e\x1f"
+CHARACTERS = map(chr, range(0x110000))
+WHITE_SPACE = "".join(c for c in CHARACTERS if c.isspace() and c not in SEPARATORS)
 
 white_space = st.text(WHITE_SPACE)
 plain = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=100)
 
 
-def new_pet(**values: Any) -> NewPet:  # Any: wrong types are part of the tests
+def new_pet(**values: Any) -> NewPet:  # Any: some tests pass values of wrong types
+    """Make a valid pet, except for the values given here."""
     members: dict[str, Any] = {"name": "boy", "age": 7, "type": PetType.DOG}
     return NewPet(**members | values)
 
@@ -80,7 +84,7 @@ def test_a_string_is_not_a_type() -> None:
 @pytest.mark.parametrize(
     "created_at",
     [
-        datetime(2021, 5, 18, 19, 10, 17),  # noqa: DTZ001  # without a zone is the point
+        datetime(2021, 5, 18, 19, 10, 17),  # noqa: DTZ001  # a time without a zone is invalid
         datetime(2021, 5, 18, 19, 10, 17, 1, tzinfo=UTC),
         datetime(2021, 5, 18, 19, 10, 17, tzinfo=timezone(timedelta(hours=2))),
     ],

@@ -1,3 +1,5 @@
+"""The application as the server runs it."""
+
 import signal
 from collections.abc import Iterator
 from types import FrameType
@@ -12,16 +14,17 @@ from pets.cli.serve import create_served_app
 
 @pytest.fixture
 def signals() -> Iterator[list[int]]:
-    """The signals that reach the handlers that were there before the application was made, as uvicorn's are."""
+    """The signals that reach the handlers installed before the application, as uvicorn's are."""
     received: list[int] = []
 
     def receive(number: int, _: FrameType | None) -> None:
         received.append(number)
 
-    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    earlier_sigint = signal.signal(signal.SIGINT, receive)
+    earlier_sigterm = signal.signal(signal.SIGTERM, receive)
     yield received
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    signal.signal(signal.SIGINT, earlier_sigint)
+    signal.signal(signal.SIGTERM, earlier_sigterm)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
