@@ -96,7 +96,7 @@ async def test_counts_follow_statements_written_by_hand(
 
 def documented() -> tuple[str, str]:
     """Return what decision 7 says to run to check the counts, and to repair them."""
-    _, check, repair, _ = DECISION.read_text().split("```sql\n")
+    _, check, repair = DECISION.read_text().split("```sql\n")
     return check.split("```")[0], repair.split("```")[0]
 
 

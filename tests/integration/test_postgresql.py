@@ -24,9 +24,7 @@ from tests.factories import NewPetFactory
 from tests.integration.conftest import execute, fetch
 from tests.port_contract import PetRepositoryContract, exported, load
 
-DECISION = (
-    Path(__file__).parents[2] / "docs" / "decisions" / "0007-the-database-keeps-the-counts.md"
-)
+OPERATION = Path(__file__).parents[2] / "docs" / "operation.md"
 
 
 @asynccontextmanager
@@ -142,7 +140,7 @@ class TestUnderOtherDefaults:
 
 
 def documented_grants() -> list[str]:
-    block = DECISION.read_text().split("```sql\n")[3].split("```")[0]
+    block = OPERATION.read_text().split("```sql\n")[1].split("```")[0]
     return [statement.strip() for statement in block.split(";") if statement.strip()]
 
 
