@@ -1,3 +1,5 @@
+"""The command line when its store or its port cannot be used."""
+
 import signal
 import socket
 
@@ -22,6 +24,7 @@ from tests.integration.served import start
 def test_an_unreachable_store_is_one_line_and_exit_code_1(
     url: str, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The line names the setting and shows no password."""
     monkeypatch.setenv("PETS_DATABASE_URL", url)
     assert main([command]) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -32,6 +35,7 @@ def test_an_unreachable_store_is_one_line_and_exit_code_1(
 def test_a_port_in_use_is_one_line_and_exit_code_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The line names the setting."""
     monkeypatch.setenv("PETS_DATABASE_URL", "memory://")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main(["serve", "--port", str(taken.getsockname()[1])]) == 2

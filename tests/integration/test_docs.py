@@ -20,14 +20,15 @@ def service() -> Iterator[Served]:
 
 @pytest.fixture
 def requests() -> list[Request]:
-    """What the page asked for."""
+    """The requests of the page."""
     return []
 
 
 @pytest.fixture
 def page(requests: list[Request]) -> Iterator[Page]:
     with new_page() as page:
-        page.on("request", lambda request: requests.append(request))  # noqa: PLW0108  # Playwright sets attributes on it
+        # Playwright sets attributes on the function, which a method does not allow.
+        page.on("request", lambda request: requests.append(request))  # noqa: PLW0108
         yield page
 
 
@@ -58,7 +59,8 @@ def test_nothing_is_loaded_from_another_host(
     page.locator("#operations-pets-createPet").wait_for()
     page.wait_for_load_state("networkidle")
     assert len(requests) >= 4
-    assert {
-        urlsplit(request.url).netloc for request in requests if not request.url.startswith("data:")
-    } == {urlsplit(service.url).netloc}
-    assert all(response.ok for request in requests if (response := request.response()))
+    for request in requests:
+        url = urlsplit(request.url)
+        assert url.scheme == "data" or url.netloc == urlsplit(service.url).netloc
+        response = request.response()
+        assert response is None or response.ok
