@@ -33,5 +33,5 @@ async def explain(
 
 
 def scans(plan: Sequence[str]) -> list[str]:
-    """Return the scans of tables and indexes in the order of the plan: the count's, then the pets'."""
+    """Return the scans of the plan in its order: first that of the count, then that of the pets."""
     return [f"{kind} {name}" for kind, name in _SCAN.findall("\n".join(plan))]

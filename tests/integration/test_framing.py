@@ -1,4 +1,4 @@
-"""Where one request ends and the next begins, whatever a client sends."""
+"""The boundaries between the requests of a connection, whatever a client sends."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ def chunked(line: bytes, *fields: bytes, body: bytes, trailers: bytes = b"") -> 
 
 
 class GatedRepository(InMemoryPetRepository):
-    """Is slow: it adds and removes pets only when its gate is open, which it is at first."""
+    """Adds and removes pets only while its gate is open. The gate is open at first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -194,7 +194,7 @@ def broken(request: pytest.FixtureRequest) -> Broken:
 
 @pytest.fixture
 def no_errors(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fails the test if anything logs an error."""
+    """Fail the test if an error is logged."""
     yield
     for record in caplog.records:
         assert record.levelno < logging.ERROR, record.getMessage()
@@ -246,7 +246,7 @@ class TestARefusal:
     async def test_of_a_body_is_the_only_answer_to_its_request(self, server: Server) -> None:
         async with server.connection() as connection:
             connection.read(request(b"POST /pets/", JSON, b"Expect: 100-continue\r\n", CHUNKED))
-            # So the application waits for the body.
+            # After this answer the application waits for the body.
             assert (await connection.interim()).status == 100
             connection.read(b"2\r\n{}\r\n", b"ZZ\r\n")
             (answer,) = await connection.answers()
@@ -335,7 +335,7 @@ async def test_a_head_may_have_at_most_64_kib(
     excess: int,
     expected: int,
 ) -> None:
-    """A request line and fields with one space after the colon count as they are sent."""
+    """The size is that of the request line and the fields, with one space after each colon."""
     start = b"GET /health/live HTTP/1.1\r\n" + HOST + CLOSE + b"X: "
     filler = b"x" * (MAX_HEAD_BYTES + excess - len(start) - 4)
     head = start + filler + b"\r\n\r\n"

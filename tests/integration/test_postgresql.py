@@ -1,4 +1,4 @@
-"""PostgreSQL as others set it up: its version, encoding, defaults, grants, and open transactions."""
+"""PostgreSQL as others may run it: versions, encodings, defaults, grants and locks."""
 
 import asyncio
 import re
@@ -69,7 +69,7 @@ def test_a_database_that_is_not_in_utf8_is_rejected(
         execute(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-# Defaults of a database, and what holds in this service's sessions nevertheless.
+# The defaults of an unusual database, and the values that sessions of the service have anyway.
 DEFAULTS = {
     "default_transaction_isolation": ("serializable", "read committed"),
     "default_transaction_read_only": ("on", "off"),
@@ -86,7 +86,7 @@ DEFAULTS = {
 
 @pytest.fixture(scope="module")
 def unusual_url(new_database: Callable[[str], str]) -> str:
-    """A migrated database with other defaults than this service needs."""
+    """A migrated database whose defaults are not those that this service needs."""
     url = new_database("postgresql")
     name = make_url(url).database
     statements = []
@@ -100,7 +100,7 @@ def unusual_url(new_database: Callable[[str], str]) -> str:
 
 @pytest.mark.anyio
 class TestUnderOtherDefaults:
-    """What the contract promises where a database's defaults could break it."""
+    """The promises of the contract that the defaults of a database could break."""
 
     @pytest.fixture
     async def repository(self, unusual_url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
@@ -146,16 +146,15 @@ def documented_grants() -> list[str]:
 
 @pytest.fixture
 def limited_url(new_database: Callable[[str], str]) -> Iterator[str]:
-    """A migrated database, as a user sees it who has no other rights than those documented."""
+    """A migrated database and a user that has the documented rights only."""
     url = new_database("postgresql")
     migrate(Settings(database_url=url))
     user = f"pets_test_{secrets.token_hex(4)}"
     execute(url, f"CREATE ROLE {user} LOGIN PASSWORD 'pets'")
     execute(url, *(grant.replace("pets_service", user) for grant in documented_grants()))
     try:
-        yield (
-            make_url(url).set(username=user, password="pets").render_as_string(hide_password=False)
-        )  # of this role
+        limited = make_url(url).set(username=user, password="pets")
+        yield limited.render_as_string(hide_password=False)
     finally:
         execute(url, f"DROP OWNED BY {user}", f"DROP ROLE {user}")
 
@@ -190,36 +189,34 @@ def test_the_documented_grants_are_enough(
     assert main([command]) == 0
 
 
+NEEDED_GRANTS = {
+    "pets": ["SELECT", "INSERT", "UPDATE", "DELETE"],
+    "pet_keys": ["SELECT", "INSERT", "UPDATE", "DELETE"],
+    "pet_counts": ["SELECT"],
+    "alembic_version": ["SELECT"],
+    "pets_id_seq": ["USAGE"],
+}
+
+
 def test_a_store_is_not_ready_while_a_grant_is_missing(
     new_database: Callable[[str], str], limited_url: str
 ) -> None:
     user = make_url(limited_url).username
     owner = make_url(new_database("postgresql")).set(database=make_url(limited_url).database)
-    grants = [
-        (privilege, table)
-        for table, privileges in (
-            ("pets", ("SELECT", "INSERT", "UPDATE", "DELETE")),
-            ("pet_keys", ("SELECT", "INSERT", "UPDATE", "DELETE")),
-            ("pet_counts", ("SELECT",)),
-            ("alembic_version", ("SELECT",)),
-            ("pets_id_seq", ("USAGE",)),
-        )
-        for privilege in privileges
-    ]
 
     async def check() -> None:
         async with opened(limited_url) as repository:
             await repository.check()
 
     url = owner.render_as_string(hide_password=False)
-    for privilege, name in grants:
+    for name, privileges in NEEDED_GRANTS.items():
         kind = "SEQUENCE" if name.endswith("_seq") else "TABLE"
-        execute(url, f"REVOKE {privilege} ON {kind} {name} FROM {user}")
-        with pytest.raises(
-            StoreUnavailable, match=f"^The database user lacks {privilege} on {name}.$"
-        ):
-            asyncio.run(check())
-        execute(url, f"GRANT {privilege} ON {kind} {name} TO {user}")
+        for privilege in privileges:
+            message = f"^The database user lacks {privilege} on {name}.$"
+            execute(url, f"REVOKE {privilege} ON {kind} {name} FROM {user}")
+            with pytest.raises(StoreUnavailable, match=message):
+                asyncio.run(check())
+            execute(url, f"GRANT {privilege} ON {kind} {name} TO {user}")
     asyncio.run(check())
 
 
@@ -232,7 +229,7 @@ def test_other_users_cannot_call_the_function_that_counts(postgresql_url: str) -
 async def test_a_load_that_waits_for_a_lock_does_not_block_writers(
     postgresql_url: str,
 ) -> None:
-    """It tries again and again, and each try holds them up for a tenth of a second at most."""
+    """It tries again and again, and each try blocks them for a tenth of a second at most."""
     is_waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pets'::regclass"
     (loaded,) = [new.with_id(10**6) for new in NewPetFactory.batch(1)]
     observer = await asyncpg.connect(postgresql_url)
@@ -241,7 +238,8 @@ async def test_a_load_that_waits_for_a_lock_does_not_block_writers(
         async with opened(postgresql_url) as repository, asyncio.TaskGroup() as tasks:
             async with writer.transaction():
                 await writer.execute(
-                    "INSERT INTO pets (name, age, type, created_at) VALUES ('boy', 7, 'dog', '2021-05-18 19:10:17+00')"
+                    "INSERT INTO pets (name, age, type, created_at) "
+                    "VALUES ('boy', 7, 'dog', '2021-05-18 19:10:17+00')"
                 )
                 loading = tasks.create_task(load(repository, loaded))
                 for _ in range(2):

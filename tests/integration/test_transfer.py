@@ -1,4 +1,4 @@
-"""`pets export` and `pets import`, over both stores."""
+"""The commands `pets export` and `pets import`, over both databases."""
 
 import http.client
 import io
@@ -32,7 +32,7 @@ def some_pets(number: int, first: int = 1) -> list[Pet]:
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Choose the store."""
+    """Choose the store of the commands."""
     return lambda url: monkeypatch.setenv("PETS_DATABASE_URL", url)
 
 
@@ -90,6 +90,10 @@ def test_bad_lines_can_be_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert exported(tmp_path).count(b"\n") == 4
 
 
+NO_HEADER = (
+    "the header must name, once each, name age type, "
+    "and may name no other than name age type id created_at"
+)
 CSV_WITH_LINE_BREAKS = b"""name,age,type
 first,1,dog
 "a
@@ -106,7 +110,7 @@ sixth,6,dog
 def test_a_line_break_within_quotes_belongs_to_its_record(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No inner line becomes a pet, and what is skipped is said with its lines."""
+    """No inner line becomes a pet, and a skipped record is reported with its lines."""
     file = tmp_path / "pets.csv"
     file.write_bytes(CSV_WITH_LINE_BREAKS)
     assert main(["import", str(file), "--on-error", "skip"]) == 0
@@ -122,11 +126,13 @@ def test_a_line_break_within_quotes_belongs_to_its_record(
 
 @pytest.mark.usefixtures("url")
 def test_an_unclosed_quote_is_rejected_in_little_memory(tmp_path: Path) -> None:
+    """The file has 80 MB after the quote."""
     file = tmp_path / "pets.csv"
-    file.write_bytes(b'name,age,type\nfirst,1,dog\n"' + b"x,1,dog\n" * 10_000_000)
+    line = b"x" * 992 + b",1,dog\n"
+    file.write_bytes(b'name,age,type\nfirst,1,dog\n"' + line * 80_000)
     command = [*MEASURED, "import", str(file), "--on-error", "skip"]
     done = subprocess.run(command, capture_output=True, check=True)
-    reason = "is over 1 MiB (the record ends in line 10000003, because a value in quotes does)"
+    reason = "is over 1 MiB (the record ends in line 80003, because a value in quotes does)"
     assert done.stderr.decode() == f"pets: {file}:3: {reason}\npets: imported 1, skipped 1\n"
     assert int(done.stdout) < 120 * 1000
 
@@ -140,7 +146,7 @@ def test_csv_without_a_header_is_not_imported(
     file.write_bytes(content)
     assert main(["import", str(file), "--on-error", "skip"]) == 1
     assert errors(capsys, file) == [
-        "1: the header must name, once each, name age type, and may name no other than name age type id created_at",
+        f"1: {NO_HEADER}",
         "pets: imported nothing; bad lines: 1",
     ]
 
@@ -229,7 +235,8 @@ def test_an_interrupted_import_keeps_no_pet(tmp_path: Path, number: int, on_erro
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stderr
-        process.stdin.write(LINE * 50_000)  # more than a pipe holds
+        # This is more than a pipe holds, so the import has begun when it is written.
+        process.stdin.write(LINE * 50_000)
         process.stdin.flush()
         process.send_signal(number)
         assert process.wait(timeout=20) == 130
@@ -239,8 +246,8 @@ def test_an_interrupted_import_keeps_no_pet(tmp_path: Path, number: int, on_erro
 
 
 @pytest.fixture
-def many(tmp_path: Path, url: str) -> Path:  # noqa: ARG001  # the store that has them
-    """A file of 20,000 pets, which the store has too."""
+def many(tmp_path: Path, url: str) -> Path:  # noqa: ARG001  # the store of the pets
+    """A file of 20,000 pets that are in the store too."""
     file = tmp_path / "pets.ndjson"
     file.write_bytes(ndjson_lines(some_pets(20_000)))
     assert main(["import", str(file), "--keep-ids"]) == 0
@@ -288,7 +295,7 @@ def test_an_export_has_exactly_the_chosen_pets(many: Path, tmp_path: Path) -> No
 @pytest.mark.usefixtures("many")
 @pytest.mark.parametrize("existing", [0o600, 0o664, None])
 def test_an_export_keeps_the_permissions_of_its_file(tmp_path: Path, existing: int | None) -> None:
-    """They are those of the file that it replaces, or those of any new file."""
+    """A new file gets the permissions of any new file."""
     file, other = tmp_path / "exported", tmp_path / "other"
     other.touch()
     if existing is not None:
@@ -304,7 +311,7 @@ def test_an_export_keeps_the_permissions_of_its_file(tmp_path: Path, existing: i
 def test_concurrent_exports_to_one_file_do_not_interfere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even if their process ids are equal, as they are in containers."""
+    """They do not even if their process ids are equal, as they may be in containers."""
     monkeypatch.setattr("os.getpid", lambda: 1)
 
     def export_meanwhile(pets: Sequence[Pet]) -> bytes:
@@ -316,7 +323,8 @@ def test_concurrent_exports_to_one_file_do_not_interfere(
     def export() -> None:
         settings = Settings.from_environment()
         with monkeypatch.context() as context:
-            context.setattr("signal.signal", lambda *_: None)  # It works in the main thread alone.
+            # Python allows signal handlers in the main thread only.
+            context.setattr("signal.signal", lambda *_: None)
             transfer.export_pets(settings, PetQuery(), None, tmp_path / "exported")
 
     before = exported(tmp_path)
@@ -361,22 +369,24 @@ def _read_all(terminal: int) -> Iterator[bytes]:
         while True:
             try:
                 yield file.read(1000) or b""
-            except OSError:  # nobody has it open any more
+            except OSError:  # The other end was closed.
                 return
 
 
-# The peak is told by the process itself: what the kernel tells of one that has ended begins with its parent's.
-MEASURED = [
-    *(sys.executable, "-c"),
-    (
-        "import re, sys; from pets.cli.main import main; status = main(sys.argv[1:]);"
-        "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]); sys.exit(status)"
-    ),
-]
+# The process itself prints its peak of memory, because the peak that the kernel reports after its
+# end includes that of its parent.
+PRINT_PEAK = r"""
+import re, sys
+from pets.cli.main import main
+status = main(sys.argv[1:])
+print(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1])
+sys.exit(status)
+"""
+MEASURED = [sys.executable, "-c", PRINT_PEAK]
 
 
 @pytest.mark.usefixtures("url")
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak")
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is in /proc")
 def test_import_and_export_use_constant_memory(tmp_path: Path) -> None:
     file = tmp_path / "pets.csv"
     pets = csv_lines(some_pets(2000))
@@ -386,7 +396,7 @@ def test_import_and_export_use_constant_memory(tmp_path: Path) -> None:
         ["export", "--output", str(tmp_path / "exported.csv")],
     ):
         done = subprocess.run([*MEASURED, *arguments], stdout=subprocess.PIPE, check=True)
-        assert int(done.stdout) < 120 * 1000  # kB, of which 50,000 pets would be a third
+        assert int(done.stdout) < 120 * 1000  # kB. 50,000 pets in memory would take a third.
 
 
 @pytest.fixture
