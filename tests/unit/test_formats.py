@@ -106,9 +106,9 @@ def test_a_pet_without_a_time_is_created_now() -> None:
     ],
 )
 def test_a_bad_line_of_ndjson_is_explained(line: bytes, reason: str) -> None:
-    with pytest.raises(BadLine) as refused:
+    with pytest.raises(BadLine) as caught:
         ndjson_reader(PetLine)(line)
-    assert str(refused.value) == reason
+    assert str(caught.value) == reason
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ def test_bytes_that_are_not_utf_8_are_not_json(line: bytes) -> None:
     ],
 )
 def test_a_bad_line_of_csv_is_explained(line: bytes, reason: str) -> None:
-    with pytest.raises(BadLine) as refused:
+    with pytest.raises(BadLine) as caught:
         csv_reader(PetLine, CSV_HEADER)(line)
-    assert sorted(str(refused.value).split("; ")) == sorted(reason.split("; "))
+    assert sorted(str(caught.value).split("; ")) == sorted(reason.split("; "))
 
 
 @pytest.mark.parametrize(
