@@ -1,4 +1,4 @@
-"""What the API promises, whatever the store."""
+"""The promises of the API, which hold over every store."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -50,14 +50,14 @@ def listed(client: Client, query: str = "") -> dict[str, Any]:
 
 
 def empty(client: Client) -> Client:
-    """Delete every pet; making an application anew for each test would take most of the tests' time."""
+    """Delete every pet, because a new application for each test would take too long."""
     while items := listed(client, "?limit=1000")["items"]:
         delete(client, [pet["id"] for pet in items])
     return client
 
 
 class CreatingAPet:
-    def test_answers_201_with_the_pet_and_where_it_is(self, client: Client) -> None:
+    def test_answers_201_with_the_pet_and_its_location(self, client: Client) -> None:
         response = client.post("/pets/", json={"name": "boy", "age": 7, "type": "dog"})
         assert response.status_code == 201
         assert response.headers["content-type"] == "application/json"
@@ -71,7 +71,7 @@ class CreatingAPet:
             "created_at": pet["created_at"],
         }
 
-    def test_writes_the_members_in_their_order(self, client: Client) -> None:
+    def test_writes_the_members_in_the_documented_order(self, client: Client) -> None:
         assert list(create(client)) == ["id", "name", "age", "type", "created_at"]
 
     def test_writes_the_time_in_whole_seconds_without_offset(self, client: Client) -> None:
@@ -87,17 +87,17 @@ class CreatingAPet:
         "name",
         ["x", "x" * 100, " " * 999 + "x" * 100 + " " * 999, "小白", "🐕‍🦺", "\u200b", "a  b"],
     )
-    def test_takes_names_of_1_to_100_characters_of_any_script(
+    def test_accepts_names_of_1_to_100_characters_of_any_script(
         self, client: Client, name: str
     ) -> None:
         assert create(client, name=name)["name"] == name.strip(" ")
 
     @pytest.mark.parametrize("age", [0, 1, 99, 100])
-    def test_takes_ages_from_0_to_100(self, client: Client, age: int) -> None:
+    def test_accepts_ages_from_0_to_100(self, client: Client, age: int) -> None:
         assert create(client, age=age)["age"] == age
 
     @pytest.mark.parametrize("media_type", ["application/json", "Application/JSON ; charset=utf-8"])
-    def test_takes_json_however_its_media_type_is_written(
+    def test_accepts_every_spelling_of_the_media_type_of_json(
         self, client: Client, media_type: str
     ) -> None:
         body = b'{"name": "boy", "age": 7, "type": "dog"}'
@@ -117,14 +117,14 @@ class CreatingAPet:
             '"name": {"a": [1]}',
         ],
     )
-    def test_lets_the_last_of_members_with_one_name_count(self, client: Client, first: str) -> None:
+    def test_uses_the_last_value_of_a_repeated_member(self, client: Client, first: str) -> None:
         body = f'{{{first}, "name": "boy", "age": 7, "type": "dog"}}'
         response = client.post("/pets/", content=body, headers={"content-type": "application/json"})
         assert response.status_code == 201
         assert [response.json()[name] for name in ("name", "age", "type")] == ["boy", 7, "dog"]
 
     @pytest.mark.parametrize("last", ['"name": 7', '"age": "x"', '"type": "bird"'])
-    def test_refuses_the_last_of_members_with_one_name(self, client: Client, last: str) -> None:
+    def test_validates_the_last_value_of_a_repeated_member(self, client: Client, last: str) -> None:
         body = f'{{"name": "boy", "age": 7, "type": "dog", {last}}}'
         response = client.post("/pets/", content=body, headers={"content-type": "application/json"})
         assert response.status_code == 400
@@ -133,16 +133,14 @@ class CreatingAPet:
         ]
 
     @pytest.mark.parametrize("coding", ["gzip", "identity, gzip", "br", "GZIP", "nonsense"])
-    def test_refuses_a_body_in_another_coding_and_says_so(
-        self, client: Client, coding: str
-    ) -> None:
+    def test_rejects_a_body_with_a_content_coding(self, client: Client, coding: str) -> None:
         body = {"name": "boy", "age": 7, "type": "dog"}
         response = client.post("/pets/", json=body, headers={"content-encoding": coding})
         assert (response.status_code, response.headers["accept-encoding"]) == (415, "identity")
         assert response.headers["content-type"] == "application/problem+json"
 
     @pytest.mark.parametrize("coding", ["identity", "Identity", ""])
-    def test_takes_a_body_in_no_coding(self, client: Client, coding: str) -> None:
+    def test_accepts_a_body_without_a_content_coding(self, client: Client, coding: str) -> None:
         body = {"name": "boy", "age": 7, "type": "dog"}
         assert (
             client.post("/pets/", json=body, headers={"content-encoding": coding}).status_code
@@ -151,14 +149,14 @@ class CreatingAPet:
 
 
 class ListingPets:
-    def test_of_an_empty_store_gives_none(self, client: Client) -> None:
+    def test_of_an_empty_store_returns_no_pets(self, client: Client) -> None:
         assert listed(client) == {"count": 0, "items": []}
 
-    def test_gives_them_by_ascending_id_as_they_were_created(self, client: Client) -> None:
+    def test_returns_pets_by_ascending_id(self, client: Client) -> None:
         pets = [create(client) for _ in range(3)]
         assert listed(client) == {"count": 3, "items": pets}
 
-    def test_gives_20_unless_told_and_counts_all(self, client: Client) -> None:
+    def test_returns_20_pets_by_default_and_counts_all(self, client: Client) -> None:
         pets = [create(client) for _ in range(21)]
         assert listed(client) == {"count": 21, "items": pets[:20]}
 
@@ -175,7 +173,7 @@ class ListingPets:
             ("9" * 5000, 3),
         ],
     )
-    def test_gives_as_many_as_the_limit_says(
+    def test_returns_at_most_as_many_pets_as_the_limit(
         self, client: Client, limit: str, expected: int
     ) -> None:
         pets = [create(client) for _ in range(3)]
@@ -186,7 +184,7 @@ class ListingPets:
 
 
 class DeletingPets:
-    def test_tells_how_many_were_deleted_and_which_were_not_found(self, client: Client) -> None:
+    def test_reports_how_many_were_deleted_and_which_were_not_found(self, client: Client) -> None:
         first, second, third = (create(client)["id"] for _ in range(3))
         delete(client, [first])
         assert delete(client, [first, second, third]) == {
@@ -195,12 +193,12 @@ class DeletingPets:
         }
         assert listed(client) == {"count": 0, "items": []}
 
-    def test_leaves_the_others(self, client: Client) -> None:
+    def test_keeps_the_other_pets(self, client: Client) -> None:
         first, second = create(client), create(client)
         delete(client, [first["id"]])
         assert listed(client) == {"count": 1, "items": [second]}
 
-    def test_counts_an_id_named_twice_once(self, client: Client) -> None:
+    def test_counts_a_repeated_id_once(self, client: Client) -> None:
         pet = create(client)["id"]
         assert delete(client, [pet, pet]) == {"deleted": 1, "errors": []}
         assert delete(client, [pet, pet]) == {
@@ -208,48 +206,49 @@ class DeletingPets:
             "errors": [{"id": pet, "error": NOT_FOUND}],
         }
 
-    def test_names_errors_in_the_order_of_the_request(self, client: Client) -> None:
+    def test_lists_errors_in_the_order_of_the_request(self, client: Client) -> None:
         ids = [9, 3, 7, 3, 1, 9, 8]
         assert [error["id"] for error in delete(client, ids)["errors"]] == [9, 3, 7, 1, 8]
 
     @pytest.mark.parametrize(
         "id_", [0, -1, MAX_ID, MAX_ID + 1, -MAX_ID - 2, 2**64, -(2**64), 10**400]
     )
-    def test_does_not_find_what_cannot_be_an_id(self, client: Client, id_: int) -> None:
+    def test_reports_an_impossible_id_as_not_found(self, client: Client, id_: int) -> None:
         assert delete(client, [id_]) == {"deleted": 0, "errors": [{"id": id_, "error": NOT_FOUND}]}
 
-    def test_of_nothing_deletes_nothing(self, client: Client) -> None:
+    def test_of_an_empty_list_deletes_nothing(self, client: Client) -> None:
         create(client)
         assert delete(client, []) == {"deleted": 0, "errors": []}
         assert listed(client)["count"] == 1
 
-    def test_is_quick_with_ids_that_were_made_to_collide(self, client: Client) -> None:
-        """Python's hash of an integer is its remainder by 2^61-1, so that of all of these is 0."""
+    def test_is_fast_although_all_ids_have_the_same_hash(self, client: Client) -> None:
+        """Python's hash of an integer is its remainder by 2^61-1, which is 0 for each of these."""
         ids = [(2**61 - 1) * n for n in range(1, 10_001)]
-        start = time.process_time()  # of this process alone, which is the service's too
+        # The service runs in this process, and other processes must not count.
+        start = time.process_time()
         assert len(delete(client, ids)["errors"]) == 10_000
         assert time.process_time() - start < 0.5
 
-    def test_takes_10000_ids(self, client: Client) -> None:
+    def test_accepts_10000_ids(self, client: Client) -> None:
         pet = create(client)["id"]
         answer = delete(client, list(range(pet, pet + 10_000)))
         assert answer["deleted"] == 1
         assert len(answer["errors"]) == 9_999
 
-    def test_never_lets_an_id_be_given_again(self, client: Client) -> None:
+    def test_never_lets_an_id_be_reused(self, client: Client) -> None:
         pet = create(client)["id"]
         delete(client, [pet])
         assert create(client)["id"] > pet
 
 
 class OnePet:
-    def test_is_where_its_creation_said(self, client: Client) -> None:
+    def test_is_found_at_its_location(self, client: Client) -> None:
         created = client.post("/pets/", json={"name": "boy", "age": 7, "type": "dog"})
         response = client.get(created.headers["location"])
         assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
         assert response.content == created.content
 
-    def test_is_deleted_once(self, client: Client) -> None:
+    def test_is_not_found_after_its_deletion(self, client: Client) -> None:
         pet, other = create(client), create(client)
         response = client.delete(f"/pets/{pet['id']}")
         assert (response.status_code, response.content) == (204, b"")
@@ -271,7 +270,7 @@ class OnePet:
             {},
         ],
     )
-    def test_is_changed_in_what_is_named(
+    def test_is_changed_in_the_named_members_only(
         self, client: Client, change: dict[str, Any], media_type: str
     ) -> None:
         pet, other = create(client, name="boy", age=7, type="dog"), create(client)
@@ -283,11 +282,11 @@ class OnePet:
         assert (response.status_code, response.json()) == (200, pet | change)
         assert listed(client) == {"count": 2, "items": [pet | change, other]}
 
-    def test_gets_a_changed_name_without_white_space_at_its_ends(self, client: Client) -> None:
+    def test_gets_a_new_name_without_white_space_at_its_ends(self, client: Client) -> None:
         pet = create(client)["id"]
         assert client.patch(f"/pets/{pet}", json={"name": " girl\u3000"}).json()["name"] == "girl"
 
-    def test_names_its_methods_when_asked(self, client: Client) -> None:
+    def test_lists_its_methods_for_options(self, client: Client) -> None:
         response = client.options("/pets/1")
         assert (response.status_code, response.headers["allow"]) == (
             204,
@@ -302,7 +301,7 @@ def tag_of(client: Client, pet: int) -> str:
 
 
 class Conditions:
-    def test_a_tag_is_strong_and_changes_exactly_when_the_pet_does(self, client: Client) -> None:
+    def test_a_strong_tag_changes_exactly_when_the_pet_changes(self, client: Client) -> None:
         pet = create(client, name="boy", age=7)["id"]
         first = tag_of(client, pet)
         assert first.startswith('"')
@@ -314,7 +313,7 @@ class Conditions:
         assert second == tag_of(client, pet) != first
         assert tag_of(client, create(client, name="boy", age=7)["id"]) != first
 
-    def test_who_has_the_pet_is_told_so(self, client: Client) -> None:
+    def test_a_matching_if_none_match_gets_304(self, client: Client) -> None:
         pet = create(client)["id"]
         tag = tag_of(client, pet)
         for known in (tag, f"W/{tag}", f'"x", {tag}', "*"):
@@ -327,15 +326,13 @@ class Conditions:
                 )
 
     @pytest.mark.parametrize("known", ['"x"', 'W/"x"', "", ",", '"x",, "y" ,'])
-    def test_who_has_another_gets_the_pet(self, client: Client, known: str) -> None:
+    def test_another_if_none_match_gets_the_pet(self, client: Client, known: str) -> None:
         pet = create(client)
         response = client.get(f"/pets/{pet['id']}", headers={"if-none-match": known})
         assert (response.status_code, response.json()) == (200, pet)
 
     @pytest.mark.parametrize("wanted", ["{}", '"x", {}', '"x" ,W/"y",{}', "*"])
-    def test_a_pet_that_is_as_wanted_is_changed_and_deleted(
-        self, client: Client, wanted: str
-    ) -> None:
+    def test_a_condition_that_holds_permits_every_method(self, client: Client, wanted: str) -> None:
         pet = create(client, age=7)["id"]
         for method, status in (("GET", 200), ("PATCH", 200), ("DELETE", 204)):
             condition = {"if-match": wanted.format(tag_of(client, pet))}
@@ -357,7 +354,7 @@ class Conditions:
             "if-none-match: {new}",
         ],
     )
-    def test_a_pet_that_is_not_as_wanted_is_neither_changed_nor_deleted(
+    def test_a_condition_that_fails_leaves_the_pet_unchanged(
         self, client: Client, condition: str
     ) -> None:
         pet = create(client, age=7)
@@ -388,7 +385,7 @@ class Conditions:
             "W/ {}",
         ],
     )
-    def test_a_list_of_tags_that_is_malformed_is_refused(
+    def test_a_malformed_list_of_tags_is_rejected(
         self, client: Client, header: str, tags: str
     ) -> None:
         pet = create(client, age=7)
@@ -408,7 +405,7 @@ class Conditions:
             assert f"`{header.title()}`" in response.json()["detail"]
         assert client.get(path).json() == pet
 
-    def test_a_malformed_header_is_refused_beside_one_that_is_not_met(self, client: Client) -> None:
+    def test_a_malformed_header_counts_before_a_failed_condition(self, client: Client) -> None:
         pet = create(client)["id"]
         headers = {"if-match": '"x"', "if-none-match": "nonsense"}
         assert client.get(f"/pets/{pet}", headers=headers).status_code == 400
@@ -421,8 +418,8 @@ class Conditions:
         assert time.perf_counter() - start < 1
 
     @pytest.mark.parametrize("header", ["if-modified-since", "if-unmodified-since"])
-    def test_dates_are_ignored_because_no_pet_has_one(self, client: Client, header: str) -> None:
-        """RFC 9110, 13.1.3 and 13.1.4, demand that."""
+    def test_conditions_with_dates_are_ignored(self, client: Client, header: str) -> None:
+        """RFC 9110, 13.1.3 and 13.1.4, require that, because no pet has a date of modification."""
         pet = create(client, age=7)["id"]
         for method, target in (
             ("GET", "/pets/"),
@@ -432,22 +429,18 @@ class Conditions:
             headers = {header: "Tue, 24 Nov 2020 13:00:00 GMT"}
             assert client.request(method, target, headers=headers).status_code == 200
 
-    def test_several_headers_are_one(self, client: Client) -> None:
+    def test_repeated_headers_form_one_list(self, client: Client) -> None:
         pet = create(client)["id"]
         headers = [("if-match", '"x"'), ("if-match", tag_of(client, pet))]
         assert client.patch(f"/pets/{pet}", json={"age": 8}, headers=headers).status_code == 200
 
-    def test_a_pet_that_is_not_there_is_not_found_whatever_the_condition(
-        self, client: Client
-    ) -> None:
+    def test_a_missing_pet_is_not_found_under_any_condition(self, client: Client) -> None:
         pet = create(client)["id"]
         delete(client, [pet])
         for name in ("if-match", "if-none-match"):
             assert client.patch(f"/pets/{pet}", json={}, headers={name: "*"}).status_code == 404
 
-    def test_of_50_concurrent_changes_from_one_tag_exactly_one_succeeds(
-        self, client: Client
-    ) -> None:
+    def test_exactly_one_of_50_changes_from_the_same_tag_succeeds(self, client: Client) -> None:
         pet = create(client, age=100)["id"]
         condition = {"if-match": tag_of(client, pet)}
         with ThreadPoolExecutor(50) as pool:
@@ -463,11 +456,14 @@ class Conditions:
 
 
 class ConditionsOnAllPets:
-    """RFC 9110, 13.1: the collection always exists, and has no tag by which to name its state."""
+    """The collection always exists and has no tag, so `*` matches and a tag never does.
+
+    The meaning of the conditions is defined in RFC 9110, 13.1.
+    """
 
     @staticmethod
     def change(client: Client, pet: int, headers: dict[str, str]) -> list[int]:
-        """Try each act that changes the pets, and return the statuses."""
+        """Send each request that changes pets, and return the statuses."""
         body = {"name": "boy", "age": 7, "type": "dog"}
         responses = [
             client.post("/pets/", json=body, headers=headers),
@@ -479,7 +475,7 @@ class ConditionsOnAllPets:
     @pytest.mark.parametrize(
         "condition", ["if-match: {}", 'if-match: "x"', "if-match: W/{}", "if-none-match: *"]
     )
-    def test_that_are_not_met_let_nothing_be_changed(self, client: Client, condition: str) -> None:
+    def test_that_fail_prevent_every_change(self, client: Client, condition: str) -> None:
         pet = create(client)
         name, _, value = condition.format(tag_of(client, pet["id"])).partition(": ")
         assert self.change(client, pet["id"], {name: value}) == [412, 412, 412]
@@ -488,7 +484,7 @@ class ConditionsOnAllPets:
     @pytest.mark.parametrize(
         "condition", ["if-match: *", "if-none-match: {}", 'if-none-match: W/"x"']
     )
-    def test_that_are_met_change_nothing_about_an_act(self, client: Client, condition: str) -> None:
+    def test_that_hold_do_not_alter_a_request(self, client: Client, condition: str) -> None:
         pet = create(client)["id"]
         name, _, value = condition.format(tag_of(client, pet)).partition(": ")
         assert self.change(client, pet, {name: value}) == [201, 200, 200]
@@ -502,15 +498,15 @@ class ConditionsOnAllPets:
             ('if-none-match: "x"', 200),
         ],
     )
-    def test_decide_whether_they_are_listed(
+    def test_decide_the_status_of_a_listing(
         self, client: Client, condition: str, status: int
     ) -> None:
         name, _, value = condition.partition(": ")
         for method in ("GET", "HEAD"):
             assert client.request(method, "/pets/", headers={name: value}).status_code == status
 
-    def test_come_after_the_faults_of_a_request(self, client: Client) -> None:
-        """RFC 9110, 13.2.1."""
+    def test_are_evaluated_after_the_checks_of_a_request(self, client: Client) -> None:
+        """RFC 9110, 13.2.1, requires this order."""
         stale = {"if-match": '"x"'}
         assert client.get("/pets/?limit=x", headers=stale).status_code == 400
         assert client.post("/pets/", json={}, headers=stale).status_code == 400
@@ -535,14 +531,14 @@ def walk(client: Client, query: str) -> list[dict[str, Any]]:
 
 
 class Pages:
-    def test_lead_over_all_pets(self, client: Client) -> None:
+    def test_lead_to_every_pet(self, client: Client) -> None:
         pets = [create(client) for _ in range(7)]
         for limit in (1, 3, 7, 8):
             assert walk(client, f"limit={limit}") == pets
 
     @pytest.mark.parametrize("sort", ["id", "name", "age", "created_at"])
     @pytest.mark.parametrize("sign", ["", "-"])
-    def test_lead_over_what_a_query_finds_in_its_order(
+    def test_lead_to_every_match_of_a_query_in_its_order(
         self, client: Client, sort: str, sign: str
     ) -> None:
         pets = [create(client, type="dog") for _ in range(7)] + [create(client, type="cat")]
@@ -552,19 +548,22 @@ class Pages:
     def test_have_links_without_host_and_with_the_whole_query(self, client: Client) -> None:
         for _ in range(2):
             create(client, name='a %&+;=,<>"é', type="dog", age=7)
-        query = "limit=1&type=dog&age_min=7&age_max=7&name=%20%25%26%2B%3B%3D%2C%3C%3E%22%C3%A9&sort=-name"
+        query = (
+            "limit=1&type=dog&age_min=7&age_max=7"
+            "&name=%20%25%26%2B%3B%3D%2C%3C%3E%22%C3%A9&sort=-name"
+        )
         response = client.get(f"/pets/?{query}")
         assert response.links["first"]["url"] == f"/pets/?{query}"
         assert response.links["next"]["url"].startswith(f"/pets/?{query}&cursor=")
         assert response.json()["count"] == len(walk(client, query)) == 2
 
-    def test_have_no_next_after_the_last(self, client: Client) -> None:
+    def test_have_no_next_link_on_the_last_page(self, client: Client) -> None:
         for _ in range(2):
             create(client)
         assert set(client.get("/pets/?limit=2").links) == {"first"}
         assert set(client.get("/pets/?limit=0").links) == {"first"}
 
-    def test_may_have_another_limit_each(self, client: Client) -> None:
+    def test_may_each_have_their_own_limit(self, client: Client) -> None:
         pets = [create(client) for _ in range(4)]
         next_ = client.get("/pets/?limit=1").links["next"]["url"].replace("limit=1", "limit=2")
         assert client.get(next_).json() == {"count": 4, "items": pets[1:3]}
@@ -572,7 +571,7 @@ class Pages:
     @pytest.mark.parametrize(
         "other", ["type=cat", "age_min=1", "age_max=99", "name=o", "sort=-id", "sort=age"]
     )
-    def test_of_one_query_do_not_go_on_in_another(self, client: Client, other: str) -> None:
+    def test_of_one_query_reject_the_cursor_of_another(self, client: Client, other: str) -> None:
         for _ in range(2):
             create(client, name="boy", age=7, type="cat")
         cursor = client.get("/pets/?limit=1").links["next"]["url"].partition("cursor=")[2]
@@ -613,17 +612,17 @@ class Finding:
             ("sort=-id&type=dog", ["100%", "Bella"]),
         ],
     )
-    def test_gives_and_counts_what_matches(
+    def test_returns_and_counts_the_matching_pets(
         self, client: Client, pets: dict[str, dict[str, Any]], query: str, names: list[str]
     ) -> None:
-        found = [pets[name] for name in names]
-        assert listed(client, f"?{query}") == {"count": len(found), "items": found}
-        assert listed(client, f"?{query}&limit=1") == {"count": len(found), "items": found[:1]}
-        assert listed(client, f"?{query}&limit=0") == {"count": len(found), "items": []}
+        matches = [pets[name] for name in names]
+        assert listed(client, f"?{query}") == {"count": len(matches), "items": matches}
+        assert listed(client, f"?{query}&limit=1") == {"count": len(matches), "items": matches[:1]}
+        assert listed(client, f"?{query}&limit=0") == {"count": len(matches), "items": []}
 
 
 class DeletingByQuery:
-    def test_is_as_by_body(self, client: Client) -> None:
+    def test_answers_as_deletion_by_body_does(self, client: Client) -> None:
         first, second, third = (create(client) for _ in range(3))
         ids = [third["id"], first["id"], third["id"], 10**30, -1]
         response = client.delete("/pets/?" + "&".join(f"ids={id_}" for id_ in ids))
@@ -640,7 +639,7 @@ class SendingAgain:
     def key(self) -> str:
         return token_hex(16)
 
-    def test_with_the_same_key_creates_one_pet_and_answers_the_same(
+    def test_with_the_same_key_creates_one_pet_and_repeats_the_answer(
         self, client: Client, key: str
     ) -> None:
         first, second, third = (
@@ -661,7 +660,9 @@ class SendingAgain:
             assert again.headers["location"] == first.headers["location"]
         assert listed(client) == {"count": 1, "items": [first.json()]}
 
-    def test_answers_as_at_first_whatever_became_of_the_pet(self, client: Client, key: str) -> None:
+    def test_repeats_the_answer_although_the_pet_was_changed(
+        self, client: Client, key: str
+    ) -> None:
         first = client.post("/pets/", json=self.BOY, headers={"idempotency-key": key})
         client.patch(first.headers["location"], json={"age": 8})
         assert (
@@ -676,7 +677,7 @@ class SendingAgain:
         assert listed(client)["count"] == 0
 
     @pytest.mark.parametrize("change", [{"name": "Boy"}, {"age": 8}, {"type": "cat"}])
-    def test_refuses_another_pet_under_the_same_key(
+    def test_rejects_another_pet_under_the_same_key(
         self, client: Client, key: str, change: dict[str, Any]
     ) -> None:
         first = client.post("/pets/", json=self.BOY, headers={"idempotency-key": key})
@@ -695,19 +696,19 @@ class SendingAgain:
         "form",
         ["{}", '"{}"', '"{} with blanks, commas; \\"quotes\\" and \\\\"', "{}:/?#[]@!$&'()*+;="],
     )
-    def test_takes_keys_of_many_forms(self, client: Client, key: str, form: str) -> None:
+    def test_accepts_keys_in_many_forms(self, client: Client, key: str, form: str) -> None:
         headers = {"idempotency-key": form.format(key)}
         answers = [client.post("/pets/", json=self.BOY, headers=headers) for _ in range(2)]
         assert [answer.status_code for answer in answers] == [201, 201]
         assert answers[0].content == answers[1].content
 
-    def test_takes_keys_of_255_characters(self, client: Client, key: str) -> None:
+    def test_accepts_keys_of_255_characters(self, client: Client, key: str) -> None:
         for form in ("{}", '"{}"'):
             headers = {"idempotency-key": form.format(key.ljust(255, "k"))}
             assert client.post("/pets/", json=self.BOY, headers=headers).status_code == 201
         assert listed(client)["count"] == 1
 
-    def test_at_once_creates_one_pet(self, client: Client, key: str) -> None:
+    def test_concurrently_creates_one_pet(self, client: Client, key: str) -> None:
         with ThreadPoolExecutor(20) as pool:
             answers = list(
                 pool.map(
@@ -722,7 +723,7 @@ class SendingAgain:
         }
         assert listed(client)["count"] == 1
 
-    def test_without_a_key_creates_another(self, client: Client) -> None:
+    def test_without_a_key_creates_another_pet(self, client: Client) -> None:
         assert create(client)["id"] != create(client)["id"]
 
 
@@ -731,7 +732,7 @@ class Heads:
         "path",
         ["/pets/", "/pets/{}", "/pets/0", "/health/live", "/schema/openapi.json", "/docs", "/x"],
     )
-    def test_are_those_of_get_without_body(self, client: Client, path: str) -> None:
+    def test_are_the_headers_of_get_without_its_body(self, client: Client, path: str) -> None:
         path = path.format(create(client)["id"])
         got, head = client.get(path), client.head(path)
         assert (head.status_code, head.content) == (got.status_code, b"")
@@ -740,7 +741,7 @@ class Heads:
 
 class EveryPath:
     @pytest.mark.parametrize(("method", "status"), [("POST", 201), ("GET", 200), ("DELETE", 200)])
-    def test_means_the_same_with_and_without_its_last_slash(
+    def test_works_with_and_without_its_last_slash(
         self, client: Client, method: str, status: int
     ) -> None:
         body = {"POST": b'{"name": "boy", "age": 7, "type": "dog"}', "DELETE": b'{"ids": []}'}.get(
@@ -754,14 +755,14 @@ class EveryPath:
             assert not response.history
 
     @pytest.mark.parametrize("path", ["/pets%2f{}", "/pets%2F{}", "/pets/%2f{}", "/pets/{}%2f"])
-    def test_keeps_an_encoded_slash_apart_from_a_slash(self, client: Client, path: str) -> None:
+    def test_does_not_treat_an_encoded_slash_as_a_slash(self, client: Client, path: str) -> None:
         path = path.format(create(client)["id"])
         for method in ("GET", "HEAD", "DELETE"):
             assert client.request(method, path).status_code == 404
         assert client.get(path).json()["instance"] == path
         assert listed(client)["count"] == 1
 
-    def test_names_its_methods_when_another_is_tried(self, client: Client) -> None:
+    def test_lists_its_methods_in_a_405(self, client: Client) -> None:
         assert set(client.put("/pets/").headers["allow"].split(", ")) == {
             "DELETE",
             "GET",
@@ -770,7 +771,7 @@ class EveryPath:
             "POST",
         }
 
-    def test_names_its_methods_when_asked(self, client: Client) -> None:
+    def test_lists_its_methods_for_options(self, client: Client) -> None:
         response = client.options("/pets/")
         assert (response.status_code, response.content) == (204, b"")
         assert response.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, POST"
@@ -785,7 +786,7 @@ class BadRequests:
         bad: BadRequest = request.param
         return bad
 
-    def test_are_refused_with_a_problem_document_and_change_nothing(
+    def test_get_a_problem_document_and_change_nothing(
         self, client: Client, bad: BadRequest
     ) -> None:
         before = [create(client) for _ in range(2)]
@@ -810,15 +811,15 @@ class BadRequests:
 
 
 class HealthChecks:
-    def test_say_that_the_process_lives(self, client: Client) -> None:
+    def test_report_that_the_process_is_alive(self, client: Client) -> None:
         response = client.get("/health/live")
         assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
-    def test_say_that_the_service_is_ready(self, client: Client) -> None:
+    def test_report_that_the_service_is_ready(self, client: Client) -> None:
         response = client.get("/health/ready")
         assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
-    def test_say_that_a_stopping_service_is_not_ready(self, client: Client) -> None:
+    def test_report_that_a_stopping_service_is_not_ready(self, client: Client) -> None:
         client.app.state.stopping = True
         try:
             response = client.get("/health/ready")
@@ -835,10 +836,10 @@ class TheDocument:
         document: dict[str, Any] = client.get("/schema/openapi.json").json()
         return document
 
-    def test_is_of_openapi_3_1(self, document: dict[str, Any]) -> None:
+    def test_is_in_openapi_3_1(self, document: dict[str, Any]) -> None:
         assert document["openapi"].startswith("3.1")
 
-    def test_names_the_paths_as_they_are_known(self, document: dict[str, Any]) -> None:
+    def test_has_exactly_the_documented_paths(self, document: dict[str, Any]) -> None:
         assert set(document["paths"]) == {
             "/pets/",
             "/pets/{pet_id}",
@@ -848,7 +849,7 @@ class TheDocument:
         assert set(document["paths"]["/pets/"]) == {"get", "post", "delete"}
         assert set(document["paths"]["/pets/{pet_id}"]) == {"get", "patch", "delete"}
 
-    def test_says_what_a_pet_to_be_created_is(self, document: dict[str, Any]) -> None:
+    def test_describes_a_new_pet(self, document: dict[str, Any]) -> None:
         schema = document["components"]["schemas"]["PetCreate"]
         assert schema["additionalProperties"] is False
         assert schema["required"] == ["name", "age", "type"]
@@ -859,7 +860,7 @@ class TheDocument:
         assert "pattern" in schema["properties"]["name"]
         assert document["paths"]["/pets/"]["post"]["requestBody"]["required"] is True
 
-    def test_says_what_a_pet_is(self, document: dict[str, Any]) -> None:
+    def test_describes_a_pet(self, document: dict[str, Any]) -> None:
         schema = document["components"]["schemas"]["Pet"]
         assert (
             list(schema["properties"])
@@ -871,18 +872,16 @@ class TheDocument:
         assert document["components"]["schemas"]["PetType"]["enum"] == ["cat", "dog"]
 
     @pytest.mark.parametrize("name", ["PetPage", "PetsDeleted", "DeleteError", "Fault", "Health"])
-    def test_says_that_every_member_of_an_answer_is_there(
-        self, document: dict[str, Any], name: str
-    ) -> None:
+    def test_requires_every_member_of_an_answer(self, document: dict[str, Any], name: str) -> None:
         schema = document["components"]["schemas"][name]
         assert schema["required"] == list(schema["properties"])
 
-    def test_says_how_many_items_there_can_be(self, document: dict[str, Any]) -> None:
+    def test_limits_the_length_of_lists(self, document: dict[str, Any]) -> None:
         schemas = document["components"]["schemas"]
         assert schemas["PetPage"]["properties"]["items"]["maxItems"] == 1000
         assert schemas["PetsDelete"]["properties"]["ids"]["maxItems"] == 10_000
 
-    def test_gives_every_error_as_a_problem(self, document: dict[str, Any]) -> None:
+    def test_declares_every_error_as_a_problem_document(self, document: dict[str, Any]) -> None:
         for item in document["paths"].values():
             for operation in item.values():
                 for status, response in operation["responses"].items():
@@ -891,7 +890,7 @@ class TheDocument:
                         [] if status in {"204", "304"} else [expected]
                     )
 
-    def test_gives_the_headers(self, document: dict[str, Any]) -> None:
+    def test_declares_the_headers(self, document: dict[str, Any]) -> None:
         responses = document["paths"]["/pets/"]["post"]["responses"]
         assert responses["201"]["headers"]["Location"]["schema"]["type"] == "string"
         assert responses["503"]["headers"]["Retry-After"]["schema"]["type"] == "integer"
@@ -914,4 +913,4 @@ class APIContract(
     HealthChecks,
     TheDocument,
 ):
-    """A subclass's module has a fixture `client`, over an empty store."""
+    """All promises. The module of a subclass provides a fixture `client` over an empty store."""

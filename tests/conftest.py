@@ -1,9 +1,11 @@
+"""Settings of pytest for all tests."""
+
 import pytest
 
 pytest.register_assert_rewrite("tests.api_contract", "tests.port_contract")
 
 LONGEST = ["test_deployment.py", "test_transfer.py", "test_serve.py"]
-"""Files that take longest, begun first because a process that got one last would end long after the others."""
+"""The slowest files. They run first, so that no process is left with one when others are done."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -12,4 +14,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, bool]]:
-    return "asyncio", {"use_uvloop": True}  # as `pets serve` runs
+    """The event loop of `pets serve`, for tests too."""
+    return "asyncio", {"use_uvloop": True}

@@ -1,4 +1,4 @@
-"""Pets for tests, different at every run."""
+"""Random pets for tests, which differ at every run."""
 
 from typing import Any
 
@@ -24,6 +24,7 @@ NAMES = [
 ]
 
 MAX_DIFFERENT = 2000
+"""Larger batches repeat pets, because making each pet takes long."""
 
 
 class NewPetFactory(DataclassFactory[NewPet]):
@@ -33,13 +34,11 @@ class NewPetFactory(DataclassFactory[NewPet]):
     age = Use(DataclassFactory.__random__.randint, MIN_AGE, MAX_AGE)
 
     @classmethod
-    def batch(
-        cls, size: int, **kwargs: Any
-    ) -> list[NewPet]:  # Any: as in the method that this one overrides
-        """Make pets, of which many share a few thousand values, because making each takes long."""
+    def batch(cls, size: int, **kwargs: Any) -> list[NewPet]:  # Any: the overridden method has it
         different = super().batch(min(size, MAX_DIFFERENT), **kwargs)
-        repeated = cls.__random__.choices(different, k=size - len(different)) if different else []
-        return different + repeated
+        if size <= MAX_DIFFERENT:
+            return different
+        return different + cls.__random__.choices(different, k=size - MAX_DIFFERENT)
 
 
 class PetCreateFactory(MsgspecFactory[PetCreate]):

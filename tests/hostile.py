@@ -1,4 +1,4 @@
-"""Requests that must be refused, each with its exact status."""
+"""Requests that must be rejected, each with its exact status."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -18,9 +18,9 @@ class BadRequest:
     content: bytes = b""
     headers: dict[str, str] = field(default_factory=lambda: JSON)
     pointers: list[str] | None = None
-    """Where the problem document must find faults, if it must say."""
+    """The pointers of the problem document, if it must have any."""
     detail: str = ""
-    """What the problem document must name."""
+    """A text that the detail of the problem document must contain."""
 
 
 def _member(name: str, value: object) -> bytes:
@@ -310,7 +310,7 @@ PATHS_OF_NOTHING = [
     *(f"/pets/{id_}" for id_ in NO_IDS),
     "/pets/9223372036854775808",
     "/pets/" + "9" * 5000,
-    "/pets/9223372036854775807",  # no pet has come so far
+    "/pets/9223372036854775807",  # a possible id that no pet has
     "/nothing",
     "/pets/1/2/3",
     "/pet/",
@@ -334,11 +334,11 @@ PATHS_OF_NOTHING = [
 
 
 def bad_queries_and_keys() -> list[BadRequest]:
-    found: list[BadRequest] = []
+    requests: list[BadRequest] = []
     for name, (query, detail) in BAD_QUERIES.items():
-        found += [BadRequest(f"GET with {name}", 400, "GET", f"/pets/?{query}", detail=detail)]
+        requests += [BadRequest(f"GET with {name}", 400, "GET", f"/pets/?{query}", detail=detail)]
     for name, cursor in BAD_CURSORS.items():
-        found += [
+        requests += [
             BadRequest(
                 f"GET with a cursor {name}",
                 400,
@@ -349,12 +349,12 @@ def bad_queries_and_keys() -> list[BadRequest]:
         ]
     for name, key in BAD_KEYS.items():
         headers = JSON | {"idempotency-key": key.decode("latin-1")}
-        found += [
+        requests += [
             BadRequest(
                 f"POST with a key {name}", 400, "POST", "/pets/", _member("name", "boy"), headers
             )
         ]
-    found += [
+    requests += [
         BadRequest(
             "POST with a query",
             400,
@@ -365,12 +365,12 @@ def bad_queries_and_keys() -> list[BadRequest]:
         )
     ]
     for name, text in BAD_INTEGERS.items():
-        found += [
+        requests += [
             BadRequest(
                 f"DELETE of ids {name}", 400, "DELETE", f"/pets/?ids=1&ids={text}", detail="`ids`"
             )
         ]
-    found += [
+    requests += [
         BadRequest(
             "DELETE of ids in body and query", 400, "DELETE", "/pets/?ids=1", b'{"ids": [1]}'
         ),
@@ -385,66 +385,66 @@ def bad_queries_and_keys() -> list[BadRequest]:
             detail="'id'",
         ),
     ]
-    return found
+    return requests
 
 
 def bad_requests_to_one_pet() -> list[BadRequest]:
-    found: list[BadRequest] = []
+    requests: list[BadRequest] = []
     for name, content in BODIES_THAT_ARE_NOT_JSON.items():
-        found += [BadRequest(f"PATCH with {name}", 400, "PATCH", "/pets/1", content)]
+        requests += [BadRequest(f"PATCH with {name}", 400, "PATCH", "/pets/1", content)]
     for name, content in BODIES_THAT_ARE_NO_OBJECT.items():
-        found += [
+        requests += [
             BadRequest(f"PATCH with {name}", 400, "PATCH", "/pets/1", content, pointers=["#"])
         ]
     for name, (content, pointers) in BAD_CHANGES.items():
-        found += [
+        requests += [
             BadRequest(f"PATCH with {name}", 400, "PATCH", "/pets/1", content, pointers=pointers)
         ]
     for name, headers in OTHER_MEDIA_TYPES.items():
         if name != "a merge patch":
-            found += [BadRequest(f"PATCH as {name}", 415, "PATCH", "/pets/1", b"{}", headers)]
-    found += [BadRequest("PATCH over 1 MiB", 413, "PATCH", "/pets/1", b"{}" + b" " * MIB)]
+            requests += [BadRequest(f"PATCH as {name}", 415, "PATCH", "/pets/1", b"{}", headers)]
+    requests += [BadRequest("PATCH over 1 MiB", 413, "PATCH", "/pets/1", b"{}" + b" " * MIB)]
     for method in ("GET", "PATCH", "DELETE"):
-        found += [
+        requests += [
             BadRequest(
                 f"{method} with a query", 400, method, "/pets/1?type=dog", b"{}", detail="'type'"
             )
         ]
-        found += [
+        requests += [
             BadRequest(f"{method} of a pet 0{id_}", 404, method, f"/pets/0{id_}", b"{}")
             for id_ in (0, 1)
         ]
     for method in ("POST", "PUT", "TRACE", "FROBNICATE"):
-        found += [BadRequest(f"{method} on a pet", 405, method, "/pets/1")]
-    return found
+        requests += [BadRequest(f"{method} on a pet", 405, method, "/pets/1")]
+    return requests
 
 
-def bad_requests() -> list[BadRequest]:  # noqa: C901  # one loop a table
-    found: list[BadRequest] = []
+def bad_requests() -> list[BadRequest]:  # noqa: C901  # each table has its own loop
+    requests: list[BadRequest] = []
     for method, valid in (("POST", _member("name", "boy")), ("DELETE", b'{"ids": [1]}')):
         for name, content in BODIES_THAT_ARE_NOT_JSON.items():
-            found += [BadRequest(f"{method} with {name}", 400, method, "/pets/", content)]
+            requests += [BadRequest(f"{method} with {name}", 400, method, "/pets/", content)]
         for name, content in BODIES_THAT_ARE_NO_OBJECT.items():
-            found += [
+            requests += [
                 BadRequest(f"{method} with {name}", 400, method, "/pets/", content, pointers=["#"])
             ]
         for name, headers in OTHER_MEDIA_TYPES.items():
-            found += [BadRequest(f"{method} as {name}", 415, method, "/pets/", valid, headers)]
-        found += [BadRequest(f"{method} over 1 MiB", 413, method, "/pets/", valid + b" " * MIB)]
+            requests += [BadRequest(f"{method} as {name}", 415, method, "/pets/", valid, headers)]
+        requests += [BadRequest(f"{method} over 1 MiB", 413, method, "/pets/", valid + b" " * MIB)]
     for name, (content, pointers) in BAD_PETS.items():
-        found += [
+        requests += [
             BadRequest(f"POST with {name}", 400, "POST", "/pets/", content, pointers=pointers)
         ]
     for name, (content, pointers) in BAD_IDS.items():
-        found += [
+        requests += [
             BadRequest(f"DELETE with {name}", 400, "DELETE", "/pets/", content, pointers=pointers)
         ]
     for name, limit in BAD_LIMITS.items():
-        found += [BadRequest(f"GET with a limit {name}", 400, "GET", f"/pets/?limit={limit}")]
+        requests += [BadRequest(f"GET with a limit {name}", 400, "GET", f"/pets/?limit={limit}")]
     for method in ("PUT", "PATCH", "TRACE", "FROBNICATE"):
-        found += [BadRequest(f"{method} on the pets", 405, method, "/pets/")]
+        requests += [BadRequest(f"{method} on the pets", 405, method, "/pets/")]
     for path in ("/health/live", "/docs", "/schema", "/"):
-        found += [BadRequest(f"DELETE on {path}", 405, "DELETE", path)]
+        requests += [BadRequest(f"DELETE on {path}", 405, "DELETE", path)]
     for path in PATHS_OF_NOTHING:
-        found += [BadRequest(f"GET of {path[:40]}", 404, "GET", path)]
-    return found
+        requests += [BadRequest(f"GET of {path[:40]}", 404, "GET", path)]
+    return requests

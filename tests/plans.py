@@ -1,4 +1,4 @@
-"""How PostgreSQL means to find a page."""
+"""PostgreSQL's plan for finding a page."""
 
 import re
 from collections.abc import Sequence
@@ -11,14 +11,18 @@ from pets.adapters.sqlalchemy.statements import search
 from pets.domain.query import PetQuery
 
 _SCAN: Final = re.compile(
-    r"(?:Parallel )?((?:Bitmap |Index |Index Only |Seq )(?:Index |Heap )?Scan)(?: Backward)?(?: using| on) (\w+)"
+    r"(?:Parallel )?((?:Bitmap |Index |Index Only |Seq )(?:Index |Heap )?Scan)"
+    r"(?: Backward)?(?: using| on) (\w+)"
 )
 
 
 async def explain(
     connection: AsyncConnection, query: PetQuery, *, analyze: bool = False
 ) -> list[str]:
-    """Return the plan of a page line by line, and what it took; planned as the repository has it planned."""
+    """Return the lines of a page's plan, made with the same settings as in the repository.
+
+    With `analyze` PostgreSQL also runs the query, and the plan shows what it cost.
+    """
     compiled = search(query, PostgreSQL()).compile(dialect=connection.dialect)
     assert compiled.positiontup is not None
     await connection.exec_driver_sql("SET plan_cache_mode = force_custom_plan")
@@ -29,5 +33,5 @@ async def explain(
 
 
 def scans(plan: Sequence[str]) -> list[str]:
-    """Return how tables and indexes are read, in the order of the plan: for the count, then for the pets."""
+    """Return the scans of the plan in its order: first that of the count, then that of the pets."""
     return [f"{kind} {name}" for kind, name in _SCAN.findall("\n".join(plan))]

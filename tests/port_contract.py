@@ -1,4 +1,4 @@
-"""What `PetRepository` promises. Every adapter runs the whole of it."""
+"""The promises of `PetRepository`. Every adapter runs all of these tests."""
 
 import random
 from asyncio import CancelledError, Event, create_task, gather
@@ -19,7 +19,7 @@ MANY = 50
 
 
 KEY_TTL = timedelta(days=1)
-"""How long the repositories under test remember keys."""
+"""The repositories under test remember a key for this long."""
 
 BOY = NewPet(name="boy", age=7, type=PetType.DOG)
 
@@ -29,7 +29,7 @@ def new_pets(number: int) -> list[NewPet]:
 
 
 def diverse_pets() -> list[NewPet]:
-    """Pets with many ties in whatever they can be sorted by, in no order."""
+    """Make pets in random order, with many equal values in each member that can be sorted by."""
     names = ["boy", "Boy", "a_b", "a%b", "Straße", "ΣΊΣΥΦΟΣ", "小白"]
     times = [datetime.fromisoformat(f"2021-05-18T19:10:{second}") for second in (17, 18)]
     pets = [
@@ -56,8 +56,8 @@ def shown(query: PetQuery) -> str:
 
 
 def expected(query: PetQuery, pets: Sequence[Pet]) -> list[Pet]:
-    """What a query means, said once more in another way."""
-    found = [
+    """Return the matches of a query in its order, computed in another way than in the adapters."""
+    matches = [
         pet
         for pet in pets
         if query.type in (None, pet.type)
@@ -65,12 +65,12 @@ def expected(query: PetQuery, pets: Sequence[Pet]) -> list[Pet]:
         and (query.name or "").casefold() in pet.name.casefold()
     ]
     return sorted(
-        found, key=lambda pet: (getattr(pet, query.sort), pet.id), reverse=query.descending
+        matches, key=lambda pet: (getattr(pet, query.sort), pet.id), reverse=query.descending
     )
 
 
 async def walk(repository: PetRepository, query: PetQuery) -> list[Pet]:
-    """Follow a query from page to page."""
+    """Follow a query from page to page, and return all pets."""
     walked: list[Pet] = []
     next_: PetQuery | None = query
     while next_:
@@ -80,14 +80,14 @@ async def walk(repository: PetRepository, query: PetQuery) -> list[Pet]:
     return walked
 
 
-async def exported(repository: PetRepository, query: PetQuery = PetQuery()) -> list[Pet]:  # noqa: B008  # frozen
-    return [pet async for some in repository.export(query) for pet in some]
+async def exported(repository: PetRepository, query: PetQuery = PetQuery()) -> list[Pet]:  # noqa: B008  # a query is frozen
+    return [pet async for batch in repository.export(query) for pet in batch]
 
 
 async def load(
     repository: PetRepository, *pets: NewPet | Pet, skip_taken: bool = False
 ) -> Sequence[int]:
-    """Load the pets, two at a time, numbered from 0."""
+    """Load the pets in batches of two, numbered from 0."""
 
     async def numbered() -> AsyncIterator[list[tuple[int, NewPet | Pet]]]:
         for start in range(0, len(pets), 2):
@@ -98,7 +98,7 @@ async def load(
 
 @pytest.mark.anyio
 class PetRepositoryContract:
-    """A subclass's module has a fixture `repository`: an empty one."""
+    """All promises. The module of a subclass provides a fixture `repository`, which is empty."""
 
     async def test_a_new_store_is_empty(self, repository: PetRepository) -> None:
         page = await repository.page(PetQuery(limit=20))
@@ -112,16 +112,14 @@ class PetRepositoryContract:
         assert pet == new.with_id(pet.id)
         assert list((await repository.page(PetQuery(limit=1))).items) == [pet]
 
-    async def test_every_value_a_pet_can_have_comes_back_as_it_was(
-        self, repository: PetRepository
-    ) -> None:
+    async def test_every_valid_value_is_returned_unchanged(self, repository: PetRepository) -> None:
         pets = await repository.add(
             [NewPetFactory.build(age=age, type=kind) for age in (0, 100) for kind in PetType]
             + new_pets(20)
         )
         assert list((await repository.page(PetQuery(limit=100))).items) == list(pets)
 
-    async def test_ids_ascend_in_the_order_given(self, repository: PetRepository) -> None:
+    async def test_ids_ascend_in_the_order_of_the_pets(self, repository: PetRepository) -> None:
         new = new_pets(MANY)
         pets = await repository.add(new)
         assert [pet.id for pet in pets] == sorted({pet.id for pet in pets})
@@ -131,9 +129,8 @@ class PetRepositoryContract:
         assert list(await repository.add([])) == []
         assert (await repository.page(PetQuery(limit=1))).count == 0
 
-    async def test_more_pets_can_be_added_at_once_than_a_statement_has_parameters(
-        self, repository: PetRepository
-    ) -> None:
+    async def test_a_call_can_add_40000_pets(self, repository: PetRepository) -> None:
+        """They have more values than a statement may have parameters."""
         pets = await repository.add(new_pets(40_000))
         assert len({pet.id for pet in pets}) == 40_000
         assert (await repository.page(PetQuery(limit=0))).count == 40_000
@@ -147,7 +144,9 @@ class PetRepositoryContract:
         assert list(page.items) == pets[:limit]
         assert page.count == 3
 
-    async def test_removing_tells_which_pets_were_there(self, repository: PetRepository) -> None:
+    async def test_removing_returns_the_ids_of_the_removed_pets(
+        self, repository: PetRepository
+    ) -> None:
         first, second, third = await repository.add(new_pets(3))
         assert await repository.remove({first.id, third.id, third.id + 1}) == {first.id, third.id}
         assert list((await repository.page(PetQuery(limit=3))).items) == [second]
@@ -157,7 +156,7 @@ class PetRepositoryContract:
         assert await repository.remove([pet.id]) == {pet.id}
         assert await repository.remove([pet.id]) == set()
 
-    async def test_an_id_may_be_named_twice(self, repository: PetRepository) -> None:
+    async def test_removing_accepts_a_repeated_id(self, repository: PetRepository) -> None:
         (pet,) = await repository.add(new_pets(1))
         assert await repository.remove([pet.id, pet.id]) == {pet.id}
 
@@ -167,23 +166,23 @@ class PetRepositoryContract:
         assert (await repository.page(PetQuery(limit=1))).count == 1
 
     @pytest.mark.parametrize("impossible", [0, -1, MAX_ID, MAX_ID + 1, -MAX_ID - 2, 2**64, 10**100])
-    async def test_what_cannot_be_an_id_is_not_there(
+    async def test_removing_ignores_an_impossible_id(
         self, repository: PetRepository, impossible: int
     ) -> None:
         (pet,) = await repository.add(new_pets(1))
         assert await repository.remove([impossible, pet.id]) == {pet.id}
 
-    async def test_ten_thousand_ids_can_be_removed_at_once(self, repository: PetRepository) -> None:
+    async def test_a_call_can_remove_10000_ids(self, repository: PetRepository) -> None:
         ids = [pet.id for pet in await repository.add(new_pets(100))]
         assert await repository.remove(range(ids[0], ids[0] + 10_000)) == set(ids)
 
-    async def test_an_id_is_never_given_again(self, repository: PetRepository) -> None:
+    async def test_an_id_is_never_reused(self, repository: PetRepository) -> None:
         *_, newest = await repository.add(new_pets(2))
         await repository.remove([newest.id])
         (next_,) = await repository.add(new_pets(1))
         assert next_.id > newest.id
 
-    async def test_of_concurrent_removals_of_a_pet_exactly_one_is_told_that_it_was_there(
+    async def test_only_one_of_concurrent_removals_reports_a_pet(
         self, repository: PetRepository
     ) -> None:
         ids = [pet.id for pet in await repository.add(new_pets(20))]
@@ -194,9 +193,12 @@ class PetRepositoryContract:
         assert (await repository.page(PetQuery(limit=1))).count == 0
 
     async def test_concurrent_calls_lose_nothing(self, repository: PetRepository) -> None:
-        """Many tasks add, list and remove at once: no id twice, no pet lost, every count of one moment."""
+        """Many tasks add, list and remove pets.
 
-        async def live() -> tuple[list[int], set[int]]:
+        No id is given twice, no pet is lost, and each count fits its page.
+        """
+
+        async def use_repository() -> tuple[list[int], set[int]]:
             added = [pet.id for size in (1, 2, 3) for pet in await repository.add(new_pets(size))]
             page = await repository.page(PetQuery(limit=1000))
             assert page.count == len(page.items)
@@ -205,9 +207,9 @@ class PetRepositoryContract:
             assert gone == set(added[::2])
             return added, gone
 
-        lives = await gather(*(live() for _ in range(MANY)))
-        added = [id_ for ids, _ in lives for id_ in ids]
-        gone = {id_ for _, ids in lives for id_ in ids}
+        outcomes = await gather(*(use_repository() for _ in range(MANY)))
+        added = [id_ for ids, _ in outcomes for id_ in ids]
+        gone = {id_ for _, ids in outcomes for id_ in ids}
         assert len(set(added)) == len(added) == 6 * MANY
         page = await repository.page(PetQuery(limit=1000))
         assert {pet.id for pet in page.items} == set(added) - gone
@@ -230,7 +232,7 @@ class PetRepositoryContract:
             PetChange(),
         ],
     )
-    async def test_a_change_leaves_the_rest_as_it_was(
+    async def test_a_change_keeps_the_other_members(
         self, repository: PetRepository, change: PetChange
     ) -> None:
         pet, other = await repository.add([BOY, BOY])
@@ -238,7 +240,7 @@ class PetRepositoryContract:
         assert await repository.change({pet.id: change}) == {pet.id: changed}
         assert await repository.find([pet.id, other.id]) == {pet.id: changed, other.id: other}
 
-    async def test_several_pets_are_changed_at_once_those_that_are_there(
+    async def test_a_call_changes_all_named_pets_that_exist(
         self, repository: PetRepository
     ) -> None:
         first, second, gone = await repository.add(new_pets(3))
@@ -259,7 +261,7 @@ class PetRepositoryContract:
         assert (await repository.page(PetQuery(type=PetType.DOG))).count == 0
 
     @pytest.mark.parametrize("member", ["name", "age", "type", "created_at"])
-    async def test_a_pet_that_is_not_as_expected_is_neither_changed_nor_removed(
+    async def test_an_unexpected_pet_is_neither_changed_nor_removed(
         self, repository: PetRepository, member: str
     ) -> None:
         pet, other, _ = await repository.add([BOY, BOY, NewPet(name="x", age=1, type=PetType.CAT)])
@@ -277,7 +279,7 @@ class PetRepositoryContract:
         assert await repository.remove([pet.id, other.id, 10**9], expected=expected) == {other.id}
         assert await repository.find([pet.id]) == {pet.id: pet}
 
-    async def test_of_concurrent_changes_that_expect_the_same_exactly_one_happens(
+    async def test_only_one_of_concurrent_changes_of_an_expected_pet_succeeds(
         self, repository: PetRepository
     ) -> None:
         (pet,) = await repository.add([BOY])
@@ -296,8 +298,8 @@ class PetRepositoryContract:
         pets = await repository.add([BOY] * 10)
         await gather(
             *(
-                repository.change({pet.id: change for pet in some})
-                for some in (pets, pets[::-1])
+                repository.change({pet.id: change for pet in batch})
+                for batch in (pets, pets[::-1])
                 for change in (
                     PetChange(name="girl"),
                     PetChange(age=3),
@@ -310,7 +312,7 @@ class PetRepositoryContract:
             assert (pet.name, pet.age, pet.type) == ("girl", 3, PetType.CAT)
 
     @pytest.mark.parametrize("query", list(queries()), ids=shown)
-    async def test_a_walk_over_a_query_meets_what_it_chooses_in_its_order(
+    async def test_walking_a_query_returns_its_matches_in_order(
         self, repository: PetRepository, query: PetQuery
     ) -> None:
         right = expected(query, await repository.add(diverse_pets()))
@@ -320,7 +322,7 @@ class PetRepositoryContract:
         page = await repository.page(query)
         assert page.count == len(right)
         assert (page.next is None) == (len(right) <= 7)
-        assert [pet async for some in repository.export(query) for pet in some] == right
+        assert [pet async for batch in repository.export(query) for pet in batch] == right
 
     async def test_the_last_page_has_no_next_even_if_it_is_full(
         self, repository: PetRepository
@@ -331,7 +333,7 @@ class PetRepositoryContract:
         last = await repository.page(first.next)
         assert (last.count, len(last.items), last.next) == (4, 2, None)
 
-    async def test_beyond_the_last_pet_a_page_is_empty_but_for_the_count(
+    async def test_a_page_beyond_the_last_pet_has_only_the_count(
         self, repository: PetRepository
     ) -> None:
         pets = await repository.add(new_pets(3))
@@ -358,7 +360,7 @@ class PetRepositoryContract:
             ("x" * 100, {"x" * 100}),
         ],
     )
-    async def test_a_name_is_searched_for_without_regard_to_case_and_without_wildcards(
+    async def test_a_search_for_a_name_ignores_case_and_wildcards(
         self, repository: PetRepository, part: str, names: set[str]
     ) -> None:
         all_names = [
@@ -380,34 +382,32 @@ class PetRepositoryContract:
     @pytest.mark.parametrize(
         "query", [PetQuery(limit=3), PetQuery(limit=3, sort=PetSort.AGE, descending=True)]
     )
-    async def test_a_walk_meets_every_pet_that_is_there_throughout_exactly_once(
+    async def test_a_walk_meets_every_permanent_pet_exactly_once(
         self, repository: PetRepository, query: PetQuery
     ) -> None:
-        stay = await repository.add(new_pets(30))
-        go = list(await repository.add(new_pets(30)))
+        permanent = await repository.add(new_pets(30))
+        temporary = list(await repository.add(new_pets(30)))
 
         async def disturb() -> None:
-            while go:
-                await repository.remove([go.pop().id])
+            while temporary:
+                await repository.remove([temporary.pop().id])
                 await repository.add(new_pets(1))
 
         walked, _ = await gather(walk(repository, query), disturb())
         met = [pet.id for pet in walked]
         assert len(set(met)) == len(met)
-        assert {pet.id for pet in stay} <= set(met)
+        assert {pet.id for pet in permanent} <= set(met)
 
-    async def test_a_page_counts_and_gives_what_is_there_at_one_moment(
-        self, repository: PetRepository
-    ) -> None:
+    async def test_a_page_and_its_count_are_of_one_moment(self, repository: PetRepository) -> None:
         query = PetQuery(type=PetType.DOG, age_min=7, limit=1000, sort=PetSort.NAME)
 
-        async def live() -> None:
+        async def use_repository() -> None:
             added = await repository.add([BOY] * 3)
             page = await repository.page(query)
             assert page.count == len(page.items)
             await repository.remove([pet.id for pet in added])
 
-        await gather(*(live() for _ in range(20)))
+        await gather(*(use_repository() for _ in range(20)))
 
     async def test_under_a_key_a_pet_is_added_once(self, repository: PetRepository) -> None:
         first = await repository.add_once({"k": BOY})
@@ -415,9 +415,7 @@ class PetRepositoryContract:
         assert await repository.add_once({"k": BOY}) == first
         assert (await repository.page(PetQuery())).items == [first["k"]]
 
-    async def test_a_key_gives_the_pet_as_it_was_added_whatever_came_after(
-        self, repository: PetRepository
-    ) -> None:
+    async def test_a_key_returns_the_pet_as_it_was_added(self, repository: PetRepository) -> None:
         first = await repository.add_once({"k": BOY, "l": BOY})
         await repository.change({first["k"].id: PetChange(age=8)})
         await repository.remove([first["l"].id])
@@ -432,7 +430,7 @@ class PetRepositoryContract:
         assert both["new"].id > first["k"].id
         assert await repository.add_once({}) == {}
 
-    async def test_of_concurrent_callers_with_a_key_one_adds_and_all_get_the_same(
+    async def test_concurrent_callers_with_a_key_all_get_the_same_pet(
         self, repository: PetRepository
     ) -> None:
         keys = [f"k{n}" for n in range(5)]
@@ -461,7 +459,7 @@ class PetRepositoryContract:
     async def test_a_store_that_is_ready_says_so(self, repository: PetRepository) -> None:
         await repository.check()
 
-    async def test_an_export_has_all_pets_of_a_query_whatever_its_limit(
+    async def test_an_export_ignores_the_limit_of_its_query(
         self, repository: PetRepository
     ) -> None:
         pets = await repository.add(new_pets(2500))
@@ -476,22 +474,24 @@ class PetRepositoryContract:
     async def test_an_export_has_the_pets_of_one_moment(self, repository: PetRepository) -> None:
         pets = list(await repository.add(new_pets(2500)))
         async with aclosing(repository.export(PetQuery())) as export:
-            found = list(await anext(export))
+            first = list(await anext(export))
             await repository.remove([pet.id for pet in pets[1::2]])
             await repository.add(new_pets(3))
-            assert [*found, *[pet async for some in export for pet in some]] == pets
+            assert [*first, *[pet async for batch in export for pet in batch]] == pets
 
-    async def test_loaded_pets_get_ids_that_ascend_in_the_order_given(
+    async def test_loaded_pets_get_ids_that_ascend_in_their_order(
         self, repository: PetRepository
     ) -> None:
         (pet,) = await repository.add(new_pets(1))
         new = new_pets(2500)
         assert list(await load(repository, *new)) == []
         loaded = (await exported(repository))[1:]
-        assert loaded == [given.with_id(kept.id) for given, kept in zip(new, loaded, strict=True)]
+        assert loaded == [
+            before.with_id(after.id) for before, after in zip(new, loaded, strict=True)
+        ]
         assert loaded[0].id > pet.id
 
-    async def test_a_loaded_pet_that_has_an_id_keeps_it_and_no_id_up_to_it_is_given_again(
+    async def test_a_loaded_pet_keeps_its_id_and_later_ids_are_higher(
         self, repository: PetRepository
     ) -> None:
         (pet,) = await repository.add(new_pets(1))
@@ -504,7 +504,7 @@ class PetRepositoryContract:
         (next_,) = await repository.add(new_pets(1))
         assert next_.id > pet.id + 500
 
-    async def test_loading_low_ids_does_not_have_higher_ones_given_again(
+    async def test_loading_low_ids_does_not_reuse_higher_ids(
         self, repository: PetRepository
     ) -> None:
         first, last = await repository.add(new_pets(2))
@@ -514,7 +514,7 @@ class PetRepositoryContract:
         assert next_.id > last.id
 
     @pytest.mark.parametrize("skip_taken", [True, False])
-    async def test_loading_refuses_ids_that_are_taken(
+    async def test_loading_rejects_ids_that_are_taken(
         self, repository: PetRepository, *, skip_taken: bool
     ) -> None:
         (taken,) = await repository.add(new_pets(1))
@@ -522,15 +522,15 @@ class PetRepositoryContract:
             new.with_id(taken.id + number)
             for new, number in zip(new_pets(3), (1, 1, 2), strict=True)
         )
-        given = [first, again, new_pets(1)[0].with_id(taken.id), other]
-        assert list(await load(repository, *given, skip_taken=skip_taken)) == [1, 2]
+        pets = [first, again, new_pets(1)[0].with_id(taken.id), other]
+        assert list(await load(repository, *pets, skip_taken=skip_taken)) == [1, 2]
         assert await exported(repository) == ([taken, first, other] if skip_taken else [taken])
 
     async def test_loading_nothing_keeps_nothing(self, repository: PetRepository) -> None:
         assert list(await load(repository)) == []
         assert await exported(repository) == []
 
-    async def test_when_the_pets_to_load_fail_none_is_kept(self, repository: PetRepository) -> None:
+    async def test_a_failed_load_keeps_no_pet(self, repository: PetRepository) -> None:
         async def failing() -> AsyncIterator[list[tuple[int, NewPet]]]:
             yield list(enumerate(new_pets(10)))
             raise LookupError
@@ -540,7 +540,7 @@ class PetRepositoryContract:
         assert await exported(repository) == []
         await load(repository, *new_pets(1))
 
-    async def test_when_a_load_is_cancelled_none_is_kept(self, repository: PetRepository) -> None:
+    async def test_a_cancelled_load_keeps_no_pet(self, repository: PetRepository) -> None:
         reading = Event()
 
         async def endless() -> AsyncIterator[list[tuple[int, NewPet]]]:

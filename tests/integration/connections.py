@@ -1,4 +1,4 @@
-"""A connection to the real application, where the test decides how its bytes are read."""
+"""A connection to the real application whose bytes arrive in reads that the test chooses."""
 
 import asyncio
 import socket
@@ -51,14 +51,14 @@ def statuses(answers: list[Answer]) -> list[int]:
 
 
 class Connection:
-    """Both ends: what the client sends, and the protocol that reads it."""
+    """Both ends of a connection: the server's protocol, and the client that reads its answers."""
 
     def __init__(self, protocol: ProblemProtocol, reader: asyncio.StreamReader) -> None:
         self._protocol = protocol
         self._reader = reader
 
     def read(self, *parts: bytes) -> None:
-        """Let the server read these bytes, each part in one read."""
+        """Let the server receive these parts, each in one read."""
         for part in parts:
             self._protocol.data_received(part)
 
@@ -71,19 +71,19 @@ class Connection:
         return Answer(answer.status, answer.headers, body)
 
     async def interim(self) -> Answer:
-        """Return the next answer, which must have no body, as 100 has none."""
+        """Return the next answer, which must be one without a body, as 100 is."""
         async with asyncio.timeout(READ_SECONDS):
             (answer,) = split_answers(await self._reader.readuntil(b"\r\n\r\n"))
         return answer
 
     async def answers(self) -> list[Answer]:
-        """Return all answers until the server ends the connection."""
+        """Return all answers until the server closes the connection."""
         async with asyncio.timeout(READ_SECONDS):
             return split_answers(await self._reader.read())
 
 
 class Server:
-    """The application behind the protocol, as `pets serve` puts them together."""
+    """The application and the protocol, connected as in `pets serve`."""
 
     def __init__(self, repository: PetRepository) -> None:
         app = create_app(repository=repository)
@@ -117,7 +117,7 @@ class Server:
                     await asyncio.wait(self._state.tasks)
 
     async def exchange(self, *parts: bytes) -> list[Answer]:
-        """Let a new connection read these parts, and return all answers until it ends."""
+        """Send these parts on a new connection, and return all answers until it is closed."""
         async with self.connection() as connection:
             connection.read(*parts)
             return await connection.answers()

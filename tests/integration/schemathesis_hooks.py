@@ -1,4 +1,7 @@
-"""What a schema cannot say: that 7.0 is written as no integer, and what a cursor is."""
+"""Keep schemathesis from sending values that no schema can exclude.
+
+JSON Schema takes 7.0 for an integer, and cannot tell a cursor from any other text.
+"""
 
 from typing import Any
 
@@ -16,7 +19,7 @@ def _has_whole_float(value: object) -> bool:
     return False
 
 
-# Any, here and below: schemathesis passes what it made.
+# Any, here and below: schemathesis passes values of many types.
 
 
 @schemathesis.hook

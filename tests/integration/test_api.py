@@ -1,3 +1,5 @@
+"""The contract of the API over real databases."""
+
 from collections.abc import Iterator
 
 import pytest

@@ -1,3 +1,5 @@
+"""The command line when its store or its port cannot be used."""
+
 import signal
 import socket
 
@@ -19,9 +21,10 @@ from tests.integration.served import start
     ],
 )
 @pytest.mark.parametrize("command", ["serve", "migrate"])
-def test_a_store_that_cannot_be_reached_exits_1_with_one_line_that_names_the_setting_and_no_password(
+def test_an_unreachable_store_is_one_line_and_exit_code_1(
     url: str, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The line names the setting and shows no password."""
     monkeypatch.setenv("PETS_DATABASE_URL", url)
     assert main([command]) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -29,9 +32,10 @@ def test_a_store_that_cannot_be_reached_exits_1_with_one_line_that_names_the_set
     assert "hunter2" not in line
 
 
-def test_a_port_that_is_taken_exits_2_with_one_line_that_names_the_setting(
+def test_a_port_in_use_is_one_line_and_exit_code_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The line names the setting."""
     monkeypatch.setenv("PETS_DATABASE_URL", "memory://")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main(["serve", "--port", str(taken.getsockname()[1])]) == 2
@@ -40,7 +44,7 @@ def test_a_port_that_is_taken_exits_2_with_one_line_that_names_the_setting(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_with_status_0_while_it_still_waits_for_the_store(number: int) -> None:
+def test_a_signal_ends_a_start_that_waits_for_the_store(number: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://pets@127.0.0.1:{silent.getsockname()[1]}/pets"
         with start("serve", database_url=url) as process, silent.accept()[0]:

@@ -1,4 +1,4 @@
-"""The examples of the documents, each run from top to bottom of its page on a new service."""
+"""The examples of the documents. Those of a page run in their order on a new service."""
 
 import os
 import re
@@ -27,10 +27,10 @@ END_OF_COMMAND = re.compile(r"(?<!\\)\n")
 
 _, *PARTS = re.split(r"^## (.+)\n", PAGE, flags=re.MULTILINE)
 SECTIONS = {title: BLOCK.findall(text) for title, text in zip(PARTS[::2], PARTS[1::2], strict=True)}
-"""For each title the pairs of language and code: a block for each client, then what they print."""
+"""The blocks of each section, as language and code: one for each client, then their output."""
 
 Run = Callable[[str, str, Path], str]
-"""Runs a program against the host named in it, in a folder, and returns what it printed."""
+"""Runs a program with the host that it calls and its folder, and returns its output."""
 
 
 def run_process(directory: Path, *command: str) -> str:
@@ -39,8 +39,8 @@ def run_process(directory: Path, *command: str) -> str:
         "HOME": str(directory),
         "HTTPIE_CONFIG_DIR": str(directory),
     }
-    # Without these options HTTPie would read its body from standard input, which is no terminal
-    # here, and would ask its makers' site for news.
+    # Without these options HTTPie would read a body from standard input, which is not a terminal
+    # here, and would look for updates on the Internet.
     directory.joinpath("config.json").write_text(
         '{"default_options": ["--ignore-stdin"], "disable_update_warnings": true}'
     )
@@ -76,7 +76,7 @@ def run_fetch(program: str, host: str, _: Path) -> str:
 class Client(NamedTuple):
     language: str
     call: str
-    """A text that each of its blocks contains."""
+    """A text that each block of this client contains."""
     separator: str
     """A statement that prints a line of three dashes."""
     run: Run
@@ -97,7 +97,7 @@ NAMES = [pytest.param(name, marks=NEEDED.get(name, ())) for name in CLIENTS]
 
 
 def run_on_new_service(run: Run, blocks: list[str], separator: str, directory: Path) -> list[str]:
-    """Run the blocks as one program on an empty service, and return what each block printed."""
+    """Run the blocks as one program on an empty service, and return the output of each."""
     program = f"\n{separator}\n".join(blocks)
     assert HOST in program
     with served("memory://") as service:
@@ -107,7 +107,7 @@ def run_on_new_service(run: Run, blocks: list[str], separator: str, directory: P
 
 
 def comparable(text: str) -> str:
-    """Return the text without times, tags and line breaks; curl ends a body with no line break."""
+    """Return the text without times and tags, which vary, and line breaks, which curl omits."""
     without_times = TIME.sub("some time", text)
     return TAG.sub("some tag", without_times).replace("\n", "")
 
@@ -120,7 +120,7 @@ def test_each_section_has_a_block_for_each_client() -> None:
             assert client.call in code, title
 
 
-def test_all_code_of_the_page_is_in_these_blocks() -> None:
+def test_the_page_has_no_code_outside_these_blocks() -> None:
     in_sections = [block for blocks in SECTIONS.values() for block in blocks]
     assert in_sections == BLOCK.findall(PAGE) != []
     assert not OTHER_CODE.search(BLOCK.sub("", PAGE))
@@ -143,7 +143,7 @@ class Example(NamedTuple):
 
 
 def read_examples(page: str) -> list[Example]:
-    """Return the commands of the console blocks, each after a `$`, and what the page shows."""
+    """Return the commands of the console blocks, each after a `$`, and the output shown there."""
     examples = []
     for language, block in BLOCK.findall(page):
         if language == "console":

@@ -1,11 +1,10 @@
-"""How a connection ends whose answer begins before the request has arrived."""
+"""The end of a connection on which the answer begins before the whole request has arrived."""
 
 import http.client
 import socket
 import time
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from pets.api.http.protocol import LINGER_SECONDS
@@ -32,19 +31,21 @@ def receive_all(connection: socket.socket) -> bytes:
 
 
 def send_until_reset(connection: socket.socket) -> float:
-    """Send a byte at a time until the server takes none, and return for how long it did."""
+    """Send single bytes until the server accepts no more, and return the seconds until then."""
     start = time.monotonic()
     while time.monotonic() - start < LINGER_SECONDS + 5:
         try:
             connection.sendall(b"x")
         except ConnectionError:
             break
-        time.sleep(0.05)  # This client is slow: that is what the test is about.
+        time.sleep(0.05)  # The test is about a slow client.
     return time.monotonic() - start
 
 
 @pytest.mark.parametrize("framing", [LENGTH, CHUNKED])
-def test_an_early_answer_says_that_it_closes_and_ends(service: Served, framing: bytes) -> None:
+def test_an_early_answer_announces_that_the_connection_closes(
+    service: Served, framing: bytes
+) -> None:
     with connect(service) as connection:
         connection.sendall(HEAD % (b"POST /nothing", framing))
         answer = receive_all(connection)
@@ -52,7 +53,7 @@ def test_an_early_answer_says_that_it_closes_and_ends(service: Served, framing: 
     assert b"connection: close" in answer
 
 
-def test_a_client_that_goes_on_sending_is_cut_off_in_time(service: Served) -> None:
+def test_a_client_that_keeps_sending_is_cut_off_in_time(service: Served) -> None:
     with connect(service) as connection:
         connection.sendall(HEAD % (b"POST /nothing", b"content-length: 1000000\r\n"))
         assert receive_all(connection)
@@ -60,16 +61,16 @@ def test_a_client_that_goes_on_sending_is_cut_off_in_time(service: Served) -> No
     assert lasted < LINGER_SECONDS + 4
 
 
-def test_bytes_after_an_early_answer_are_no_request(service: Served) -> None:
+def test_bytes_after_an_early_answer_are_not_a_request(service: Served) -> None:
     with connect(service) as connection:
         connection.sendall(HEAD % (b"POST /nothing", b"content-length: 5\r\n"))
-        assert connection.recv(1) == b"H"  # so the answer has begun
+        assert connection.recv(1) == b"H"  # The answer has begun.
         connection.sendall(b"12345GET /health/live HTTP/1.1\r\nhost: pets\r\n\r\n")
         assert receive_all(connection).count(b"TTP/1.1 ") == 1
 
 
 @pytest.mark.parametrize("framing", [LENGTH, CHUNKED])
-def test_a_client_that_first_sends_all_receives_its_413(service: Served, framing: bytes) -> None:
+def test_a_client_that_sends_everything_first_receives_413(service: Served, framing: bytes) -> None:
     with connect(service) as connection:
         connection.sendall(HEAD % (b"POST /pets/", framing))
         part = b" " * MIB
@@ -82,11 +83,8 @@ def test_a_client_that_first_sends_all_receives_its_413(service: Served, framing
 
 
 def test_httpx_receives_a_413_for_20_mb(service: Served) -> None:
-    response = httpx.post(
-        f"{service.url}/pets/",
-        content=b" " * 20 * MIB,
-        headers={"content-type": "application/json"},
-    )
+    headers = {"content-type": "application/json"}
+    response = service.request("POST", "/pets/", content=b" " * 20 * MIB, headers=headers)
     assert response.status_code == 413
 
 
@@ -97,7 +95,7 @@ def test_http_client_receives_a_413_for_20_mb(service: Served) -> None:
     connection.close()
 
 
-def test_a_client_that_first_sends_all_receives_its_refusal(service: Served) -> None:
+def test_a_client_that_sends_everything_first_receives_431(service: Served) -> None:
     with connect(service) as connection:
         connection.sendall(b"GET /pets/ HTTP/1.1\r\nhost: pets\r\nx: ")
         for _ in range(20):
@@ -114,7 +112,7 @@ def test_a_client_that_first_sends_all_receives_its_refusal(service: Served) -> 
         (b"GET /health/live", b"content-length: 10\r\n", 200),
     ],
 )
-def test_an_answer_instead_of_a_100_ends_the_connection(
+def test_an_answer_instead_of_100_closes_the_connection(
     service: Served, line: bytes, fields: bytes, status: int
 ) -> None:
     with connect(service) as connection:

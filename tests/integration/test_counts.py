@@ -1,4 +1,4 @@
-"""The kept counts are the pets' real number at every moment, whoever writes."""
+"""The kept counts equal the real numbers of pets at every moment, whatever writes."""
 
 import asyncio
 import subprocess
@@ -27,10 +27,13 @@ DECISION = (
 )
 KEPT = "SELECT type, sum(count) FROM pet_counts GROUP BY type HAVING sum(count) <> 0 ORDER BY type"
 REAL = "SELECT type, count(*) FROM pets GROUP BY type ORDER BY type"
-ADD_10_DOGS_5_CATS = (
-    "INSERT INTO pets (name, age, type, created_at) SELECT 'x', 1, 'dog', '2021-05-18 19:10:17' FROM ({}) AS ten",
-    "INSERT INTO pets (name, age, type, created_at) SELECT 'x', 1, 'cat', '2021-05-18 19:10:17' FROM ({}) AS five",
-)
+COLUMNS = "name, age, type, created_at"
+
+
+def insert(kind: str, number: int) -> str:
+    """Return a statement that adds this number of pets of a type."""
+    rows = ", ".join([f"('x', 1, '{kind}', '2021-05-18 19:10:17')"] * number)
+    return f"INSERT INTO pets ({COLUMNS}) VALUES {rows}"
 
 
 @pytest.fixture
@@ -76,18 +79,15 @@ def is_sqlite(connection: AsyncConnection) -> bool:
         ("DELETE FROM pets WHERE type = 'cat'", [("dog", 10)]),
         ("DELETE FROM pets", []),
         ("DELETE FROM pets WHERE false", [("cat", 5), ("dog", 10)]),
-        (
-            "INSERT INTO pets (name, age, type, created_at) SELECT name, age, type, created_at FROM pets",
-            None,
-        ),
+        (f"INSERT INTO pets ({COLUMNS}) SELECT {COLUMNS} FROM pets", [("cat", 10), ("dog", 20)]),
     ],
 )
-async def test_follow_what_is_written_by_hand(
+async def test_counts_follow_statements_written_by_hand(
     engine: AsyncEngine, statement: str, expected: list[tuple[str, int]] | None
 ) -> None:
     async with engine.connect() as connection:
-        for insert, number in zip(ADD_10_DOGS_5_CATS, (10, 5), strict=True):
-            await connection.execute(text(insert.format(" UNION ALL ".join(["SELECT 1"] * number))))
+        await connection.execute(text(insert("dog", 10)))
+        await connection.execute(text(insert("cat", 5)))
         assert await counts(connection) == ([("cat", 5), ("dog", 10)],) * 2
         await connection.execute(text(statement))
         kept, real = await counts(connection)
@@ -96,12 +96,12 @@ async def test_follow_what_is_written_by_hand(
 
 
 def documented() -> tuple[str, str]:
-    """Return what decision 7 says to run to check the counts, and to repair them."""
+    """Return the statements of decision 7 that check and repair the counts."""
     _, check, repair = DECISION.read_text().split("```sql\n")
     return check.split("```")[0], repair.split("```")[0]
 
 
-async def test_can_be_checked_and_repaired_as_documented(engine: AsyncEngine) -> None:
+async def test_the_documented_check_and_repair_work(engine: AsyncEngine) -> None:
     check, repair = documented()
     async with engine.connect() as connection:
         await SQLAlchemyPetRepository(engine).add(NewPetFactory.batch(10))
@@ -120,32 +120,33 @@ async def test_can_be_checked_and_repaired_as_documented(engine: AsyncEngine) ->
         assert kept == real
 
 
-async def test_follow_a_rollback(engine: AsyncEngine) -> None:
+async def test_counts_follow_a_rollback(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         await connection.exec_driver_sql("BEGIN")
-        await connection.execute(text(ADD_10_DOGS_5_CATS[0].format("SELECT 1")))
+        await connection.execute(text(insert("dog", 1)))
         await connection.exec_driver_sql("ROLLBACK")
         assert await counts(connection) == ([], [])
 
 
-async def test_follow_truncate_and_copy(postgresql_url: str) -> None:
-    engine = create_config(parse_url(postgresql_url)).get_engine()
-    async with engine.connect() as connection:
-        await SQLAlchemyPetRepository(engine).add(NewPetFactory.batch(10))
+async def test_counts_follow_truncate(postgresql: AsyncEngine) -> None:
+    await SQLAlchemyPetRepository(postgresql).add(NewPetFactory.batch(10))
+    async with postgresql.connect() as connection:
         await connection.execute(text("TRUNCATE pets"))
         assert await counts(connection) == ([], [])
+
+
+async def test_counts_follow_copy(postgresql: AsyncEngine) -> None:
+    rows = [(pet.name, pet.age, pet.type, pet.created_at) for pet in NewPetFactory.batch(10)]
+    async with postgresql.connect() as connection:
         driver = (await connection.get_raw_connection()).driver_connection
         assert driver
-        rows = [(pet.name, pet.age, pet.type, pet.created_at) for pet in NewPetFactory.batch(10)]
-        await driver.copy_records_to_table(
-            "pets", records=rows, columns=["name", "age", "type", "created_at"]
-        )
+        await driver.copy_records_to_table("pets", records=rows, columns=COLUMNS.split(", "))
         kept, real = await counts(connection)
-        assert kept == real != []
-    await engine.dispose()
+        assert kept == real
+        assert sum(count for _, count in kept) == 10
 
 
-async def test_are_exact_at_every_snapshot_while_many_write(engine: AsyncEngine) -> None:
+async def test_counts_are_exact_in_every_snapshot_while_many_write(engine: AsyncEngine) -> None:
     repository = SQLAlchemyPetRepository(engine)
     writing = True
     snapshots = 0
@@ -183,7 +184,7 @@ ADD_BOTH = """
 async def test_creations_never_wait_for_open_transactions(
     postgresql: AsyncEngine, postgresql_url: str
 ) -> None:
-    """Every slot that exists is held by an open transaction, and some are used again after it."""
+    """Open transactions hold every slot. Later writers use the freed slots again."""
     repository = SQLAlchemyPetRepository(postgresql)
     async with AsyncExitStack() as sessions, postgresql.connect() as connection:
         transactions = []
@@ -207,15 +208,15 @@ async def test_creations_never_wait_for_open_transactions(
         assert kept == real
         assert sum(count for _, count in kept) == 100 + 2 * 12
         rows = (await connection.exec_driver_sql("SELECT count(*) FROM pet_counts")).scalar_one()
-        # No more slots of the two types than transactions that were open at once.
+        # Each type has no more slots than transactions were open at the same time.
         assert rows <= 2 * (25 + 10)
 
 
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
-async def test_follow_a_transaction_in_any_isolation(
+async def test_counts_follow_a_transaction_in_any_isolation(
     postgresql: AsyncEngine, isolation: str
 ) -> None:
-    """Others write after its snapshot, and that does not make it fail."""
+    """The transaction succeeds although others write after its snapshot."""
     repository = SQLAlchemyPetRepository(postgresql)
     async with postgresql.connect() as connection, postgresql.connect() as other:
         await connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL {isolation}")
@@ -232,7 +233,7 @@ async def test_follow_a_transaction_in_any_isolation(
     assert kept == real != []
 
 
-async def test_follow_truncate_in_a_snapshot_that_is_older_than_a_pet(
+async def test_counts_follow_truncate_in_an_old_snapshot(
     postgresql: AsyncEngine,
 ) -> None:
     repository = SQLAlchemyPetRepository(postgresql)
@@ -268,7 +269,7 @@ async def test_listings_and_truncate_do_not_deadlock(postgresql: AsyncEngine) ->
         truncated.set()
 
 
-def test_can_be_repaired_after_a_restore_of_data_alone(
+def test_the_repair_mends_counts_after_a_restore_of_data_only(
     new_database: Callable[[str], str], tmp_path: Path
 ) -> None:
     check, repair = documented()

@@ -20,18 +20,19 @@ def service() -> Iterator[Served]:
 
 @pytest.fixture
 def requests() -> list[Request]:
-    """What the page asked for."""
+    """The requests of the page."""
     return []
 
 
 @pytest.fixture
 def page(requests: list[Request]) -> Iterator[Page]:
     with new_page() as page:
-        page.on("request", lambda request: requests.append(request))  # noqa: PLW0108  # Playwright sets attributes on it
+        # Playwright sets attributes on the function, which a method does not allow.
+        page.on("request", lambda request: requests.append(request))  # noqa: PLW0108
         yield page
 
 
-def test_the_root_leads_a_browser_to_a_page_of_the_three_calls(page: Page, service: Served) -> None:
+def test_the_root_leads_to_a_page_with_the_three_calls(page: Page, service: Served) -> None:
     page.goto(f"{service.url}/")
     page.locator("#operations-pets-createPet").wait_for()
     assert page.url == f"{service.url}/docs"
@@ -39,7 +40,7 @@ def test_the_root_leads_a_browser_to_a_page_of_the_three_calls(page: Page, servi
         assert page.locator(f"#operations-pets-{operation}").is_visible()
 
 
-def test_trying_it_out_creates_a_pet(page: Page, service: Served) -> None:
+def test_a_pet_can_be_created_on_the_page(page: Page, service: Served) -> None:
     page.goto(f"{service.url}/docs")
     operation = page.locator("#operations-pets-createPet")
     operation.locator(".opblock-summary-control").click()
@@ -58,7 +59,8 @@ def test_nothing_is_loaded_from_another_host(
     page.locator("#operations-pets-createPet").wait_for()
     page.wait_for_load_state("networkidle")
     assert len(requests) >= 4
-    assert {
-        urlsplit(request.url).netloc for request in requests if not request.url.startswith("data:")
-    } == {urlsplit(service.url).netloc}
-    assert all(response.ok for request in requests if (response := request.response()))
+    for request in requests:
+        url = urlsplit(request.url)
+        assert url.scheme == "data" or url.netloc == urlsplit(service.url).netloc
+        response = request.response()
+        assert response is None or response.ok

@@ -1,4 +1,4 @@
-"""Where one request ends and the next begins, whatever a client sends."""
+"""The boundaries between the requests of a connection, whatever a client sends."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ def chunked(line: bytes, *fields: bytes, body: bytes, trailers: bytes = b"") -> 
 
 
 class GatedRepository(InMemoryPetRepository):
-    """Is slow: it adds and removes pets only when its gate is open, which it is at first."""
+    """Adds and removes pets only while its gate is open. The gate is open at first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,31 +124,31 @@ class TestAnOfferToUpgrade:
         assert statuses(answers) == [201, 201, 200]
 
     @pytest.mark.parametrize("offer", OFFERS.values(), ids=OFFERS)
-    async def test_never_makes_a_request_of_its_body(self, server: Server, offer: bytes) -> None:
+    async def test_never_turns_its_body_into_a_request(self, server: Server, offer: bytes) -> None:
         await create(server)
         attack = request(b"POST /pets/", JSON, offer, body=DELETE_FIRST)
         assert statuses(await server.exchange(attack + LAST)) == [400, 200]
         assert await count(server) == 1
 
-    async def test_among_the_trailers_is_no_offer(self, server: Server) -> None:
+    async def test_among_the_trailers_has_no_effect(self, server: Server) -> None:
         fields = [JSON, b"Connection: upgrade\r\n"]
         upgrading = chunked(b"POST /pets/", *fields, body=BOY, trailers=b"Upgrade: h2c\r\n")
         assert statuses(await server.exchange(upgrading + LAST)) == [201, 200]
 
-    async def test_that_closes_is_the_last_request(self, server: Server) -> None:
+    async def test_with_close_is_the_last_request(self, server: Server) -> None:
         offer = b"Connection: close, upgrade\r\nUpgrade: h2c\r\n"
         sent = request(b"POST /pets/", JSON, offer, body=BOY) + LIVE
         assert statuses(await server.exchange(sent)) == [201]
 
 
 class TestAValueThatReadsUpgrade:
-    async def test_in_a_query_is_left_as_it_is(self, server: Server) -> None:
+    async def test_in_a_query_is_kept(self, server: Server) -> None:
         sent = request(b"GET /pets/?name=upgrade:upgrade", CLOSE)
         for split in range(1, len(sent)):
             (answer,) = await server.exchange(sent[:split], sent[split:])
             assert "name=upgrade%3Aupgrade" in answer.headers["link"]
 
-    async def test_in_a_key_is_left_as_it_is(self, server: Server) -> None:
+    async def test_in_a_key_is_kept(self, server: Server) -> None:
         sent = request(b"POST /pets/", JSON, CLOSE, b"Idempotency-Key: upgrade:a\r\n", body=BOY)
         for split in range(1, len(sent)):
             (answer,) = await server.exchange(sent[:split], sent[split:])
@@ -194,7 +194,7 @@ def broken(request: pytest.FixtureRequest) -> Broken:
 
 @pytest.fixture
 def no_errors(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fails the test if anything logs an error."""
+    """Fail the test if an error is logged."""
     yield
     for record in caplog.records:
         assert record.levelno < logging.ERROR, record.getMessage()
@@ -233,7 +233,9 @@ class TestARefusal:
         assert answer.headers["date"]
         assert await count(server) == 0
 
-    async def test_follows_an_answer_that_was_read(self, server: Server, broken: Broken) -> None:
+    async def test_follows_an_answer_that_the_client_has_read(
+        self, server: Server, broken: Broken
+    ) -> None:
         bad, status = broken
         async with server.connection() as connection:
             connection.read(LIVE)
@@ -244,14 +246,14 @@ class TestARefusal:
     async def test_of_a_body_is_the_only_answer_to_its_request(self, server: Server) -> None:
         async with server.connection() as connection:
             connection.read(request(b"POST /pets/", JSON, b"Expect: 100-continue\r\n", CHUNKED))
-            # So the application waits for the body.
+            # After this answer the application waits for the body.
             assert (await connection.interim()).status == 100
             connection.read(b"2\r\n{}\r\n", b"ZZ\r\n")
             (answer,) = await connection.answers()
         assert answer.status == 400
         assert answer.document["instance"] == "/pets/"
 
-    async def test_does_not_replace_the_answer_of_an_act_under_way(
+    async def test_does_not_replace_the_answer_of_a_running_request(
         self, server: Server, repository: GatedRepository
     ) -> None:
         await create(server)
@@ -264,14 +266,14 @@ class TestARefusal:
             repository.gate.set()
             assert statuses(await connection.answers()) == [204]
 
-    async def test_is_not_sent_to_a_request_that_was_answered(self, server: Server) -> None:
+    async def test_does_not_follow_the_answer_to_its_own_request(self, server: Server) -> None:
         async with server.connection() as connection:
             connection.read(request(b"POST /nothing", JSON, CHUNKED))
             assert (await connection.answer()).status == 404
             connection.read(b"ZZ\r\n", b"GARBAGE")
             assert await connection.answers() == []
 
-    async def test_is_not_sent_after_an_answer_that_closes(self, server: Server) -> None:
+    async def test_does_not_follow_an_answer_that_closes(self, server: Server) -> None:
         assert statuses(await server.exchange(LAST + b"GARBAGE\r\n\r\n")) == [200]
 
 
@@ -287,7 +289,7 @@ class TestTrailers:
         sent = chunked(b"POST /pets/", body=BOY, trailers=JSON)
         assert statuses(await server.exchange(sent + LAST)) == [415, 200]
 
-    async def test_never_hold_a_key(self, server: Server) -> None:
+    async def test_never_hold_an_idempotency_key(self, server: Server) -> None:
         sent = chunked(b"POST /pets/", JSON, body=BOY, trailers=b"Idempotency-Key: a\r\n")
         assert statuses(await server.exchange(sent + sent + LAST)) == [201, 201, 200]
         assert await count(server) == 2
@@ -310,7 +312,7 @@ ENDLESS = {
 
 @pytest.mark.parametrize(("start", "more"), ENDLESS.values(), ids=ENDLESS)
 @pytest.mark.parametrize("read_bytes", [100, 2_000, 50_000, 200_000])
-async def test_no_part_of_a_request_is_endless(
+async def test_every_part_of_a_request_has_a_limit(
     server: Server, start: bytes | None, more: bytes, read_bytes: int
 ) -> None:
     head = request(b"POST /pets/", JSON, CHUNKED)
@@ -327,13 +329,13 @@ async def test_no_part_of_a_request_is_endless(
 
 @pytest.mark.parametrize("read_bytes", [1_000, 10**6])
 @pytest.mark.parametrize(("excess", "expected"), [(-1, 200), (0, 200), (1, 431)])
-async def test_a_head_may_have_exactly_64_kib(
+async def test_a_head_may_have_at_most_64_kib(
     server: Server,
     read_bytes: int,
     excess: int,
     expected: int,
 ) -> None:
-    """A request line and fields with one space after the colon count as they are sent."""
+    """The size is that of the request line and the fields, with one space after each colon."""
     start = b"GET /health/live HTTP/1.1\r\n" + HOST + CLOSE + b"X: "
     filler = b"x" * (MAX_HEAD_BYTES + excess - len(start) - 4)
     head = start + filler + b"\r\n\r\n"
@@ -383,17 +385,17 @@ async def test_a_valid_host_is_accepted(server: Server, host: str) -> None:
         "péts",
     ],
 )
-async def test_an_invalid_host_is_refused(server: Server, host: str) -> None:
+async def test_an_invalid_host_is_rejected(server: Server, host: str) -> None:
     (answer,) = await server.exchange(with_host(f"Host: {host}\r\n"))
     assert answer.status == 400
     assert "Host" in answer.document["detail"]
 
 
-async def test_a_host_that_is_missing_is_refused(server: Server) -> None:
+async def test_a_missing_host_is_rejected(server: Server) -> None:
     assert statuses(await server.exchange(with_host(""))) == [400]
 
 
-async def test_a_host_sent_twice_is_refused(server: Server) -> None:
+async def test_a_repeated_host_is_rejected(server: Server) -> None:
     for version in ("1.0", "1.1"):
         sent = with_host("Host: pets\r\nhost: pets\r\n", version)
         assert statuses(await server.exchange(sent)) == [400]
@@ -404,7 +406,7 @@ async def test_http_1_0_may_omit_the_host(server: Server) -> None:
 
 
 @pytest.mark.parametrize("version", ["0.9", "2.0", "1.2", "3.0", "9.9", "1", ""])
-async def test_other_versions_of_http_are_refused(server: Server, version: str) -> None:
+async def test_other_versions_of_http_are_rejected(server: Server, version: str) -> None:
     assert statuses(await server.exchange(with_host("Host: pets\r\n", version) + LIVE)) == [400]
 
 
@@ -441,11 +443,11 @@ OTHER_TARGETS = [
 
 
 @pytest.mark.parametrize("target", OTHER_TARGETS)
-async def test_another_target_is_refused(server: Server, target: str) -> None:
+async def test_another_target_is_rejected(server: Server, target: str) -> None:
     assert statuses(await server.exchange(request(f"GET {target}".encode()) + LIVE)) == [400]
 
 
-async def test_options_of_the_whole_service_name_all_methods(server: Server) -> None:
+async def test_options_of_the_whole_service_lists_all_methods(server: Server) -> None:
     (answer,) = await server.exchange(request(b"OPTIONS *", CLOSE))
     assert answer.status == 204
     assert answer.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH, POST"
@@ -464,7 +466,9 @@ CODINGS = [
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-async def test_a_transfer_coding_other_than_chunked_is_refused(server: Server, coding: str) -> None:
+async def test_a_transfer_coding_other_than_chunked_is_rejected(
+    server: Server, coding: str
+) -> None:
     await create(server)
     head = request(b"POST /pets/", JSON, f"Transfer-Encoding: {coding}\r\n".encode())
     assert statuses(await server.exchange(head + b"0\r\n\r\n" + DELETE_FIRST)) == [400]
@@ -478,7 +482,7 @@ async def test_chunked_may_be_written_in_any_case(server: Server, field: str) ->
     assert statuses(await server.exchange(sent + LAST)) == [201, 200]
 
 
-async def test_white_space_after_a_value_is_no_part_of_it(server: Server) -> None:
+async def test_white_space_after_a_value_is_not_part_of_it(server: Server) -> None:
     host = b"Host: pets \t \r\n"
     expectation = b"Expect: 100-continue \t\r\n"
     head = b"POST /pets/ HTTP/1.1\r\n" + host + JSON + expectation + b"Content-Length: 2\r\n\r\n"
@@ -487,7 +491,7 @@ async def test_white_space_after_a_value_is_no_part_of_it(server: Server) -> Non
         assert (await connection.interim()).status == 100
 
 
-async def test_a_transfer_coding_in_http_1_0_is_refused(server: Server) -> None:
+async def test_a_transfer_coding_in_http_1_0_is_rejected(server: Server) -> None:
     sent = b"POST /pets/ HTTP/1.0\r\n" + JSON + CHUNKED + b"\r\n0\r\n\r\n"
     assert statuses(await server.exchange(sent)) == [400]
 
@@ -513,7 +517,7 @@ async def test_an_unknown_expectation_is_ignored(server: Server) -> None:
 
 
 @pytest.mark.parametrize("path", ["/pets%2f1", "/pets%2F1", "/pets/%2f1", "/health%2flive"])
-async def test_an_encoded_slash_is_no_slash(server: Server, path: str) -> None:
+async def test_an_encoded_slash_does_not_act_as_a_slash(server: Server, path: str) -> None:
     await create(server)
     (answer,) = await server.exchange(request(f"GET {path}".encode(), CLOSE))
     assert (answer.status, answer.document["instance"]) == (404, path)
@@ -522,7 +526,7 @@ async def test_an_encoded_slash_is_no_slash(server: Server, path: str) -> None:
 @pytest.mark.parametrize(
     "path", ["//evil.example/x", "///evil.example", "/%zz", "/%", "/%2", "/a%%31", "/a|b", "/a[b]"]
 )
-async def test_an_instance_is_made_of_the_path_as_sent(server: Server, path: str) -> None:
+async def test_an_instance_is_the_path_as_it_was_sent(server: Server, path: str) -> None:
     (answer,) = await server.exchange(request(f"GET {path}".encode(), CLOSE))
     assert answer.status == 404
     assert answer.document["instance"] == instance_of(path.encode())

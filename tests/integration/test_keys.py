@@ -1,4 +1,4 @@
-"""Requests with an `Idempotency-Key` are safe to send again, whatever became of the first."""
+"""A request with an `Idempotency-Key` is safe to repeat, whatever happened to the first one."""
 
 import json
 import signal
@@ -24,6 +24,9 @@ from tests.integration.served import Served, served
 
 BOY = {"name": "boy", "age": 7, "type": "dog"}
 NEW = NewPet(name="boy", age=7, type=PetType.DOG)
+WAITING_FOR_COUNTS = """
+    SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pet_counts'::regclass
+"""
 
 
 @pytest.fixture
@@ -38,26 +41,29 @@ def service(database_url: str) -> Iterator[Served]:
 
 
 def post(service: Served, key: str) -> httpx.Response:
-    # Without `verify=False` each call spends 30 ms on certificates, which plain HTTP does not need.
-    headers = {"idempotency-key": key}
-    url = f"{service.url}/pets/"
-    return httpx.post(url, json=BOY, headers=headers, timeout=10, verify=False)
+    return service.request("POST", "/pets/", json=BOY, headers={"idempotency-key": key})
 
 
 def count(service: Served) -> int:
-    return int(httpx.get(f"{service.url}/pets/?limit=0", verify=False).json()["count"])
+    return int(service.request("GET", "/pets/?limit=0").json()["count"])
 
 
 def send(service: Served, key: str) -> socket.socket:
-    """Send the request, and leave the answer alone."""
+    """Send the request, and do not read the answer."""
     body = json.dumps(BOY)
-    head = f"POST /pets/ HTTP/1.1\r\nhost: pets\r\ncontent-type: application/json\r\nidempotency-key: {key}\r\n"
+    fields = [
+        "host: pets",
+        "content-type: application/json",
+        f"idempotency-key: {key}",
+        f"content-length: {len(body)}",
+    ]
+    request = "\r\n".join(["POST /pets/ HTTP/1.1", *fields, "", body])
     connection = socket.create_connection(("127.0.0.1", service.port), timeout=10)
-    connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
+    connection.sendall(request.encode())
     return connection
 
 
-def test_at_once_to_several_processes_they_create_one_pet(service: Served, key: str) -> None:
+def test_concurrent_requests_to_two_processes_create_one_pet(service: Served, key: str) -> None:
     before = count(service)
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: post(service, key), range(40)))
@@ -67,7 +73,7 @@ def test_at_once_to_several_processes_they_create_one_pet(service: Served, key: 
     assert count(service) == before + 1
 
 
-def test_after_an_answer_that_was_lost_they_create_no_other_pet(service: Served, key: str) -> None:
+def test_a_repeat_after_lost_answers_creates_no_second_pet(service: Served, key: str) -> None:
     before = count(service)
     for _ in range(10):
         send(service, key).close()
@@ -76,7 +82,7 @@ def test_after_an_answer_that_was_lost_they_create_no_other_pet(service: Served,
 
 
 @pytest.mark.anyio
-async def test_after_the_process_was_killed_in_between_they_create_no_other_pet(
+async def test_a_repeat_after_a_killed_process_creates_no_second_pet(
     postgresql_url: str, key: str
 ) -> None:
     connection = await asyncpg.connect(postgresql_url)
@@ -85,8 +91,7 @@ async def test_after_the_process_was_killed_in_between_they_create_no_other_pet(
         async with connection.transaction():
             await connection.execute("LOCK TABLE pet_counts")
             with send(killed, key):
-                waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pet_counts'::regclass"
-                while not await connection.fetchval(waiting):
+                while not await connection.fetchval(WAITING_FOR_COUNTS):
                     pass
                 assert killed.stop(signal.SIGKILL) == -signal.SIGKILL
     await connection.close()
@@ -96,7 +101,7 @@ async def test_after_the_process_was_killed_in_between_they_create_no_other_pet(
         assert count(again) == before + 1
 
 
-def test_keys_are_forgotten_after_the_time_that_is_set(
+def test_keys_are_forgotten_after_the_configured_time(
     monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     monkeypatch.setenv("PETS_IDEMPOTENCY_TTL", "2")
@@ -116,7 +121,7 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.mark.anyio
-async def test_old_keys_go_as_new_ones_come(engine: AsyncEngine) -> None:
+async def test_expired_keys_are_deleted_as_new_ones_are_added(engine: AsyncEngine) -> None:
     repository = SQLAlchemyPetRepository(engine, key_ttl=timedelta(days=1))
     old = replace(NEW, created_at=NEW.created_at - timedelta(days=2))
     await repository.add_once({f"old {number}": old for number in range(2 * CLEAR_EVERY)})

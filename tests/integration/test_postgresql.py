@@ -1,4 +1,4 @@
-"""PostgreSQL as others set it up: its version, encoding, defaults, grants, and open transactions."""
+"""PostgreSQL as others may run it: versions, encodings, defaults, grants and locks."""
 
 import asyncio
 import re
@@ -38,7 +38,7 @@ async def opened(url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
         await engine.dispose()
 
 
-def test_a_server_that_is_too_old_is_refused_in_one_line(
+def test_a_server_that_is_too_old_is_rejected_in_one_line(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -54,7 +54,7 @@ def test_a_server_that_is_too_old_is_refused_in_one_line(
             assert re.search(r": PostgreSQL 18 or newer is needed; this is 16\.\d+$", line)
 
 
-def test_a_database_that_is_not_in_utf8_is_refused_in_one_line(
+def test_a_database_that_is_not_in_utf8_is_rejected(
     postgresql_server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = f"pets_test_{secrets.token_hex(4)}"
@@ -71,7 +71,7 @@ def test_a_database_that_is_not_in_utf8_is_refused_in_one_line(
         execute(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-# Defaults of a database, and what holds in this service's sessions nevertheless.
+# The defaults of an unusual database, and the values that sessions of the service have anyway.
 DEFAULTS = {
     "default_transaction_isolation": ("serializable", "read committed"),
     "default_transaction_read_only": ("on", "off"),
@@ -88,7 +88,7 @@ DEFAULTS = {
 
 @pytest.fixture(scope="module")
 def unusual_url(new_database: Callable[[str], str]) -> str:
-    """A migrated database with other defaults than this service needs."""
+    """A migrated database whose defaults are not those that this service needs."""
     url = new_database("postgresql")
     name = make_url(url).database
     statements = []
@@ -102,7 +102,7 @@ def unusual_url(new_database: Callable[[str], str]) -> str:
 
 @pytest.mark.anyio
 class TestUnderOtherDefaults:
-    """What the contract promises where a database's defaults could break it."""
+    """The promises of the contract that the defaults of a database could break."""
 
     @pytest.fixture
     async def repository(self, unusual_url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
@@ -111,7 +111,9 @@ class TestUnderOtherDefaults:
             yield repository
 
     @pytest.mark.parametrize("setting", DEFAULTS)
-    async def test_a_session_has_its_own_setting(self, unusual_url: str, setting: str) -> None:
+    async def test_a_session_has_the_setting_that_the_service_needs(
+        self, unusual_url: str, setting: str
+    ) -> None:
         engine = create_config(parse_url(unusual_url)).get_engine()
         async with engine.connect() as connection:
             shown = (await connection.exec_driver_sql(f"SHOW {setting}")).scalar_one()
@@ -122,20 +124,20 @@ class TestUnderOtherDefaults:
     test_concurrent_changes_of_different_members_are_all_kept = (
         PetRepositoryContract.test_concurrent_changes_of_different_members_are_all_kept
     )
-    test_of_concurrent_changes_that_expect_the_same_exactly_one_happens = (
-        PetRepositoryContract.test_of_concurrent_changes_that_expect_the_same_exactly_one_happens
+    test_only_one_of_concurrent_changes_of_an_expected_pet_succeeds = (
+        PetRepositoryContract.test_only_one_of_concurrent_changes_of_an_expected_pet_succeeds
     )
-    test_of_concurrent_callers_with_a_key_one_adds_and_all_get_the_same = (
-        PetRepositoryContract.test_of_concurrent_callers_with_a_key_one_adds_and_all_get_the_same
+    test_concurrent_callers_with_a_key_all_get_the_same_pet = (
+        PetRepositoryContract.test_concurrent_callers_with_a_key_all_get_the_same_pet
     )
-    test_every_value_a_pet_can_have_comes_back_as_it_was = (
-        PetRepositoryContract.test_every_value_a_pet_can_have_comes_back_as_it_was
+    test_every_valid_value_is_returned_unchanged = (
+        PetRepositoryContract.test_every_valid_value_is_returned_unchanged
     )
     test_an_export_has_the_pets_of_one_moment = (
         PetRepositoryContract.test_an_export_has_the_pets_of_one_moment
     )
-    test_loading_refuses_ids_that_are_taken = (
-        PetRepositoryContract.test_loading_refuses_ids_that_are_taken
+    test_loading_rejects_ids_that_are_taken = (
+        PetRepositoryContract.test_loading_rejects_ids_that_are_taken
     )
 
 
@@ -167,16 +169,15 @@ def documented_grants() -> list[str]:
 
 @pytest.fixture
 def limited_url(new_database: Callable[[str], str]) -> Iterator[str]:
-    """A migrated database, as a user sees it who has no other rights than those documented."""
+    """A migrated database and a user that has the documented rights only."""
     url = new_database("postgresql")
     migrate(Settings(database_url=url))
     user = f"pets_test_{secrets.token_hex(4)}"
     execute(url, f"CREATE ROLE {user} LOGIN PASSWORD 'pets'")
     execute(url, *(grant.replace("pets_service", user) for grant in documented_grants()))
     try:
-        yield (
-            make_url(url).set(username=user, password="pets").render_as_string(hide_password=False)
-        )  # of this role
+        limited = make_url(url).set(username=user, password="pets")
+        yield limited.render_as_string(hide_password=False)
     finally:
         execute(url, f"DROP OWNED BY {user}", f"DROP ROLE {user}")
 
@@ -211,49 +212,47 @@ def test_the_documented_grants_are_enough(
     assert main([command]) == 0
 
 
-def test_a_store_is_not_ready_without_any_of_the_grants(
+NEEDED_GRANTS = {
+    "pets": ["SELECT", "INSERT", "UPDATE", "DELETE"],
+    "pet_keys": ["SELECT", "INSERT", "UPDATE", "DELETE"],
+    "pet_counts": ["SELECT"],
+    "alembic_version": ["SELECT"],
+    "pets_id_seq": ["USAGE"],
+}
+
+
+def test_a_store_is_not_ready_while_a_grant_is_missing(
     new_database: Callable[[str], str], limited_url: str
 ) -> None:
     user = make_url(limited_url).username
     owner = make_url(new_database("postgresql")).set(database=make_url(limited_url).database)
-    grants = [
-        (privilege, table)
-        for table, privileges in (
-            ("pets", ("SELECT", "INSERT", "UPDATE", "DELETE")),
-            ("pet_keys", ("SELECT", "INSERT", "UPDATE", "DELETE")),
-            ("pet_counts", ("SELECT",)),
-            ("alembic_version", ("SELECT",)),
-            ("pets_id_seq", ("USAGE",)),
-        )
-        for privilege in privileges
-    ]
 
     async def check() -> None:
         async with opened(limited_url) as repository:
             await repository.check()
 
     url = owner.render_as_string(hide_password=False)
-    for privilege, name in grants:
+    for name, privileges in NEEDED_GRANTS.items():
         kind = "SEQUENCE" if name.endswith("_seq") else "TABLE"
-        execute(url, f"REVOKE {privilege} ON {kind} {name} FROM {user}")
-        with pytest.raises(
-            StoreUnavailable, match=f"^The database user lacks {privilege} on {name}.$"
-        ):
-            asyncio.run(check())
-        execute(url, f"GRANT {privilege} ON {kind} {name} TO {user}")
+        for privilege in privileges:
+            message = f"^The database user lacks {privilege} on {name}.$"
+            execute(url, f"REVOKE {privilege} ON {kind} {name} FROM {user}")
+            with pytest.raises(StoreUnavailable, match=message):
+                asyncio.run(check())
+            execute(url, f"GRANT {privilege} ON {kind} {name} TO {user}")
     asyncio.run(check())
 
 
-def test_other_users_can_neither_call_nor_use_the_function_that_counts(postgresql_url: str) -> None:
+def test_other_users_cannot_call_the_function_that_counts(postgresql_url: str) -> None:
     query = "SELECT has_function_privilege('public', 'keep_pet_counts()', 'EXECUTE')"
     assert [tuple(row) for row in fetch(postgresql_url, query)] == [(False,)]
 
 
 @pytest.mark.anyio
-async def test_a_load_with_ids_that_waits_for_its_lock_does_not_hold_up_writers(
+async def test_a_load_that_waits_for_a_lock_does_not_block_writers(
     postgresql_url: str,
 ) -> None:
-    """It tries again and again, and each try holds them up for a tenth of a second at most."""
+    """It tries again and again, and each try blocks them for a tenth of a second at most."""
     is_waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pets'::regclass"
     (loaded,) = [new.with_id(10**6) for new in NewPetFactory.batch(1)]
     observer = await asyncpg.connect(postgresql_url)
@@ -262,7 +261,8 @@ async def test_a_load_with_ids_that_waits_for_its_lock_does_not_hold_up_writers(
         async with opened(postgresql_url) as repository, asyncio.TaskGroup() as tasks:
             async with writer.transaction():
                 await writer.execute(
-                    "INSERT INTO pets (name, age, type, created_at) VALUES ('boy', 7, 'dog', '2021-05-18 19:10:17+00')"
+                    "INSERT INTO pets (name, age, type, created_at) "
+                    "VALUES ('boy', 7, 'dog', '2021-05-18 19:10:17+00')"
                 )
                 loading = tasks.create_task(load(repository, loaded))
                 for _ in range(2):

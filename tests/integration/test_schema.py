@@ -1,4 +1,4 @@
-"""The published OpenAPI document, held against the running service by schemathesis."""
+"""schemathesis compares the running service with its OpenAPI document."""
 
 import os
 import subprocess
@@ -13,27 +13,19 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 def test_the_service_is_as_its_document_says(postgresql_url: str, tmp_path: Path) -> None:
     schemathesis = Path(sys.executable).with_name("schemathesis")
+    hooks = {
+        "SCHEMATHESIS_HOOKS": "tests.integration.schemathesis_hooks",
+        "PYTHONPATH": str(ROOT),
+    }
     with served(postgresql_url) as service:
-        run = subprocess.run(
-            [
-                schemathesis,
-                "--config-file",
-                CONFIG,
-                "run",
-                f"{service.url}/schema/openapi.json",
-                "--checks",
-                "all",
-                "--max-examples",
-                "100",
-            ],
+        document = f"{service.url}/schema/openapi.json"
+        options = ["--checks", "all", "--max-examples", "100"]
+        done = subprocess.run(
+            [schemathesis, "--config-file", CONFIG, "run", document, *options],
             cwd=tmp_path,
-            env=os.environ
-            | {
-                "SCHEMATHESIS_HOOKS": "tests.integration.schemathesis_hooks",
-                "PYTHONPATH": str(ROOT),
-            },
+            env=os.environ | hooks,
             capture_output=True,
             text=True,
             check=False,
         )
-    assert run.returncode == 0, run.stdout + run.stderr
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,5 +1,8 @@
-from asyncio import create_task, gather, sleep, wait_for
+"""The contract of the port over real databases, and the limits on searches in PostgreSQL."""
+
+from asyncio import Task, create_task, gather, sleep, wait_for
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
@@ -24,30 +27,56 @@ async def repository(database_url: str) -> AsyncIterator[SQLAlchemyPetRepository
     await engine.dispose()
 
 
-@pytest.mark.anyio
-async def test_searches_leave_connections_to_what_is_quick_and_are_turned_away_in_great_numbers(
-    postgresql_url: str,
-) -> None:
+@pytest.fixture
+async def postgresql(postgresql_url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
     engine = create_config(parse_url(postgresql_url)).get_engine()
-    repository = SQLAlchemyPetRepository(engine)
-    locking = await asyncpg.connect(postgresql_url)
-    async with locking.transaction():
-        await locking.execute("LOCK TABLE pets")
-        searches = [
-            create_task(repository.page(PetQuery(name=str(number))))
-            for number in range(MAX_WAITING + 10)
-        ]
-        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pets'::regclass"
-        while await locking.fetchval(waiting) < MAX_SEARCHES:  # noqa: ASYNC110  # PostgreSQL tells no event
-            await sleep(0)
-        await wait_for(repository.check(), 4)
-        assert await locking.fetchval(waiting) == MAX_SEARCHES
-    await locking.close()
-    outcomes = await gather(*searches, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [PetPage] * MAX_WAITING + [
-        StoreUnavailable
-    ] * 10
+    yield SQLAlchemyPetRepository(engine)
     await engine.dispose()
+
+
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pets'::regclass"
+
+
+@asynccontextmanager
+async def locked_pets(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """Let everyone else wait for the table of pets until the end of the block."""
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE pets")
+            yield connection
+    finally:
+        await connection.close()
+
+
+def start_searches(repository: SQLAlchemyPetRepository, number: int) -> list[Task[PetPage]]:
+    queries = [PetQuery(name=str(part)) for part in range(number)]
+    return [create_task(repository.page(query)) for query in queries]
+
+
+@pytest.mark.anyio
+async def test_searches_leave_connections_for_quick_calls(
+    postgresql: SQLAlchemyPetRepository, postgresql_url: str
+) -> None:
+    async with locked_pets(postgresql_url) as connection:
+        searches = start_searches(postgresql, MAX_WAITING)
+        while await connection.fetchval(WAITING) < MAX_SEARCHES:  # noqa: ASYNC110  # no event exists
+            await sleep(0)
+        await wait_for(postgresql.check(), 4)
+        assert await connection.fetchval(WAITING) == MAX_SEARCHES
+    await gather(*searches)
+
+
+@pytest.mark.anyio
+async def test_searches_beyond_the_limit_are_rejected(
+    postgresql: SQLAlchemyPetRepository, postgresql_url: str
+) -> None:
+    async with locked_pets(postgresql_url):
+        searches = start_searches(postgresql, MAX_WAITING + 10)
+        outcomes = await gather(*searches[MAX_WAITING:], return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 10
+    pages = await gather(*searches[:MAX_WAITING])
+    assert len(pages) == MAX_WAITING
 
 
 class TestSQLAlchemyPetRepository(PetRepositoryContract):

@@ -1,10 +1,12 @@
-"""`pets export` and `pets import`, over both stores."""
+"""The commands `pets export` and `pets import`, over both databases."""
 
 import http.client
 import io
+import json
 import os
 import pty
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -32,7 +34,7 @@ def some_pets(number: int, first: int = 1) -> list[Pet]:
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Choose the store."""
+    """Choose the store of the commands."""
     return lambda url: monkeypatch.setenv("PETS_DATABASE_URL", url)
 
 
@@ -71,7 +73,7 @@ BAD_LINES = [
 
 
 @pytest.mark.usefixtures("url")
-def test_every_bad_line_is_reported_and_has_nothing_imported(
+def test_all_bad_lines_are_reported_and_nothing_is_imported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "pets.ndjson"
@@ -90,6 +92,10 @@ def test_bad_lines_can_be_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert exported(tmp_path).count(b"\n") == 4
 
 
+NO_HEADER = (
+    "the header must name, once each, name age type, "
+    "and may name no other than name age type id created_at"
+)
 CSV_WITH_LINE_BREAKS = b"""name,age,type
 first,1,dog
 "a
@@ -106,7 +112,7 @@ sixth,6,dog
 def test_a_line_break_within_quotes_belongs_to_its_record(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No inner line becomes a pet, and what is skipped is said with its lines."""
+    """No inner line becomes a pet, and a skipped record is reported with its lines."""
     file = tmp_path / "pets.csv"
     file.write_bytes(CSV_WITH_LINE_BREAKS)
     assert main(["import", str(file), "--on-error", "skip"]) == 0
@@ -121,32 +127,34 @@ def test_a_line_break_within_quotes_belongs_to_its_record(
 
 
 @pytest.mark.usefixtures("url")
-def test_a_quote_that_is_never_closed_is_refused_in_little_memory(tmp_path: Path) -> None:
+def test_an_unclosed_quote_is_rejected_in_little_memory(tmp_path: Path) -> None:
+    """The file has 80 MB after the quote."""
     file = tmp_path / "pets.csv"
-    file.write_bytes(b'name,age,type\nfirst,1,dog\n"' + b"x,1,dog\n" * 10_000_000)
+    line = b"x" * 992 + b",1,dog\n"
+    file.write_bytes(b'name,age,type\nfirst,1,dog\n"' + line * 80_000)
     command = [*MEASURED, "import", str(file), "--on-error", "skip"]
     done = subprocess.run(command, capture_output=True, check=True)
-    reason = "is over 1 MiB (the record ends in line 10000003, because a value in quotes does)"
+    reason = "is over 1 MiB (the record ends in line 80003, because a value in quotes does)"
     assert done.stderr.decode() == f"pets: {file}:3: {reason}\npets: imported 1, skipped 1\n"
     assert int(done.stdout) < 120 * 1000
 
 
 @pytest.mark.usefixtures("url")
 @pytest.mark.parametrize("content", [b"", b"name,age\nx,7\n"])
-def test_without_a_header_csv_is_not_imported_at_all(
+def test_csv_without_a_header_is_not_imported(
     tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "pets.csv"
     file.write_bytes(content)
     assert main(["import", str(file), "--on-error", "skip"]) == 1
     assert errors(capsys, file) == [
-        "1: the header must name, once each, name age type, and may name no other than name age type id created_at",
+        f"1: {NO_HEADER}",
         "pets: imported nothing; bad lines: 1",
     ]
 
 
 @pytest.mark.parametrize("format_", ["ndjson", "csv"])
-def test_who_outgrows_sqlite_moves_to_postgresql(
+def test_pets_move_from_sqlite_to_postgresql_unchanged(
     tmp_path: Path, new_database: Callable[[str], str], use: Callable[[str], None], format_: str
 ) -> None:
     pets = some_pets(3000, first=5)
@@ -194,7 +202,7 @@ def test_an_id_that_is_taken_is_a_bad_line(
         assert exported(tmp_path).count(b"\n") == number
 
 
-def test_a_service_goes_on_writing_while_pets_are_imported(
+def test_a_service_keeps_writing_during_an_import(
     tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "pets.ndjson"
@@ -224,14 +232,13 @@ def test_a_service_goes_on_writing_while_pets_are_imported(
 @pytest.mark.parametrize(
     ("number", "on_error"), [(signal.SIGINT, "abort"), (signal.SIGTERM, "skip")]
 )
-def test_an_import_that_is_interrupted_leaves_nothing(
-    tmp_path: Path, number: int, on_error: str
-) -> None:
+def test_an_interrupted_import_keeps_no_pet(tmp_path: Path, number: int, on_error: str) -> None:
     command = [*COMMAND, "import", "-", "--on-error", on_error]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stderr
-        process.stdin.write(LINE * 50_000)  # more than a pipe holds
+        # This is more than a pipe holds, so the import has begun when it is written.
+        process.stdin.write(LINE * 50_000)
         process.stdin.flush()
         process.send_signal(number)
         assert process.wait(timeout=20) == 130
@@ -241,15 +248,15 @@ def test_an_import_that_is_interrupted_leaves_nothing(
 
 
 @pytest.fixture
-def many(tmp_path: Path, url: str) -> Path:  # noqa: ARG001  # the store that has them
-    """A file of 20,000 pets, which the store has too."""
+def many(tmp_path: Path, url: str) -> Path:  # noqa: ARG001  # the store of the pets
+    """A file of 20,000 pets that are in the store too."""
     file = tmp_path / "pets.ndjson"
     file.write_bytes(ndjson_lines(some_pets(20_000)))
     assert main(["import", str(file), "--keep-ids"]) == 0
     return file
 
 
-def test_an_export_ends_quietly_when_its_reader_does(many: Path) -> None:
+def test_an_export_ends_quietly_when_its_reader_ends(many: Path) -> None:
     with many.open("rb") as file:
         first = file.readline()
     with subprocess.Popen(
@@ -263,7 +270,7 @@ def test_an_export_ends_quietly_when_its_reader_does(many: Path) -> None:
 
 
 @pytest.mark.usefixtures("many")
-def test_an_export_can_be_interrupted_while_nobody_reads() -> None:
+def test_an_export_without_a_reader_can_be_interrupted() -> None:
     with subprocess.Popen(
         [*COMMAND, "export"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
     ) as process:
@@ -274,41 +281,41 @@ def test_an_export_can_be_interrupted_while_nobody_reads() -> None:
         assert (process.wait(timeout=20), process.stderr.read()) == (130, b"pets: interrupted\n")
 
 
-def test_an_export_has_the_pets_that_are_chosen(many: Path, tmp_path: Path) -> None:
-    chosen = exported(
-        tmp_path, "--type", "cat", "--age-min", "20", "--age-max", "30", "--name", "o'm"
-    ).splitlines()
+def test_an_export_has_exactly_the_chosen_pets(many: Path, tmp_path: Path) -> None:
+    expected = []
     with many.open("rb") as file:
-        lines = [
-            line for line in file.read().splitlines() if b"O'Malley" in line and b'"cat"' in line
-        ]
-    assert chosen == [
-        line for line in lines if 20 <= int(line.partition(b'"age":')[2].partition(b",")[0]) <= 30
-    ]
+        for line in file:
+            pet = json.loads(line)
+            if pet["type"] == "cat" and 20 <= pet["age"] <= 30 and pet["name"] == "O'Malley":
+                expected.append(line)
+    assert expected
+    choice = ["--type", "cat", "--age-min", "20", "--age-max", "30", "--name", "o'm"]
+    assert exported(tmp_path, *choice).splitlines(keepends=True) == expected
 
 
 @pytest.mark.usefixtures("many")
-@pytest.mark.parametrize("existing", [0o600, 0o664, None])
-def test_a_file_of_an_export_has_the_permissions_that_it_should(
-    tmp_path: Path, existing: int | None
-) -> None:
-    """They are those of the file that it replaces, or those of any new file."""
-    file, other = tmp_path / "exported", tmp_path / "other"
-    other.touch()
-    if existing is not None:
-        file.touch(existing)
-        file.chmod(existing)
+@pytest.mark.parametrize("permissions", [0o600, 0o664])
+def test_an_export_keeps_the_permissions_of_its_file(tmp_path: Path, permissions: int) -> None:
+    file = tmp_path / "exported"
+    file.touch()
+    file.chmod(permissions)
     exported(tmp_path)
-    assert file.stat().st_mode == (
-        other.stat().st_mode if existing is None else 0o100000 | existing
-    )
+    assert stat.S_IMODE(file.stat().st_mode) == permissions
 
 
 @pytest.mark.usefixtures("many")
-def test_exports_to_one_file_at_once_do_not_disturb_each_other(
+def test_a_new_export_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.touch()
+    exported(tmp_path)
+    assert (tmp_path / "exported").stat().st_mode == other.stat().st_mode
+
+
+@pytest.mark.usefixtures("many")
+def test_concurrent_exports_to_one_file_do_not_interfere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even if their process ids are equal, as they are in containers."""
+    """They do not even if their process ids are equal, as they may be in containers."""
     monkeypatch.setattr("os.getpid", lambda: 1)
 
     def export_meanwhile(pets: Sequence[Pet]) -> bytes:
@@ -320,7 +327,8 @@ def test_exports_to_one_file_at_once_do_not_disturb_each_other(
     def export() -> None:
         settings = Settings.from_environment()
         with monkeypatch.context() as context:
-            context.setattr("signal.signal", lambda *_: None)  # It works in the main thread alone.
+            # Python allows signal handlers in the main thread only.
+            context.setattr("signal.signal", lambda *_: None)
             export_pets(settings, PetQuery(), str(tmp_path / "exported"), None)
 
     before = exported(tmp_path)
@@ -330,7 +338,7 @@ def test_exports_to_one_file_at_once_do_not_disturb_each_other(
 
 
 @pytest.mark.usefixtures("many")
-def test_a_file_of_an_export_that_fails_stays_as_it_was(
+def test_a_failed_export_leaves_its_file_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = exported(tmp_path)
@@ -365,23 +373,25 @@ def _read_all(terminal: int) -> Iterator[bytes]:
         while True:
             try:
                 yield file.read(1000) or b""
-            except OSError:  # nobody has it open any more
+            except OSError:  # The other end was closed.
                 return
 
 
-# The peak is told by the process itself: what the kernel tells of one that has ended begins with its parent's.
-MEASURED = [
-    *(sys.executable, "-c"),
-    (
-        "import re, sys; from pets.cli.main import main; status = main(sys.argv[1:]);"
-        "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]); sys.exit(status)"
-    ),
-]
+# The process itself prints its peak of memory, because the peak that the kernel reports after its
+# end includes that of its parent.
+PRINT_PEAK = r"""
+import re, sys
+from pets.cli.main import main
+status = main(sys.argv[1:])
+print(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1])
+sys.exit(status)
+"""
+MEASURED = [sys.executable, "-c", PRINT_PEAK]
 
 
 @pytest.mark.usefixtures("url")
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak")
-def test_memory_is_constant(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is in /proc")
+def test_import_and_export_use_constant_memory(tmp_path: Path) -> None:
     file = tmp_path / "pets.csv"
     pets = csv_lines(some_pets(2000))
     file.write_bytes(CSV_HEADER + pets * 25)
@@ -390,7 +400,7 @@ def test_memory_is_constant(tmp_path: Path) -> None:
         ["export", "--output", str(tmp_path / "exported.csv")],
     ):
         done = subprocess.run([*MEASURED, *arguments], stdout=subprocess.PIPE, check=True)
-        assert int(done.stdout) < 120 * 1000  # kB, of which 50,000 pets would be a third
+        assert int(done.stdout) < 120 * 1000  # kB. 50,000 pets in memory would take a third.
 
 
 @pytest.fixture
@@ -417,7 +427,7 @@ def sqlite(tmp_path: Path, use: Callable[[str], None]) -> None:
         ),
     ],
 )
-def test_what_cannot_work_is_told_in_one_line(
+def test_a_mistake_of_the_user_is_reported_in_one_line(
     arguments: list[str], status: int, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == status
@@ -425,7 +435,7 @@ def test_what_cannot_work_is_told_in_one_line(
 
 
 @pytest.mark.parametrize("arguments", [["import", "-"], ["export"]])
-def test_there_is_nothing_to_move_in_memory(
+def test_a_store_in_memory_can_be_neither_read_nor_filled(
     arguments: list[str], use: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     use("memory://")

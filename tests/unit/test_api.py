@@ -1,3 +1,5 @@
+"""The contract of the API over the repository in memory."""
+
 from collections.abc import Iterator
 
 import pytest

@@ -1,4 +1,4 @@
-"""Batching over an inner repository that is slow, fails and is cancelled."""
+"""Batching over an inner repository that is slow or fails, for callers that may be cancelled."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -25,13 +25,13 @@ class TestBatchingPetRepository(PetRepositoryContract):
 
 
 class GatedRepository(InMemoryPetRepository):
-    """Does each call only when told to, or fails it, and remembers what it was asked."""
+    """Records each call, and runs it or fails it when the test says so."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[object] = []
         self.outcomes: list[asyncio.Future[None]] = []
-        self.poisonous = ""
+        self.bad_name = ""
 
     async def _gate(self, call: object) -> None:
         outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -41,8 +41,8 @@ class GatedRepository(InMemoryPetRepository):
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
         await self._gate([pet.name for pet in pets])
-        if any(pet.name == self.poisonous for pet in pets):
-            raise ValueError(self.poisonous)
+        if self.bad_name in [pet.name for pet in pets]:
+            raise ValueError(self.bad_name)
         return await super().add(pets)
 
     async def page(self, query: PetQuery) -> PetPage:
@@ -57,7 +57,7 @@ class GatedRepository(InMemoryPetRepository):
 
 
 class Scene:
-    """Callers of a batching repository, and the inner one's calls, one step at a time."""
+    """Callers of a batching repository and the calls of its inner one, one step at a time."""
 
     def __init__(self, max_callers: int = 1024) -> None:
         self.inner = GatedRepository()
@@ -81,7 +81,7 @@ class Scene:
         return task
 
     async def let(self, call: int, error: Exception | None = None) -> None:
-        """Let the inner repository's nth call go on, or fail."""
+        """Let this call of the inner repository proceed, or fail with the error."""
         if error:
             self.inner.outcomes[call].set_exception(error)
         else:
@@ -89,7 +89,7 @@ class Scene:
         await self.settle()
 
     async def settle(self) -> None:
-        """Run the loop until nothing more can happen by itself."""
+        """Let the other tasks run until each waits for the test."""
         for _ in range(10):
             await asyncio.sleep(0)
 
@@ -99,19 +99,19 @@ async def names(task: asyncio.Task[Sequence[Pet]]) -> list[str]:
 
 
 @pytest.mark.anyio
-async def test_a_lone_caller_goes_at_once() -> None:
+async def test_a_lone_caller_does_not_wait() -> None:
     scene = Scene()
     await scene.page()
     assert scene.inner.calls == [20]
 
 
 @pytest.mark.anyio
-async def test_readers_share_the_next_answer_and_never_the_one_under_way() -> None:
+async def test_waiting_readers_share_the_next_answer() -> None:
+    """They do not share the answer of the call that is running, because it may be out of date."""
     scene = Scene()
     early = await scene.page()
-    await InMemoryPetRepository.add(
-        scene.inner, [NewPetFactory.build()]
-    )  # acknowledged before the late ones ask
+    # This pet is acknowledged before the later readers ask, so their answer must have it.
+    await InMemoryPetRepository.add(scene.inner, [NewPetFactory.build()])
     late = [await scene.page() for _ in range(3)]
     await InMemoryPetRepository.remove(scene.inner, [1])
     await scene.let(0)
@@ -133,7 +133,8 @@ async def test_readers_of_different_pages_do_not_wait_for_each_other() -> None:
 
 
 @pytest.mark.anyio
-async def test_writers_that_wait_are_served_by_one_call_and_get_their_own_pets() -> None:
+async def test_one_call_serves_all_waiting_writers() -> None:
+    """Each writer gets its own pets."""
     scene = Scene()
     first = await scene.add("a")
     others = [await scene.add("b", "c"), await scene.add(), await scene.add("d")]
@@ -145,7 +146,7 @@ async def test_writers_that_wait_are_served_by_one_call_and_get_their_own_pets()
 
 
 @pytest.mark.anyio
-async def test_an_id_that_several_remove_is_counted_by_one() -> None:
+async def test_an_id_that_several_callers_remove_is_counted_once() -> None:
     scene = Scene()
     await InMemoryPetRepository.add(scene.inner, NewPetFactory.batch(4))
     first = await scene.remove(1)
@@ -157,7 +158,7 @@ async def test_an_id_that_several_remove_is_counted_by_one() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_cancelled_caller_that_waits_takes_nobody_with_it() -> None:
+async def test_cancelling_a_waiting_caller_affects_no_other() -> None:
     scene = Scene()
     await scene.add("a")
     cancelled, other = await scene.add("b"), await scene.add("c")
@@ -169,7 +170,7 @@ async def test_a_cancelled_caller_that_waits_takes_nobody_with_it() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_caller_cancelled_while_its_batch_is_under_way_takes_nobody_with_it() -> None:
+async def test_cancelling_a_caller_of_a_running_batch_affects_no_other() -> None:
     scene = Scene()
     await scene.add("a")
     cancelled, other = await scene.add("b"), await scene.add("c")
@@ -181,7 +182,7 @@ async def test_a_caller_cancelled_while_its_batch_is_under_way_takes_nobody_with
 
 
 @pytest.mark.anyio
-async def test_a_cancelled_first_caller_leaves_those_behind_it_to_be_served() -> None:
+async def test_cancelling_the_first_caller_does_not_stop_the_next() -> None:
     scene = Scene()
     first, second = await scene.page(), await scene.page()
     first.cancel()
@@ -191,19 +192,19 @@ async def test_a_cancelled_first_caller_leaves_those_behind_it_to_be_served() ->
 
 
 @pytest.mark.anyio
-async def test_nothing_is_left_of_a_page_whose_waiting_reader_was_cancelled() -> None:
+async def test_cancelling_a_waiting_reader_leaves_nothing_in_memory() -> None:
     scene = Scene()
     first, second = await scene.page(), await scene.page()
     second.cancel()
     await scene.let(0)
     await first
-    assert not scene.repository._pages  # noqa: SLF001  # nothing else tells what is kept in memory
+    assert not scene.repository._pages  # noqa: SLF001  # nothing public shows this memory
 
 
 @pytest.mark.anyio
-async def test_only_those_fail_for_whose_sake_a_batch_fails() -> None:
+async def test_a_bad_item_fails_only_its_own_caller() -> None:
     scene = Scene()
-    scene.inner.poisonous = "bad"
+    scene.inner.bad_name = "bad"
     await scene.add("a")
     good, bad, fine = await scene.add("b"), await scene.add("bad"), await scene.add("c")
     for call in range(5):
@@ -216,7 +217,7 @@ async def test_only_those_fail_for_whose_sake_a_batch_fails() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_lost_connection_fails_the_whole_batch_and_is_not_tried_again() -> None:
+async def test_a_lost_connection_fails_the_batch_without_a_retry() -> None:
     scene = Scene()
     await scene.add("a")
     tasks = [await scene.add("b"), await scene.add("c")]
@@ -244,7 +245,7 @@ async def test_after_a_failure_the_next_callers_are_served() -> None:
 
 
 @pytest.mark.anyio
-async def test_beyond_the_bound_a_caller_is_turned_away_at_once() -> None:
+async def test_callers_beyond_the_limit_are_rejected_at_once() -> None:
     scene = Scene(max_callers=2)
     waiting = [await scene.page(), await scene.page()]
     with pytest.raises(StoreUnavailable, match="Too many"):
@@ -258,7 +259,7 @@ async def test_beyond_the_bound_a_caller_is_turned_away_at_once() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_batch_does_not_grow_beyond_its_bound() -> None:
+async def test_a_batch_does_not_exceed_its_limit() -> None:
     scene = Scene()
     await scene.remove(1)
     for start in range(0, 30_000, 6_000):

@@ -1,3 +1,5 @@
+"""The command line: its arguments, settings and exit codes."""
+
 import json
 
 import pytest
@@ -28,10 +30,11 @@ def test_wrong_use_exits_2_with_one_line(
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_help_tells_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
-    out = capsys.readouterr().out
-    assert all(command in out for command in ("serve", "migrate", "openapi", "PETS_DATABASE_URL"))
+    printed = capsys.readouterr().out
+    for word in ("serve", "migrate", "openapi", "PETS_DATABASE_URL"):
+        assert word in printed
 
 
 @pytest.mark.parametrize(
@@ -60,9 +63,10 @@ def test_help_tells_of_every_command(capsys: pytest.CaptureFixture[str]) -> None
         ("PETS_WORKERS", "0"),
     ],
 )
-def test_a_setting_that_cannot_work_exits_2_with_one_line_that_names_it_and_no_password(
+def test_an_invalid_setting_is_one_line_and_exit_code_2(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The line names the setting and shows no password, nor a part of one."""
     monkeypatch.setenv(variable, value)
     assert main(["serve"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
@@ -79,7 +83,7 @@ def test_a_setting_that_cannot_work_exits_2_with_one_line_that_names_it_and_no_p
         ({"PETS_HOST": "nowhere.invalid"}, ["--host", "127.0.0.1"]),
     ],
 )
-def test_flags_win_over_variables(
+def test_flags_override_environment_variables(
     variables: dict[str, str], flags: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Settings] = []
@@ -92,12 +96,12 @@ def test_flags_win_over_variables(
     assert str(getattr(settings, flags[0].removeprefix("--"))) == flags[1]
 
 
-def test_memory_is_not_shared_by_several_processes() -> None:
+def test_a_store_in_memory_allows_one_process_only() -> None:
     with pytest.raises(SettingsError, match="memory://"):
         Settings(database_url="memory://", workers=2)
 
 
-def test_the_environment_sets_everything() -> None:
+def test_the_environment_provides_every_setting() -> None:
     environment = {
         "PETS_DATABASE_URL": "memory://",
         "PETS_HOST": "::1",
@@ -109,7 +113,7 @@ def test_the_environment_sets_everything() -> None:
     )
 
 
-def test_without_an_environment_pets_are_in_a_file_and_served_on_port_3000() -> None:
+def test_defaults_are_the_file_pets_db_and_port_3000() -> None:
     settings = Settings.from_environment({})
     assert (settings.database_url, settings.host, settings.port) == (
         "sqlite+aiosqlite:///pets.db",

@@ -1,4 +1,4 @@
-"""Pets as lines of NDJSON and CSV, and back."""
+"""Writing and reading pets as lines of NDJSON and CSV."""
 
 import time
 from datetime import UTC, datetime
@@ -23,7 +23,10 @@ from tests.factories import NewPetFactory
 
 AT = datetime.fromisoformat("2021-05-18T19:10:17")
 BOY = NewPet(name="boy", age=7, type=PetType.DOG, created_at=AT)
-NAME = "name must be 1 to 100 characters, not counting white space at both ends, none of them a control character"
+NAME = (
+    "name must be 1 to 100 characters, not counting white space at both ends, "
+    "none of them a control character"
+)
 AGE = "age must be an integer from 0 to 100, in whole years"
 TYPE = 'type must be "dog" or "cat"'
 ID = f"id must be an integer from 1 to {MAX_ID}"
@@ -36,13 +39,13 @@ def test_a_pet_is_written_as_the_api_writes_it() -> None:
     )
 
 
-def test_a_value_of_csv_is_quoted_where_it_must_be() -> None:
+def test_a_value_of_csv_is_quoted_where_necessary() -> None:
     pet = NewPet(name='a, "b"', age=7, type=PetType.DOG, created_at=AT).with_id(1)
     assert CSV_HEADER == b"id,name,age,type,created_at\n"
     assert csv_lines([pet]) == b'1,"a, ""b""",7,dog,2021-05-18T19:10:17\n'
 
 
-def test_what_was_written_is_read_as_it_was() -> None:
+def test_written_pets_are_read_back_unchanged() -> None:
     names = ['a, "b"', 'Z"}', "a\u2028b", '"', ",", "\\", "=1+1", "\ufeffx"]
     pets = [new.with_id(id_) for id_, new in enumerate(NewPetFactory.batch(100), 1)]
     pets += [
@@ -60,18 +63,24 @@ def test_an_id_that_is_not_kept_is_ignored() -> None:
     assert csv_reader(PetLine, CSV_HEADER)(csv_lines([BOY.with_id(1)])) == BOY
 
 
-def test_columns_come_in_any_order_and_those_that_may_be_missing_may_be_empty() -> None:
+def test_columns_of_csv_may_come_in_any_order() -> None:
+    read = csv_reader(PetLine, b"created_at,id,type,age,name")
+    assert read(b"2021-05-18T19:10:17,7,dog,7,boy") == BOY
+
+
+def test_an_optional_value_of_csv_may_be_empty() -> None:
+    read = csv_reader(PetLine, CSV_HEADER)
+    assert read(b",boy,7,dog,2021-05-18T19:10:17") == BOY
+
+
+def test_a_header_of_csv_may_end_with_a_carriage_return() -> None:
     assert csv_reader(PetLine, b"type,age,name\r")(b"dog,7,boy\r").name == "boy"
-    assert (
-        csv_reader(PetLine, b"created_at,id,type,age,name")(b"2021-05-18T19:10:17,,dog,7,boy")
-        == BOY
-    )
+
+
+def test_a_pet_without_a_time_is_created_now() -> None:
     before = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
-    assert (
-        before
-        <= ndjson_reader(PetLine)(b'{"name":"boy","age":7,"type":"dog"}').created_at
-        <= datetime.now(UTC).replace(tzinfo=None)
-    )
+    pet = ndjson_reader(PetLine)(b'{"name":"boy","age":7,"type":"dog"}')
+    assert before <= pet.created_at <= datetime.now(UTC).replace(tzinfo=None)
 
 
 @pytest.mark.parametrize(
@@ -96,17 +105,17 @@ def test_columns_come_in_any_order_and_those_that_may_be_missing_may_be_empty() 
         (b"[" * 100_000, "is nested too deeply"),
     ],
 )
-def test_a_bad_line_of_ndjson_has_its_reason(line: bytes, reason: str) -> None:
-    with pytest.raises(BadLine) as refused:
+def test_a_bad_line_of_ndjson_is_explained(line: bytes, reason: str) -> None:
+    with pytest.raises(BadLine) as caught:
         ndjson_reader(PetLine)(line)
-    assert str(refused.value) == reason
+    assert str(caught.value) == reason
 
 
 @pytest.mark.parametrize(
     "line",
     [b"\xff", b'{"name":"\xff"}', b'{"name":"\\ud800"}', b'{"name":"\xed\xa0\x80"}', b"\x00"],
 )
-def test_what_is_no_text_is_no_json(line: bytes) -> None:
+def test_bytes_that_are_not_utf_8_are_not_json(line: bytes) -> None:
     with pytest.raises(BadLine, match=r"^cannot be read as JSON: "):
         ndjson_reader(PetLine)(line)
 
@@ -134,10 +143,10 @@ def test_what_is_no_text_is_no_json(line: bytes) -> None:
         (b'1,"x"y,7,dog,', "cannot be read as CSV: ',' expected after '\"'"),
     ],
 )
-def test_a_bad_line_of_csv_has_its_reason(line: bytes, reason: str) -> None:
-    with pytest.raises(BadLine) as refused:
+def test_a_bad_line_of_csv_is_explained(line: bytes, reason: str) -> None:
+    with pytest.raises(BadLine) as caught:
         csv_reader(PetLine, CSV_HEADER)(line)
-    assert sorted(str(refused.value).split("; ")) == sorted(reason.split("; "))
+    assert sorted(str(caught.value).split("; ")) == sorted(reason.split("; "))
 
 
 @pytest.mark.parametrize(
@@ -155,16 +164,16 @@ def test_a_bad_line_of_csv_has_its_reason(line: bytes, reason: str) -> None:
         (b'x""y', True, True),
         (b'x",7', True, False),
         (b'x",7,"y', True, True),
-        # These are not CSV, so they are refused by themselves and take no other line with them.
+        # These lines are not CSV. Each is rejected alone, so that it affects no other line.
         (b'1,x"y', False, False),
         (b'1,"x"y,"z', False, False),
         (b'x"y,"z', True, False),
     ],
 )
-def test_a_record_of_csv_goes_on_while_its_quotes_are_open(
+def test_a_csv_record_continues_while_its_quotes_are_open(
     line: bytes,
-    within_quotes: bool,  # noqa: FBT001  # a parameter of the test
-    goes_on: bool,  # noqa: FBT001  # a parameter of the test
+    within_quotes: bool,  # noqa: FBT001  # pytest passes it by name
+    goes_on: bool,  # noqa: FBT001  # pytest passes it by name
 ) -> None:
     assert csv_record_goes_on(line, within_quotes=within_quotes) is goes_on
 
@@ -172,13 +181,13 @@ def test_a_record_of_csv_goes_on_while_its_quotes_are_open(
 @pytest.mark.parametrize(
     "line", [b'"' * 2**20, b'"a",' * 2**18, b"," * 2**20 + b'"', b'","' * 2**18 + b'x"']
 )
-def test_quotes_are_followed_in_time_that_grows_with_the_line(line: bytes) -> None:
+def test_reading_quotes_takes_linear_time(line: bytes) -> None:
     began = time.process_time()
     csv_record_goes_on(line, within_quotes=False)
     assert time.process_time() - began < 2
 
 
-def test_bytes_that_are_no_text_are_no_csv() -> None:
+def test_bytes_that_are_not_utf_8_are_not_csv() -> None:
     with pytest.raises(
         BadLine, match=r"^cannot be read as CSV: 'utf-8' codec can't decode byte 0xff"
     ):
@@ -189,19 +198,19 @@ def test_bytes_that_are_no_text_are_no_csv() -> None:
     "header",
     [b"", b"boy,7,dog", b"name,age", b"name,age,type,age", b"name,age,type,breed", b"\xff"],
 )
-def test_a_header_without_the_columns_of_a_pet_is_refused(header: bytes) -> None:
+def test_a_header_without_the_columns_of_a_pet_is_rejected(header: bytes) -> None:
     with pytest.raises(BadLine, match=r"^the header must name|^cannot be read"):
         csv_reader(PetLine, header)
 
 
-def test_to_keep_ids_they_must_be_there() -> None:
+def test_keeping_ids_requires_ids() -> None:
     with pytest.raises(BadLine, match=r"^id is required$"):
         ndjson_reader(KeptPetLine)(b'{"name":"x","age":7,"type":"dog"}')
     with pytest.raises(BadLine, match="the header must name"):
         csv_reader(KeptPetLine, b"name,age,type")
 
 
-def test_the_name_of_a_file_tells_its_format() -> None:
+def test_the_name_of_a_file_decides_its_format() -> None:
     assert [format_of(name) for name in ("a.csv", "a.CSV", "a.ndjson", "-")] == [
         "csv",
         "csv",

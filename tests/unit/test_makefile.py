@@ -1,4 +1,4 @@
-"""`make` in a folder that was moved."""
+"""`make` rebuilds a virtual environment that was moved or copied."""
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("make") and (ROOT / "Makefile").exists()),
-    reason="there is no make, as in the container of the tests",
+    reason="make or the Makefile is missing, as in the container of the tests",
 )
 
 
@@ -26,12 +26,8 @@ def clone(tmp_path: Path) -> Path:
     """A folder whose virtual environment is complete."""
     folder = tmp_path / "a clone"
     (folder / ".venv").mkdir(parents=True)
-    for name in (
-        "Makefile",
-        "pyproject.toml",
-        *(path.name for path in ROOT.glob("requirements*.txt")),
-    ):
-        shutil.copy(ROOT / name, folder)
+    for path in (ROOT / "Makefile", ROOT / "pyproject.toml", *ROOT.glob("requirements*.txt")):
+        shutil.copy(path, folder)
     command = f"command = /usr/bin/python3 -m venv {folder}/.venv"
     (folder / ".venv/pyvenv.cfg").write_text(f"home = /usr/bin\n{command}\n")
     for stamp in ("run", "dev", "bench"):
@@ -44,7 +40,7 @@ def test_a_complete_environment_is_used_as_it_is(clone: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["run", "test", "check"])
-def test_an_environment_that_was_moved_is_made_anew(clone: Path, target: str) -> None:
+def test_an_environment_that_was_moved_is_rebuilt(clone: Path, target: str) -> None:
     moved = clone.rename(clone.with_name("moved"))
     commands = planned(moved, target)
     assert commands[0] == "rm -rf .venv"

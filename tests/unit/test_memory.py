@@ -1,3 +1,5 @@
+"""The contract of the port over the repository in memory."""
+
 import pytest
 
 from pets.adapters.memory import InMemoryPetRepository

@@ -1,4 +1,4 @@
-"""What clients see when something inside fails."""
+"""The answers that clients get when something inside the service fails."""
 
 import logging
 import re
@@ -47,9 +47,10 @@ def answer(
 
 
 @pytest.mark.parametrize(("method", "path", "body"), [*REQUESTS, ("GET", "/health/ready", None)])
-def test_a_store_that_cannot_be_reached_is_a_503_that_says_when_to_retry(
+def test_an_unreachable_store_is_a_503_with_retry_after(
     method: str, path: str, body: object
 ) -> None:
+    """The answer has the message of the error, but not its cause."""
     error = StoreUnavailable("The store is away.")
     error.__cause__ = OSError("secret")
     status, headers, text = answer(FailingRepository(error), method, path, body)
@@ -60,25 +61,29 @@ def test_a_store_that_cannot_be_reached_is_a_503_that_says_when_to_retry(
 
 
 @pytest.mark.parametrize(("method", "path", "body"), REQUESTS)
-def test_a_bug_is_a_500_that_tells_nothing_and_leaves_a_traceback_in_the_log(
+def test_a_bug_is_a_500_that_reveals_nothing(method: str, path: str, body: object) -> None:
+    repository = FailingRepository(RuntimeError("secret"))
+    status, headers, text = answer(repository, method, path, body)
+    assert (status, headers["content-type"]) == (500, "application/problem+json")
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize(("method", "path", "body"), REQUESTS)
+def test_a_bug_leaves_its_traceback_in_the_log(
     method: str, path: str, body: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR):
-        status, headers, text = answer(
-            FailingRepository(RuntimeError("secret")), method, path, body
-        )
-    assert (status, headers["content-type"]) == (500, "application/problem+json")
-    assert "secret" not in text
+        answer(FailingRepository(RuntimeError("secret")), method, path, body)
     assert "RuntimeError: secret" in caplog.text
 
 
-def test_a_pet_of_the_store_that_breaks_a_rule_is_no_fault_of_the_client() -> None:
+def test_an_invalid_pet_from_the_store_is_a_500() -> None:
     status, _, text = answer(FailingRepository(InvalidPet("secret")), *REQUESTS[0])
     assert status == 500
     assert "secret" not in text
 
 
-# path-absolute of RFC 3986, 3.3
+# The rule `path-absolute` of RFC 3986, section 3.3.
 _CHARACTER: Final = r"(%[0-9A-Fa-f]{2}|[\w.~!$&'()*+,;=:@-])"
 PATH_ABSOLUTE: Final = re.compile(f"/({_CHARACTER}+(/{_CHARACTER}*)*)?", re.ASCII)
 
@@ -101,9 +106,7 @@ PATH_ABSOLUTE: Final = re.compile(f"/({_CHARACTER}+(/{_CHARACTER}*)*)?", re.ASCI
         (b'/\xff<>"', "/%FF%3C%3E%22"),
     ],
 )
-def test_an_instance_is_the_path_as_a_reference_that_stays_on_its_host(
-    sent: bytes, instance: str
-) -> None:
+def test_an_instance_is_a_path_that_stays_on_its_host(sent: bytes, instance: str) -> None:
     assert instance_of(sent) == instance
     assert PATH_ABSOLUTE.fullmatch(instance)
     assert urlsplit(urljoin("http://pets.example/pets/1", instance)).netloc == "pets.example"

@@ -1,3 +1,5 @@
+"""The application as the server runs it."""
+
 import signal
 from collections.abc import Iterator
 from types import FrameType
@@ -12,22 +14,21 @@ from pets.settings import Settings
 
 @pytest.fixture
 def signals() -> Iterator[list[int]]:
-    """The signals that reach the handlers that were there before the application was made, as uvicorn's are."""
+    """The signals that reach the handlers installed before the application, as uvicorn's are."""
     received: list[int] = []
 
     def receive(number: int, _: FrameType | None) -> None:
         received.append(number)
 
-    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    earlier_sigint = signal.signal(signal.SIGINT, receive)
+    earlier_sigterm = signal.signal(signal.SIGTERM, receive)
     yield received
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    signal.signal(signal.SIGINT, earlier_sigint)
+    signal.signal(signal.SIGTERM, earlier_sigterm)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_from_a_signal_on_the_service_is_not_ready_and_the_server_stops(
-    number: int, signals: list[int]
-) -> None:
+def test_a_signal_ends_readiness_and_reaches_the_server(number: int, signals: list[int]) -> None:
     served = create_served_app(Settings(database_url="memory://"))
     app: Litestar = served.args[0]
     with TestClient(app) as client:

@@ -1,3 +1,5 @@
+"""Strict reading of JSON, checked with random documents."""
+
 import json
 from typing import Final
 
@@ -21,19 +23,19 @@ def written(members: list[tuple[str, object]]) -> bytes:
 
 
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=8))
-def test_a_document_is_read_or_has_a_fault_that_is_named(members: list[tuple[str, object]]) -> None:
-    """Also if a member is named twice: the last one counts."""
+def test_a_document_is_decoded_or_its_fault_is_named(members: list[tuple[str, object]]) -> None:
+    """If a document repeats a member, the last value counts."""
     for struct in (PetCreate, PetsDelete):
         try:
             read = decode(written(members), struct)
         except Invalid as error:
-            assert error.faults  # noqa: PT017  # either outcome is right
+            assert error.faults  # noqa: PT017  # a document may be valid or not
         else:
             assert read == decode(json.dumps(dict(members)).encode(), struct)
 
 
 @pytest.mark.parametrize("first", [("age", "x"), ("name", ""), ("type", 1)])
-def test_a_line_may_name_a_member_twice_as_a_body_may(first: tuple[str, object]) -> None:
+def test_a_line_may_repeat_a_member_as_a_body_may(first: tuple[str, object]) -> None:
     line = written([first, ("name", "boy"), ("age", 7), ("type", "dog")])
     pet = ndjson_reader(PetLine)(line)
     assert (pet.name, pet.age) == ("boy", 7)
