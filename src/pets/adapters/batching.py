@@ -21,11 +21,11 @@ from pets.domain.pet import NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
 from pets.domain.repository import Numbered, PetPage, PetRepository
 
-MAX_BATCH: Final = 10_000
-"""How many pets or ids the calls of a batch have in all. A single call may have more."""
+MAX_BATCH: Final = 10_000  # pets or ids of all calls in a batch; a single call may have more
 
 Item = TypeVar("Item", bound=Collection[object])
 Result = TypeVar("Result")
+Key = TypeVar("Key")
 
 
 class _Call(Generic[Item, Result]):
@@ -123,7 +123,7 @@ class _Lane(Generic[Item, Result]):
 
 
 class BatchingPetRepository:
-    """Callers that come while the inner repository is busy share its next call.
+    """Callers of one event loop share the calls of the inner repository while it is busy.
 
     - Callers that ask for the same page get the very same object.
     - The pets of several callers are added by one call, and each caller gets its own back.
@@ -131,8 +131,7 @@ class BatchingPetRepository:
       id, the first of them gets it back.
     - Changes, and removals with `expected`, are not shared.
 
-    At most `max_callers` are inside at once. Others get `StoreUnavailable` immediately.
-    All callers belong to one event loop.
+    At most `max_callers` are inside at once, and others get `StoreUnavailable` immediately.
     """
 
     def __init__(self, inner: PetRepository, *, max_callers: int = 1024) -> None:
@@ -215,9 +214,6 @@ class BatchingPetRepository:
             removed -= part
             parts.append(part)
         return parts
-
-
-Key = TypeVar("Key")
 
 
 def _chosen(pets: Mapping[Key, Pet], keys: Collection[Key]) -> dict[Key, Pet]:

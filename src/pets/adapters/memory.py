@@ -42,6 +42,7 @@ class InMemoryPetRepository:
         return {key: self._keys[key] for key in pets}
 
     def _forget_oldest_keys(self, expired: datetime) -> None:
+        # Two at most for each key that is added, so that expired keys become fewer.
         for key, pet in list(islice(self._keys.items(), 2)):
             if pet.created_at <= expired:
                 del self._keys[key]

@@ -38,8 +38,7 @@ SESSION: Final = {
 }
 """The settings of every session, whatever the defaults of the server, database and user."""
 
-# Sets of pets are parameters with one array a column, so that a statement is the same for any
-# number of pets.
+# A set of pets is an array for each column. So a statement is the same for any number of pets.
 _ADD: Final = """
     INSERT INTO pets (name, age, type, created_at)
     SELECT name, age, type, created_at AT TIME ZONE 'UTC'

@@ -22,9 +22,7 @@ CACHE_KIB: Final = 64 * 1024
 With its usual 2 MiB it writes the same pages again and again, and takes twice as long.
 """
 
-_KEYED: Final = (*tables.pets.c, tables.pet_keys.c.key)
-
-# Sets of pets are parameters in JSON, with an array a pet, so that a statement is the same for
+# A set of pets is one parameter: JSON with an array for each pet. So a statement is the same for
 # any number of pets.
 _ADD: Final = sa.text("""
     INSERT INTO pets (name, age, type, created_at)
@@ -48,7 +46,7 @@ _ADD_KEYS: Final = sa.text("""
 _FIND_KEYS: Final = sa.text("""
     SELECT id, name, age, type, created_at, key
     FROM pet_keys WHERE key IN (SELECT value FROM json_each(:keys))
-""").columns(*_KEYED)
+""").columns(*tables.pets.c, tables.pet_keys.c.key)
 _FIND: Final = sa.text("""
     SELECT id, name, age, type, created_at
     FROM pets WHERE id IN (SELECT value FROM json_each(:ids))
@@ -119,6 +117,8 @@ class SQLite:
             await connection.execute(_FORGET_KEYS, {"keys": keys, "expired": str(expired)})
             used = await _fetch(connection, _FIND_KEYS, keys=keys)
             new = pets.keys() - {row[5] for row in used}
+            if not new:
+                return used
             ids = await self.add(connection, [pets[key] for key in new])
             ids_by_key = zip(new, sorted(id_ for (id_,) in ids), strict=True)
             await connection.execute(_ADD_KEYS, {"keys": _json(ids_by_key)})

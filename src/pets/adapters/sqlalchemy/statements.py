@@ -1,6 +1,6 @@
 """The SQL that both databases share.
 
-A row that holds a pet begins with the columns of `pets`, in their order.
+A row with a pet begins with the five columns of `pets`. A sixth has the count or the key.
 """
 
 from collections.abc import Sequence
