@@ -53,14 +53,24 @@ def statuses(answers: list[Answer]) -> list[int]:
 class Connection:
     """Both ends of a connection: the server's protocol, and the client that reads its answers."""
 
-    def __init__(self, protocol: ProblemProtocol, reader: asyncio.StreamReader) -> None:
+    def __init__(
+        self,
+        protocol: ProblemProtocol,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         self._protocol = protocol
         self._reader = reader
+        self._writer = writer
 
     def read(self, *parts: bytes) -> None:
         """Let the server receive these parts, each in one read."""
         for part in parts:
             self._protocol.data_received(part)
+
+    def end(self) -> None:
+        """Close the client's side, which can still receive answers."""
+        self._writer.write_eof()
 
     async def answer(self) -> Answer:
         """Return the next answer, which must have a body."""
@@ -108,7 +118,7 @@ class Server:
         transport, protocol = await loop.connect_accepted_socket(new_protocol, sock=server_end)
         reader, writer = await asyncio.open_connection(sock=client_end, limit=2**20)
         try:
-            yield Connection(protocol, reader)
+            yield Connection(protocol, reader, writer)
         finally:
             writer.close()
             transport.close()

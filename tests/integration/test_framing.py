@@ -299,6 +299,42 @@ class TestTrailers:
         second = request(b"POST /pets/", body=BOY)
         assert statuses(await server.exchange(first + second + LAST)) == [201, 415, 200]
 
+    @pytest.mark.parametrize("trailer", [b"Connection: close\r\n", b"Proxy-Connection: close\r\n"])
+    async def test_that_end_the_connection_end_it(self, server: Server, trailer: bytes) -> None:
+        """The parser obeys them, and would ignore every later request of the connection."""
+        sent = chunked(b"POST /pets/", JSON, body=BOY, trailers=trailer)
+        (answer,) = await server.exchange(sent)
+        assert answer.status == 201
+        assert answer.headers["connection"] == "close"
+
+
+class TestAClosedSide:
+    async def test_still_receives_the_answers_in_flight(
+        self, server: Server, repository: GatedRepository
+    ) -> None:
+        repository.gate.clear()
+        async with server.connection() as connection:
+            connection.read(request(b"POST /pets/", JSON, body=BOY) + LIVE)
+            await repository.reached.wait()
+            connection.end()
+            await asyncio.sleep(0)  # One turn of the loop, in which the server learns of it.
+            repository.gate.set()
+            answers = await connection.answers()
+        assert statuses(answers) == [201, 200]
+
+    async def test_is_closed_when_nothing_is_in_flight(self, server: Server) -> None:
+        async with server.connection() as connection:
+            connection.read(LIVE)
+            assert (await connection.answer()).status == 200
+            connection.end()
+            assert await connection.answers() == []
+
+    async def test_is_closed_in_the_middle_of_a_body(self, server: Server) -> None:
+        async with server.connection() as connection:
+            connection.read(request(b"POST /pets/", JSON, CHUNKED) + b"2\r\n{")
+            connection.end()
+            assert await connection.answers() == []
+
 
 ENDLESS = {
     "trailers": (b"0\r\n", b"X: y\r\n"),

@@ -140,8 +140,18 @@ class ProblemProtocol(HttpToolsProtocol):
         cycle = self.cycle
         cycle.transport = self.transport
         if not cycle.response_started:
-            cycle.keep_alive = self._keep_alive
+            # The parser also obeys `Connection: close` in a trailer, and parses nothing after it.
+            cycle.keep_alive = self._keep_alive and self.parser.should_keep_alive()
         super().on_message_complete()
+
+    # uvicorn's returns None, but asyncio lets a protocol keep the connection open.
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Let a client that has sent everything and closed its side receive its answers."""
+        is_answered = self.cycle is None or self.cycle.response_complete
+        if is_answered or self._awaits_body:
+            return False
+        self.cycle.keep_alive = False
+        return True
 
     def shutdown(self) -> None:
         self._keep_alive = False
