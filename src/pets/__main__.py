@@ -20,7 +20,7 @@ def main() -> int:
     # The import takes a while. Ctrl-C must end it too, without a traceback.
     from pets.cli.main import main as run  # noqa: PLC0415
 
-    return run()
+    return run(sys.argv[1:])
 
 
 def _end_at_once(*_: object) -> None:

@@ -58,18 +58,15 @@ def _opened(output: str) -> Iterator[io.RawIOBase]:
 
     A device, a pipe or standard output is written to directly.
     """
-    if output == "-":
-        with open(STANDARD_OUTPUT, "wb", buffering=0, closefd=False) as file:
+    is_standard = output == "-"
+    if is_standard or _is_special(Path(output)):
+        destination = STANDARD_OUTPUT if is_standard else output
+        with io.FileIO(destination, "w", closefd=not is_standard) as file:
             yield file
         return
-    path = Path(output)
-    if _is_special(path):
-        with path.open("wb", buffering=0) as file:
-            yield file
-        return
-    target = path.resolve()  # what a link points to
+    target = Path(output).resolve()  # what a link points to
     part = target.with_name(f".pets-{secrets.token_hex(8)}")
-    with part.open("xb", buffering=0) as file:
+    with io.FileIO(part, "x") as file:
         try:
             if target.exists():
                 shutil.copymode(target, part)

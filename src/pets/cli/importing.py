@@ -1,6 +1,7 @@
 """Pets from a file into a store: `pets import`."""
 
 import asyncio
+import gc
 import io
 import os
 from collections.abc import AsyncGenerator, Sequence
@@ -60,7 +61,8 @@ class _PetReader:
         """
         pets = []
         for record in records:
-            if not record.text or record.text.isspace():
+            text = record.text
+            if not text or text.isspace():
                 self._blank_lines.append(record.first)
                 continue
             if self._blank_lines:  # Blank lines are good at the end of a file alone.
@@ -69,9 +71,12 @@ class _PetReader:
                 self._read_header(record)
                 continue
             try:
-                pets.append((record.first, self._read(_text(record))))
+                _check_size(text)
+                pet = self._read(text)
             except BadLine as error:
                 self.refuse(record.first, _reason(error, record))
+            else:
+                pets.append((record.first, pet))
         self.good += len(pets)
         return pets
 
@@ -91,16 +96,16 @@ class _PetReader:
 
     def _read_header(self, header: Record) -> None:
         try:
-            self._read = csv_reader(self._struct, _text(header))
+            _check_size(header.text)
+            self._read = csv_reader(self._struct, header.text)
         except BadLine as error:
             self.refuse(header.first, _reason(error, header))
             raise _Refused from None
 
 
-def _text(record: Record) -> bytes:
-    if len(record.text) > MAX_RECORD_BYTES:
+def _check_size(text: bytes) -> None:
+    if len(text) > MAX_RECORD_BYTES:
         raise BadLine("is over 1 MiB")
-    return record.text
 
 
 def _reason(error: BadLine, record: Record) -> str:
@@ -181,6 +186,8 @@ def import_pets(
     importing = _Import(file, is_csv, _PetReader(file, struct, is_csv=is_csv), skip)
     with failures_of(file):
         source = io.FileIO(STANDARD_INPUT if file == "-" else file, closefd=file != "-")
+    # The garbage collector need not check the program's own objects again and again.
+    gc.freeze()
     with source:
         try:
             asyncio.run(importing.run(settings, source))

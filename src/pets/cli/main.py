@@ -7,9 +7,8 @@ import json
 import logging
 import os
 import signal
-import sys
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final
 
 import click
 
@@ -19,10 +18,10 @@ from pets.domain.pet import PetType
 from pets.domain.query import PetQuery
 from pets.settings import MEMORY, Settings, SettingsError, variable_of
 
-Function = TypeVar("Function", bound=Callable[..., int])
+INTERRUPTED: Final = 130
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run a command and return its exit status.
 
     It is 0 if all was done, 1 if something failed or was refused, and 2 if it can never work.
@@ -30,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     context = click.Context(_pets, info_name="pets", help_option_names=["-h", "--help"])
     try:
-        _pets.parse_args(context, [*(sys.argv[1:] if arguments is None else arguments)])
+        _pets.parse_args(context, [*arguments])
         status: int = _pets.invoke(context)
     except click.exceptions.Exit as end:  # after --help
         status = end.exit_code
@@ -73,16 +72,14 @@ def _interrupted(command: str | None) -> int:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     if command == "serve":
         return 0
-    if command == "import":
-        return _fail(130, "interrupted; nothing was imported")
-    return _fail(130, "interrupted")
+    effect = "; nothing was imported" if command == "import" else ""
+    return _fail(INTERRUPTED, f"interrupted{effect}")
 
 
 def _heed_signals() -> None:
     """Let SIGTERM and SIGINT raise `KeyboardInterrupt`. Until now they ended the process at once.
 
-    asyncio has its own way to end by SIGINT. While a service runs, uvicorn handles both signals
-    and raises them again when it has stopped.
+    While a service runs, uvicorn handles both signals, and raises them again when it has stopped.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _raise_sigint)
@@ -93,12 +90,12 @@ def _raise_sigint(*_: object) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def _setting(name: str, meaning: str) -> Callable[[Function], Function]:
+def _setting(name: str, meaning: str) -> click.Option:
     """Return the option for a setting. Its value is passed under the name of the variable."""
     variable = variable_of(name)
     default = getattr(Settings, name)
     text = f"{meaning}. The default is {variable}, or {default}."
-    return click.option(variable, f"--{name}", type=type(default), help=text)
+    return click.Option([variable, f"--{name}"], type=type(default), help=text)
 
 
 def _text(value: str) -> str:
@@ -127,10 +124,14 @@ def _pets() -> None:
     """Run a REST service for pets, dogs and cats."""
 
 
-@_pets.command("serve")
-@_setting("host", "The address to listen on")
-@_setting("port", "The port to listen on, 0 for any free one")
-@_setting("workers", "The number of processes")
+@_pets.command(
+    "serve",
+    params=[
+        _setting("host", "The address to listen on"),
+        _setting("port", "The port to listen on, 0 for any free one"),
+        _setting("workers", "The number of processes"),
+    ],
+)
 def _serve(**options: str | int | None) -> int:
     """Migrate the store, then serve until SIGTERM or Ctrl-C."""
     from pets.bootstrap import migrate
@@ -149,9 +150,7 @@ def _serve(**options: str | int | None) -> int:
 
 @_pets.command("export")
 @click.option("--output", metavar="FILE", default="-", help="The default is standard output, -.")
-@click.option(
-    "--type", type=click.Choice(PetType, case_sensitive=False), help="Only dogs, or only cats."
-)
+@click.option("--type", type=click.Choice(PetType, case_sensitive=False), help="Only dogs or cats.")
 @click.option("--age-min", type=int, metavar="YEARS", help="Only pets of at least this age.")
 @click.option("--age-max", type=int, metavar="YEARS", help="Only pets of at most this age.")
 @click.option(
@@ -178,9 +177,7 @@ def _export(output: str, format_: str | None, **choice: Any) -> int:
 
 @_pets.command("import")
 @click.argument("file")
-@click.option(
-    "--keep-ids", is_flag=True, help="Keep the ids of the file, rather than give new ones."
-)
+@click.option("--keep-ids", is_flag=True, help="Keep the ids of the file, and give no new ones.")
 @click.option(
     "--on-error",
     type=click.Choice(["abort", "skip"]),

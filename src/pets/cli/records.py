@@ -42,19 +42,16 @@ async def read_records(
         for line in lines:
             number += 1
             text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-            within_quotes = unfinished is not None
-            goes_on = False
-            if is_csv and (within_quotes or b'"' in text):
-                goes_on = csv_record_goes_on(text, within_quotes=within_quotes)
             if unfinished is None:
-                if not goes_on:
+                if is_csv and b'"' in text and csv_record_goes_on(text, within_quotes=False):
+                    first = number
+                    unfinished = bytearray(text)
+                else:
                     records.append(Record(text, number, number))
-                    continue
-                first = number
-                unfinished = bytearray(text)
-            elif len(unfinished) <= MAX_RECORD_BYTES:
+                continue
+            if len(unfinished) <= MAX_RECORD_BYTES:
                 unfinished += b"\n" + text
-            if not goes_on:
+            if not csv_record_goes_on(text, within_quotes=True):
                 records.append(Record(bytes(unfinished), first, number))
                 unfinished = None
         yield records
