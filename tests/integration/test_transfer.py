@@ -412,7 +412,7 @@ def small_and_large(tmp_path: Path) -> tuple[str, str]:
 def test_an_import_does_not_keep_pets_in_memory(url: str, small_and_large: tuple[str, str]) -> None:
     small, large = small_and_large
     # SQLite itself keeps its indexes in memory, which take 17,000 kB here.
-    bound = 20_000 if url.startswith("sqlite") else 5_000
+    bound = 20_000 if url.startswith("sqlite") else 4_000
     assert peak("import", large) - peak("import", small) < bound
 
 
@@ -426,7 +426,7 @@ def test_an_export_does_not_keep_pets_in_memory(
     assert main(["import", small]) == 0
     first = peak("export", "--output", output)
     assert main(["import", large]) == 0
-    assert peak("export", "--output", output) - first < 5_000
+    assert peak("export", "--output", output) - first < 4_000
 
 
 @pytest.fixture
