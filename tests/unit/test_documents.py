@@ -135,10 +135,6 @@ def test_the_performance_page_shows_the_last_benchmark() -> None:
         assert row_after(f"| {server} |", page) == [measured[load] for load in loads]
 
 
-@pytest.mark.xfail(
-    not SOURCE.joinpath("settings.py").exists(),
-    reason="the picture already shows settings.py, which is still a part of bootstrap.py",
-)
 def test_the_picture_has_exactly_the_arrows_of_the_code() -> None:
     drawn: set[tuple[str, str]] = set()
     for importer, targets in ARROW.findall(README.read_text()):
