@@ -1,6 +1,12 @@
 """Settings of pytest for all tests."""
 
+import signal
+
 import pytest
+
+# A shell makes a command in the background ignore SIGINT, and the processes under test would
+# inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest.register_assert_rewrite("tests.api_contract", "tests.port_contract")
 
