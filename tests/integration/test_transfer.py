@@ -93,7 +93,7 @@ def test_bad_lines_can_be_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 NO_HEADER = (
-    "the header must name, once each, name age type, "
+    "the header must name each of name age type once, "
     "and may name no other than name age type id created_at"
 )
 CSV_WITH_LINE_BREAKS = b"""name,age,type
