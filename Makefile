@@ -44,7 +44,7 @@ lock: .venv/dev ## Renew requirements.txt, requirements-dev.txt and requirements
 	@touch $@
 
 # A virtual environment holds its own path. It is replaced if its folder was moved or copied.
-ifneq ($(shell grep -s '^command = ' .venv/pyvenv.cfg | grep -vF -- '-m venv $(CURDIR)/.venv'),)
+ifneq ($(shell grep -s '^command = ' .venv/pyvenv.cfg | grep -vF -- ' $(CURDIR)/.venv'),)
 .venv/run .venv/dev .venv/bench: moved
 .PHONY: moved
 moved:

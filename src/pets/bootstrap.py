@@ -76,7 +76,7 @@ async def open_store(settings: Settings) -> AsyncIterator[PetRepository]:
     """Open the store for a command, whose statements have no time limit.
 
     A SQLite file that this process may only read is opened for reading. Raises `SettingsError`
-    for a store in memory, and `StoreUnavailable` if the store has another schema.
+    for a store in memory.
     """
     url = _url(settings)
     if url is None:
@@ -87,9 +87,7 @@ async def open_store(settings: Settings) -> AsyncIterator[PetRepository]:
         url = read_only(url)
     engine = create_config(url, statement_seconds=None).get_engine()
     try:
-        store = SQLAlchemyPetRepository(engine)
-        await store.check()
-        yield store
+        yield SQLAlchemyPetRepository(engine)
     finally:
         await engine.dispose()
 

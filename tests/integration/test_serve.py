@@ -4,7 +4,9 @@ import asyncio
 import json
 import signal
 import socket
+import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -248,3 +250,15 @@ async def test_is_not_ready_while_postgresql_does_not_answer(
     await connection.close()
     assert locked.status_code == 503
     assert 1 <= locked.elapsed.total_seconds() < 3
+
+
+def test_stops_in_time_while_a_write_waits_for_sqlite(tmp_path: Path) -> None:
+    file = tmp_path / "pets.db"
+    with served(f"sqlite+aiosqlite:///{file}") as service, connect(service) as connection:
+        other = sqlite3.connect(file, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        connection.sendall(head(LENGTH) + BODY)
+        # The service has read the creation by the time at which it answers this.
+        assert service.request("GET", "/health/live").status_code == 200
+        assert service.stop() == 0
+        other.close()

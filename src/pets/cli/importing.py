@@ -128,6 +128,7 @@ class _Import:
     async def run(self, settings: Settings, source: io.FileIO) -> None:
         with progress("importing") as show:
             async with open_store(settings) as store, aclosing(self._pets(source, show)) as pets:
+                await store.check()
                 try:
                     self.taken = await store.load(pets, skip_taken=self.skip)
                 except _Refused:

@@ -22,8 +22,11 @@ _DRIVERS: Final = {
 
 POSTGRESQL_CONNECT_SECONDS: Final = 5
 
-SQLITE_LOCK_SECONDS: Final = 30
-"""How long a call waits while another one writes. The end of a large import takes longest."""
+SQLITE_LOCK_SECONDS: Final = 7
+"""How long a call waits while another one writes.
+
+It is less than the grace of a service that stops, because a waiting call cannot be cancelled.
+"""
 
 
 def parse_url(text: str) -> URL:

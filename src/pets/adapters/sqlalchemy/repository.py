@@ -13,6 +13,7 @@ from asyncpg.exceptions import (
     DataError,
     IntegrityConstraintViolationError,
     InterfaceError,
+    InternalClientError,
     PostgresError,
 )
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -172,6 +173,7 @@ _FAILURES: Final = (
     PoolTimeoutError,
     PostgresError,
     InterfaceError,
+    InternalClientError,  # A session that died at a bad moment leaves asyncpg confused.
     OperationalError,
     OSError,
 )
