@@ -68,8 +68,9 @@ async def test_a_page_is_read_from_the_index_of_its_order(
     plan = await explain(
         connection, PetQuery(type=type_, sort=sort, descending=descending, after=after)
     )
-    count, pets = scans(plan)
-    assert count.endswith(("Scan pet_counts", "Scan pet_counts_pkey"))
+    *counts, pets = scans(plan)
+    assert counts
+    assert all("Scan pet_counts" in count for count in counts)
     assert pets == f"Index Scan {INDEXES[sort]}"
     if after:
         condition = "(id" if sort is PetSort.ID else "(ROW("

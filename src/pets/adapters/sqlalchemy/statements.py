@@ -34,7 +34,9 @@ class Dialect(Protocol):
 
 
 _sum: Final = sa.func.coalesce(sa.func.sum(pet_counts.c.count), sa.literal_column("0"))
-_total: Final = sa.select(sa.cast(_sum, sa.BigInteger).label("count"))
+_total: Final = sa.select(sa.cast(_sum, sa.BigInteger).label("count")).where(
+    pet_counts.c.age == sa.literal_column("-1")
+)
 
 # The count and the pets come from one statement, so they are of one moment.
 WALK: Final = (
