@@ -47,7 +47,9 @@ async def measure(url: str) -> list[str]:
                 query = replace(
                     filters, sort=PetSort(sort.removeprefix("-")), descending=sort.startswith("-")
                 )
-                backwards = await repository.page(replace(query, descending=not query.descending))
+                (backwards,) = await repository.pages(
+                    [replace(query, descending=not query.descending)]
+                )
                 last = query.following(backwards.items[-1]) if backwards.items else query
                 plans = [
                     [await explain(connection, page, analyze=True) for _ in range(3)]

@@ -254,7 +254,7 @@ async def test_listings_and_truncate_do_not_deadlock(postgresql: AsyncEngine) ->
 
     async def list_pets(query: PetQuery) -> None:
         while not truncated.is_set():
-            await repository.page(query)
+            await repository.pages([query])
 
     queries = [PetQuery(), PetQuery(type=PetType.DOG), PetQuery(descending=True)]
     async with (

@@ -119,9 +119,9 @@ def test_migrating_again_keeps_the_pets(empty_database_url: str) -> None:
         engine = create_config(parse_url(empty_database_url)).get_engine()
         repository = SQLAlchemyPetRepository(engine)
         await repository.add(NewPetFactory.batch(3))
-        count = (await repository.page(PetQuery(limit=0))).count
+        (page,) = await repository.pages([PetQuery(limit=0)])
         await engine.dispose()
-        return count
+        return page.count
 
     settings = Settings(database_url=empty_database_url)
     migrate(settings)

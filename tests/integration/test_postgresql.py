@@ -24,7 +24,7 @@ from pets.domain.query import PetQuery, PetSort
 from pets.settings import Settings
 from tests.factories import NewPetFactory
 from tests.integration.conftest import execute, fetch
-from tests.port_contract import PetRepositoryContract, exported, load
+from tests.port_contract import PetRepositoryContract, exported, load, page_of
 
 OPERATION = Path(__file__).parents[2] / "docs" / "operation.md"
 
@@ -155,7 +155,7 @@ async def test_a_pet_inserted_by_hand_in_any_time_zone_is_shown_in_utc(postgresq
         pet = (await repository.find([id_]))[id_]
         assert pet.created_at == datetime.fromisoformat(created_at)
         for query in (PetQuery(limit=1000), PetQuery(limit=1000, sort=PetSort.CREATED_AT)):
-            assert pet in (await repository.page(query)).items
+            assert pet in (await page_of(repository, query)).items
             assert pet in await exported(repository, query)
         assert await repository.change({id_: PetChange(age=8)}, expected={id_: pet})
     async with AsyncTestClient(create_app(Settings(database_url=postgresql_url))) as client:
@@ -191,7 +191,7 @@ async def use_the_whole_port(repository: SQLAlchemyPetRepository) -> None:
     assert (await repository.add_once({"old": boy}))["old"].name == "boy"
     assert await repository.find([pet.id]) == {pet.id: pet}
     for query in (PetQuery(), PetQuery(type=PetType.DOG, sort=PetSort.AGE), PetQuery(name="bo")):
-        assert pet in (await repository.page(query)).items
+        assert pet in (await page_of(repository, query)).items
     assert pet in await exported(repository)
     assert await repository.change({pet.id: PetChange(type=PetType.CAT)}, expected={pet.id: pet})
     assert await load(repository, boy) == ()

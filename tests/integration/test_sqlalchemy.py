@@ -14,7 +14,7 @@ from pets.adapters.sqlalchemy.tables import pet_keys, pets
 from pets.domain.errors import StoreUnavailable
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
-from tests.port_contract import PetRepositoryContract
+from tests.port_contract import PetRepositoryContract, page_of
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ async def locked_pets(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 def start_searches(repository: SQLAlchemyPetRepository, number: int) -> list[Task[PetPage]]:
     queries = [PetQuery(name=str(part)) for part in range(number)]
-    return [create_task(repository.page(query)) for query in queries]
+    return [create_task(page_of(repository, query)) for query in queries]
 
 
 @pytest.mark.anyio

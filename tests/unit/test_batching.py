@@ -12,7 +12,7 @@ from pets.domain.pet import NewPet, Pet
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
 from tests.factories import NewPetFactory
-from tests.port_contract import PetRepositoryContract
+from tests.port_contract import PetRepositoryContract, page_of
 
 
 @pytest.fixture
@@ -45,9 +45,10 @@ class GatedRepository(InMemoryPetRepository):
             raise ValueError(self.bad_name)
         return await super().add(pets)
 
-    async def page(self, query: PetQuery) -> PetPage:
+    async def pages(self, queries: Sequence[PetQuery]) -> Sequence[PetPage]:
+        (query,) = queries
         await self._gate(query.limit)
-        return await super().page(query)
+        return await super().pages(queries)
 
     async def remove(
         self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None
@@ -64,7 +65,7 @@ class Scene:
         self.repository = BatchingPetRepository(self.inner, max_callers=max_callers)
 
     async def page(self, limit: int = 20) -> asyncio.Task[PetPage]:
-        task = asyncio.ensure_future(self.repository.page(PetQuery(limit=limit)))
+        task = asyncio.ensure_future(page_of(self.repository, PetQuery(limit=limit)))
         await self.settle()
         return task
 
@@ -213,7 +214,7 @@ async def test_a_bad_item_fails_only_its_own_caller() -> None:
     assert (await names(good), await names(fine)) == (["b"], ["c"])
     with pytest.raises(ValueError, match="bad"):
         await bad
-    assert (await InMemoryPetRepository.page(scene.inner, PetQuery())).count == 3
+    assert (await InMemoryPetRepository.find(scene.inner, [1, 2, 3, 4])).keys() == {1, 2, 3}
 
 
 @pytest.mark.anyio
@@ -249,7 +250,7 @@ async def test_callers_beyond_the_limit_are_rejected_at_once() -> None:
     scene = Scene(max_callers=2)
     waiting = [await scene.page(), await scene.page()]
     with pytest.raises(StoreUnavailable, match="Too many"):
-        await scene.repository.page(PetQuery())
+        await scene.repository.pages([PetQuery()])
     await scene.let(0)
     await scene.let(1)
     assert [(await task).count for task in waiting] == [0, 0]

@@ -155,13 +155,16 @@ class BatchingPetRepository:
         with self._gate:
             return await self._finding.call(ids)
 
-    async def page(self, query: PetQuery) -> PetPage:
+    async def pages(self, queries: Sequence[PetQuery]) -> Sequence[PetPage]:
         with self._gate:
-            lane = self._pages.get(query)
-            if lane is None:
-                lane = _Lane(partial(self._page, query), on_idle=partial(self._pages.pop, query))
-                self._pages[query] = lane
-            return await lane.call(())
+            return [await self._shared_page(query) for query in queries]
+
+    async def _shared_page(self, query: PetQuery) -> PetPage:
+        lane = self._pages.get(query)
+        if lane is None:
+            lane = _Lane(partial(self._page, query), on_idle=partial(self._pages.pop, query))
+            self._pages[query] = lane
+        return await lane.call(())
 
     def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         return self._inner.export(query)
@@ -204,7 +207,8 @@ class BatchingPetRepository:
         return [_chosen(pets, part) for part in sets]
 
     async def _page(self, query: PetQuery, callers: Sequence[tuple[()]]) -> Sequence[PetPage]:
-        return [await self._inner.page(query)] * len(callers)
+        (page,) = await self._inner.pages([query])
+        return [page] * len(callers)
 
     async def _remove(self, sets: Sequence[Collection[int]]) -> Sequence[set[int]]:
         removed = await self._inner.remove(set().union(*sets))

@@ -50,7 +50,10 @@ class InMemoryPetRepository:
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
         return {id_: self._pets[id_] for id_ in ids if id_ in self._pets}
 
-    async def page(self, query: PetQuery) -> PetPage:
+    async def pages(self, queries: Sequence[PetQuery]) -> Sequence[PetPage]:
+        return [self._page(query) for query in queries]
+
+    def _page(self, query: PetQuery) -> PetPage:
         if query.is_plain and query.after is None:
             pets = list(islice(self._pets.values(), query.limit + 1))
             return PetPage.cut(query, len(self._pets), pets)

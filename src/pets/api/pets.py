@@ -125,7 +125,7 @@ class PetsController(Controller):
         query = read_query(request.scope["query_string"])
         if not is_met(request, NO_TAG):
             return Answer(304)
-        page = await repository.page(query)
+        (page,) = await repository.pages([query])
         return self.last_page.answer(query, page)
 
     @delete(

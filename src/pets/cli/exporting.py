@@ -42,7 +42,7 @@ async def _export(settings: Settings, query: PetQuery, file: io.RawIOBase, *, is
         async with open_store(settings) as store, aclosing(store.export(query)) as batches:
             total = None
             if shows_progress():
-                page = await store.page(replace(query, limit=0))
+                (page,) = await store.pages([replace(query, limit=0)])
                 total = page.count
             if is_csv:
                 _write(file, CSV_HEADER)

@@ -100,6 +100,11 @@ class PetQuery:
         return (self.age_min, self.age_max, self.name) != (None, None, None)
 
     @property
+    def is_search(self) -> bool:
+        """Whether the query is expensive, because a store has to look at the name of each pet."""
+        return self.name is not None
+
+    @property
     def is_plain(self) -> bool:
         """Whether the query is for all pets, by ascending id."""
         is_by_id = self.sort is PetSort.ID and not self.descending

@@ -65,10 +65,12 @@ class PetRepository(Protocol):
         """Return the pets that have these ids, by id. An integer that is no id is not found."""
         ...
 
-    async def page(self, query: PetQuery) -> PetPage:
-        """Return the first pets of a query, up to its limit, and the count of all its pets.
+    async def pages(self, queries: Sequence[PetQuery]) -> Sequence[PetPage]:
+        """Return a page for each query, in the same order.
 
-        Neither the limit nor the position changes the count. A caller that follows `next` gets
+        A page has the first pets of its query, up to the limit, and the count of all its pets.
+        Neither the limit nor the position changes the count. The count and items of each page
+        are of one moment; two pages of one call need not be. A caller that follows `next` gets
         every pet that stays in the store exactly once, even while others add and remove pets.
         """
         ...

@@ -77,7 +77,10 @@ class SQLAlchemyPetRepository:
         async with _translated, self._engine.connect() as connection:
             return _by_id(await self._database.find(connection, _possible(ids)))
 
-    async def page(self, query: PetQuery) -> PetPage:
+    async def pages(self, queries: Sequence[PetQuery]) -> Sequence[PetPage]:
+        return [await self._page(query) for query in queries]
+
+    async def _page(self, query: PetQuery) -> PetPage:
         rows: Rows = ()
         if query.is_plain and query.limit > 0:
             rows = await self._walk(query)
