@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from litestar import Litestar
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import LifespanHook
 from sqlalchemy import URL
@@ -32,6 +33,7 @@ def create_app(
     Without settings the environment is read. Raises `SettingsError`.
     """
     on_shutdown: list[LifespanHook] = []
+    state = State()
     if repository is None:
         settings = settings or Settings.from_environment()
         url = _url(settings)
@@ -40,7 +42,9 @@ def create_app(
             repository = InMemoryPetRepository(key_ttl)
         else:
             engine = create_config(url).get_engine()
-            repository = BatchingPetRepository(SQLAlchemyPetRepository(engine, key_ttl))
+            batching = BatchingPetRepository(SQLAlchemyPetRepository(engine, key_ttl))
+            repository = batching
+            state.rooms = (batching.has_room, batching.has_room_for_expensive)
             on_shutdown.append(engine.dispose)
     return Application(
         route_handlers=[PetsController, HealthController, DocsController],
@@ -50,6 +54,7 @@ def create_app(
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=openapi_config(),
         on_shutdown=on_shutdown,
+        state=state,
         logging_config=None,
     )
 

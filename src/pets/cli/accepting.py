@@ -36,7 +36,7 @@ class AcceptingLoop(uvloop.Loop):
         backlog: int,
         **_: Any,
     ) -> "Acceptor":
-        sock.setblocking(False)
+        sock.settimeout(0)
         sock.listen(backlog)
         acceptor = Acceptor(self, sock, protocol_factory)
         acceptor.start()
