@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,7 @@ import msgspec
 import uvicorn
 from uvicorn.server import ServerState
 
-from pets.api.http.protocol import ProblemProtocol
+from pets.api.http.door import Door, DoorProtocol
 from pets.bootstrap import create_app
 from pets.domain.repository import PetRepository
 
@@ -55,7 +55,7 @@ class Connection:
 
     def __init__(
         self,
-        protocol: ProblemProtocol,
+        protocol: DoorProtocol,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
@@ -95,14 +95,17 @@ class Connection:
 class Server:
     """The application and the protocol, connected as in `pets serve`."""
 
-    def __init__(self, repository: PetRepository) -> None:
+    def __init__(
+        self, repository: PetRepository, has_room: Callable[[], bool] = lambda: True
+    ) -> None:
         app = create_app(repository=repository)
         self._config = uvicorn.Config(
-            app,
-            http=ProblemProtocol,
+            Door(app, has_room, has_room),
+            http=DoorProtocol,
             ws="none",
             log_config=None,
             access_log=False,
+            proxy_headers=False,
         )
         self._config.load()
         self._state = ServerState()
@@ -114,7 +117,7 @@ class Server:
         client_end, server_end = socket.socketpair()
         client_end.settimeout(0)
         server_end.settimeout(0)
-        new_protocol = partial(ProblemProtocol, self._config, self._state, {})
+        new_protocol = partial(DoorProtocol, self._config, self._state, {})
         transport, protocol = await loop.connect_accepted_socket(new_protocol, sock=server_end)
         reader, writer = await asyncio.open_connection(sock=client_end, limit=2**20)
         try:
