@@ -40,8 +40,10 @@ def create_app(
             repository = InMemoryPetRepository(key_ttl)
         else:
             engine = create_config(url).get_engine()
-            repository = BatchingPetRepository(SQLAlchemyPetRepository(engine, key_ttl))
-            on_shutdown.append(engine.dispose)
+            searching = create_config(url, is_for_searches=True).get_engine()
+            store = SQLAlchemyPetRepository(engine, key_ttl, searching)
+            repository = BatchingPetRepository(store)
+            on_shutdown += [engine.dispose, searching.dispose]
     return Application(
         route_handlers=[PetsController, HealthController, DocsController],
         dependencies={"repository": Provide(lambda: repository, sync_to_thread=False)},
@@ -86,10 +88,12 @@ async def open_store(settings: Settings) -> AsyncIterator[PetRepository]:
     if is_read_only(url):
         url = read_only(url)
     engine = create_config(url, statement_seconds=None).get_engine()
+    searching = create_config(url, statement_seconds=None, is_for_searches=True).get_engine()
     try:
-        yield SQLAlchemyPetRepository(engine)
+        yield SQLAlchemyPetRepository(engine, searching=searching)
     finally:
         await engine.dispose()
+        await searching.dispose()
 
 
 def _url(settings: Settings) -> URL | None:
