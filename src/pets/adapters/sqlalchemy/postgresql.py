@@ -1,7 +1,8 @@
 """What PostgreSQL does its own way: sessions, SQL, and running it."""
 
 import re
-from collections.abc import AsyncIterable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
@@ -175,6 +176,14 @@ class PostgreSQL:
         self, connection: AsyncConnection, pets: AsyncIterable[Numbered], *, skip_taken: bool
     ) -> Sequence[int]:
         return await postgresql_load.load(await _driver(connection), pets, skip_taken=skip_taken)
+
+    @asynccontextmanager
+    async def without_writers(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        """Run statements as one transaction, in which nobody else writes pets."""
+        driver = await _driver(connection)
+        async with driver.transaction():
+            await postgresql_load.lock_against_writers(driver)
+            yield
 
     async def missing_grants(self, connection: AsyncConnection) -> Sequence[str]:
         """Return the grants that the user needs and does not have, as "INSERT on pets"."""

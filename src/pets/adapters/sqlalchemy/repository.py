@@ -47,14 +47,14 @@ class SQLAlchemyPetRepository:
 
     def __init__(self, engine: AsyncEngine, key_ttl: timedelta = timedelta(days=1)) -> None:
         self._engine = engine
-        self._database = PostgreSQL() if engine.dialect.name == "postgresql" else SQLite()
+        self._database = database_of(engine)
         self._key_ttl = key_ttl
         self._keys_since_clearing = CLEAR_EVERY  # Clear on the first call after a start.
         self._search_gate = Gate(MAX_WAITING, "Too many searches are under way.")
         self._searching = asyncio.Semaphore(MAX_SEARCHES)
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
-        async with _translated, self._engine.connect() as connection:
+        async with translated, self._engine.connect() as connection:
             rows = await self._database.add(connection, pets)
         ids = sorted(id_ for (id_,) in rows)
         return [pet.with_id(id_) for pet, id_ in zip(pets, ids, strict=True)]
@@ -64,7 +64,7 @@ class SQLAlchemyPetRepository:
             return {}
         expired = max(pet.created_at for pet in pets.values()) - self._key_ttl
         self._keys_since_clearing += len(pets)
-        async with _translated, self._engine.connect() as connection:
+        async with translated, self._engine.connect() as connection:
             if self._keys_since_clearing >= CLEAR_EVERY:
                 # Clear twice as many keys as were added, so that expired ones become fewer.
                 number = 2 * self._keys_since_clearing
@@ -74,7 +74,7 @@ class SQLAlchemyPetRepository:
         return dict(zip((row[5] for row in rows), _pets(rows), strict=True))
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
-        async with _translated, self._engine.connect() as connection:
+        async with translated, self._engine.connect() as connection:
             return _by_id(await self._database.find(connection, _possible(ids)))
 
     async def pages(self, queries: Sequence[PetQuery]) -> Sequence[PetPage]:
@@ -92,7 +92,7 @@ class SQLAlchemyPetRepository:
 
     async def _walk(self, query: PetQuery) -> Rows:
         after = 0 if query.after is None else query.after.id
-        async with _translated, self._engine.connect() as connection:
+        async with translated, self._engine.connect() as connection:
             return await self._database.walk(connection, after, query.limit + 1)
 
     async def _search(self, query: PetQuery) -> Rows:
@@ -104,7 +104,7 @@ class SQLAlchemyPetRepository:
                 return await self._run_search(query)
 
     async def _run_search(self, query: PetQuery) -> Rows:
-        async with _translated, self._engine.connect() as connection:
+        async with translated, self._engine.connect() as connection:
             await self._database.begin_search(connection)
             result = await connection.execute(search(query, self._database))
             rows: Rows = result.all()
@@ -113,7 +113,7 @@ class SQLAlchemyPetRepository:
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         statement = listing(query, self._database)
         options = {"yield_per": _EXPORT_ROWS}
-        async with _translated, self._engine.connect() as connection:
+        async with translated, self._engine.connect() as connection:
             await self._database.begin_search(connection)
             async with connection.stream(statement, execution_options=options) as result:
                 async for rows in result.partitions():
@@ -126,23 +126,23 @@ class SQLAlchemyPetRepository:
         for id_ in _possible(changes):
             change = changes[id_]
             rows.append((id_, change.name, change.age, change.type))
-        async with _translated, self._engine.connect() as connection:
+        async with translated, self._engine.connect() as connection:
             return _by_id(await self._database.change(connection, rows, _expected(expected)))
 
     async def remove(
         self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None
     ) -> set[int]:
         wanted = _expected(expected)
-        async with _translated, self._engine.connect() as connection:
+        async with translated, self._engine.connect() as connection:
             rows = await self._database.remove(connection, _possible(ids), wanted)
         return {id_ for (id_,) in rows}
 
     async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
-        async with _translated, self._engine.connect() as connection:
+        async with translated, self._engine.connect() as connection:
             return await self._database.load(connection, pets, skip_taken=skip_taken)
 
     async def check(self) -> None:
-        async with _translated, self._engine.connect() as connection:
+        async with translated, self._engine.connect() as connection:
             missing = await self._database.missing_grants(connection)
             if missing:
                 raise StoreUnavailable(f"The database user lacks {', '.join(missing)}.")
@@ -151,6 +151,10 @@ class SQLAlchemyPetRepository:
             raise StoreUnavailable(
                 "The store is not migrated to this version; `pets migrate` does that."
             )
+
+
+def database_of(engine: AsyncEngine) -> PostgreSQL | SQLite:
+    return PostgreSQL() if engine.dialect.name == "postgresql" else SQLite()
 
 
 class _Translated:
@@ -169,7 +173,7 @@ class _Translated:
             raise StoreUnavailable("The store cannot be reached or does not answer.") from cause
 
 
-_translated: Final = _Translated()
+translated: Final = _Translated()
 _BUGS: Final = (IntegrityError, IntegrityConstraintViolationError, DataError)
 _FAILURES: Final = (
     DBAPIError,

@@ -113,7 +113,7 @@ class SQLite:
         self, connection: AsyncConnection, pets: Mapping[str, NewPet], expired: datetime
     ) -> Rows:
         keys = _json(pets)
-        async with _immediate(connection):
+        async with self.without_writers(connection):
             await connection.execute(_FORGET_KEYS, {"keys": keys, "expired": str(expired)})
             used = await _fetch(connection, _FIND_KEYS, keys=keys)
             new = pets.keys() - {row[5] for row in used}
@@ -156,6 +156,17 @@ class SQLite:
             await driver.execute("DROP TABLE IF EXISTS temp.staged")
         return refused
 
+    @asynccontextmanager
+    async def without_writers(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        """Run statements as one transaction, in which nobody else writes."""
+        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            await connection.exec_driver_sql("ROLLBACK")
+            raise
+        await connection.exec_driver_sql("COMMIT")
+
     async def missing_grants(self, connection: AsyncConnection) -> Sequence[str]:  # noqa: ARG002  # as PostgreSQL's
         """SQLite has no users."""
         return []
@@ -182,18 +193,6 @@ async def _fetch(
     connection: AsyncConnection, statement: sa.Executable, **parameters: object
 ) -> Rows:
     return (await connection.execute(statement, parameters)).all()
-
-
-@asynccontextmanager
-async def _immediate(connection: AsyncConnection) -> AsyncIterator[None]:
-    """Run statements as one transaction that locks the file from its beginning."""
-    await connection.exec_driver_sql("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        await connection.exec_driver_sql("ROLLBACK")
-        raise
-    await connection.exec_driver_sql("COMMIT")
 
 
 async def _stage(driver: aiosqlite.Connection, pets: AsyncIterable[Numbered]) -> None:
