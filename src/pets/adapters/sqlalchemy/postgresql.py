@@ -1,7 +1,15 @@
 """What PostgreSQL does its own way: sessions, SQL, and running it."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
@@ -79,6 +87,14 @@ _ADD_ONCE: Final = """
 _FIND_KEYS: Final = """
     SELECT id, name, age, type, created_at AT TIME ZONE 'UTC', key
     FROM pet_keys WHERE key = ANY($1::text[])
+"""
+# ARRAY() has PostgreSQL find the oldest keys first, and then delete each by its index.
+CLEAR_KEYS: Final = """
+    DELETE FROM pet_keys
+    WHERE key = ANY(ARRAY(
+        SELECT key FROM pet_keys WHERE created_at <= $1::timestamp AT TIME ZONE 'UTC'
+        ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    ))
 """
 _FIND: Final = """
     SELECT id, name, age, type, created_at AT TIME ZONE 'UTC'
@@ -191,6 +207,9 @@ class PostgreSQL:
                 rows += await _fetch(connection, _FIND_KEYS, used)
         return rows
 
+    async def clear_keys(self, connection: AsyncConnection, expired: datetime, number: int) -> None:
+        await _fetch(connection, CLEAR_KEYS, expired, number)
+
     async def change(self, connection: AsyncConnection, changes: Rows, expected: Rows) -> Rows:
         parameters = (*_columns(5, expected), *_columns(4, changes))
         return await _fetch(connection, _CHANGE, *parameters)
@@ -204,6 +223,14 @@ class PostgreSQL:
         self, connection: AsyncConnection, pets: AsyncIterable[Numbered], *, skip_taken: bool
     ) -> Sequence[int]:
         return await postgresql_load.load(await _driver(connection), pets, skip_taken=skip_taken)
+
+    @asynccontextmanager
+    async def without_writers(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        """Run statements as one transaction, in which nobody else writes pets."""
+        driver = await _driver(connection)
+        async with driver.transaction():
+            await postgresql_load.lock_against_writers(driver)
+            yield
 
     async def missing_grants(self, connection: AsyncConnection) -> Sequence[str]:
         """Return the grants that the user needs and does not have, as "INSERT on pets"."""

@@ -65,7 +65,7 @@ async def _load_kept(
     await driver.execute(_STAGE)
     await driver.copy_records_to_table("staged", records=records)
     # From here to the commit writers wait, so that nobody else takes an id. Readers do not wait.
-    await _lock_against_writers(driver)
+    await lock_against_writers(driver)
     refused: list[int] = []
     try:
         async with driver.transaction():
@@ -79,7 +79,7 @@ async def _load_kept(
     return refused
 
 
-async def _lock_against_writers(driver: asyncpg.Connection) -> None:
+async def lock_against_writers(driver: asyncpg.Connection) -> None:
     """Wait for the open transactions that write pets, and hardly hold up other writers.
 
     A request for a lock holds up every later writer while it waits, so it waits in short tries.

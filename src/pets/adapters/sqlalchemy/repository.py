@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from pets.adapters.gate import Gate
 from pets.adapters.sqlalchemy.postgresql import PostgreSQL
 from pets.adapters.sqlalchemy.sqlite import SQLite
-from pets.adapters.sqlalchemy.statements import CLEAR_KEYS, VERSION, Rows, pets_of, values
+from pets.adapters.sqlalchemy.statements import VERSION, Rows, pets_of, values
 from pets.adapters.sqlalchemy.tables import REVISION
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange
@@ -52,13 +52,13 @@ class SQLAlchemyPetRepository:
     ) -> None:
         self._engine = engine
         self._searching = searching or engine
-        self._database = PostgreSQL() if engine.dialect.name == "postgresql" else SQLite()
+        self._database = database_of(engine)
         self._key_ttl = key_ttl
         self._keys_since_clearing = CLEAR_EVERY  # Clear on the first call after a start.
         self._search_gate = Gate(MAX_WAITING, "Too many searches are under way.")
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
-        async with _translated, self._engine.connect() as connection:
+        async with translated, self._engine.connect() as connection:
             rows = await self._database.add(connection, pets)
         ids = sorted(id_ for (id_,) in rows)
         return [pet.with_id(id_) for pet, id_ in zip(pets, ids, strict=True)]
@@ -68,17 +68,17 @@ class SQLAlchemyPetRepository:
             return {}
         expired = max(pet.created_at for pet in pets.values()) - self._key_ttl
         self._keys_since_clearing += len(pets)
-        async with _translated, self._engine.connect() as connection:
+        async with translated, self._engine.connect() as connection:
             if self._keys_since_clearing >= CLEAR_EVERY:
                 # Clear twice as many keys as were added, so that expired ones become fewer.
                 number = 2 * self._keys_since_clearing
                 self._keys_since_clearing = 0
-                await connection.execute(CLEAR_KEYS, {"expired": expired, "number": number})
+                await self._database.clear_keys(connection, expired, number)
             rows = await self._database.add_once(connection, pets, expired)
         return dict(zip((row[5] for row in rows), pets_of(rows), strict=True))
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
-        async with _translated, self._engine.connect() as connection:
+        async with translated, self._engine.connect() as connection:
             return _by_id(await self._database.find(connection, _possible(ids)))
 
     async def pages(self, queries: Sequence[PetQuery]) -> Sequence[PetPage]:
@@ -88,7 +88,7 @@ class SQLAlchemyPetRepository:
             (searches if query.is_search else listings).append(query)
         pages: dict[PetQuery, PetPage] = {}
         if listings:
-            async with _translated, self._engine.connect() as connection:
+            async with translated, self._engine.connect() as connection:
                 pages.update(await self._database.list_pets(connection, listings))
         if searches:
             pages.update(await self._search(searches))
@@ -97,14 +97,14 @@ class SQLAlchemyPetRepository:
     async def _search(self, queries: Sequence[PetQuery]) -> Mapping[PetQuery, PetPage]:
         pages = {}
         with self._search_gate:
-            async with _translated, self._searching.connect() as connection:
+            async with translated, self._searching.connect() as connection:
                 for query in queries:
                     pages[query] = await self._database.search(connection, query)
         return pages
 
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         async with (
-            _translated,
+            translated,
             self._searching.connect() as connection,
             aclosing(self._database.export(connection, query)) as chunks,
         ):
@@ -118,23 +118,23 @@ class SQLAlchemyPetRepository:
         for id_ in _possible(changes):
             change = changes[id_]
             rows.append((id_, change.name, change.age, change.type))
-        async with _translated, self._engine.connect() as connection:
+        async with translated, self._engine.connect() as connection:
             return _by_id(await self._database.change(connection, rows, _expected(expected)))
 
     async def remove(
         self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None
     ) -> set[int]:
         wanted = _expected(expected)
-        async with _translated, self._engine.connect() as connection:
+        async with translated, self._engine.connect() as connection:
             rows = await self._database.remove(connection, _possible(ids), wanted)
         return {id_ for (id_,) in rows}
 
     async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
-        async with _translated, self._searching.connect() as connection:
+        async with translated, self._searching.connect() as connection:
             return await self._database.load(connection, pets, skip_taken=skip_taken)
 
     async def check(self) -> None:
-        async with _translated, self._engine.connect() as connection:
+        async with translated, self._engine.connect() as connection:
             missing = await self._database.missing_grants(connection)
             if missing:
                 raise StoreUnavailable(f"The database user lacks {', '.join(missing)}.")
@@ -143,6 +143,10 @@ class SQLAlchemyPetRepository:
             raise StoreUnavailable(
                 "The store is not migrated to this version; `pets migrate` does that."
             )
+
+
+def database_of(engine: AsyncEngine) -> PostgreSQL | SQLite:
+    return PostgreSQL() if engine.dialect.name == "postgresql" else SQLite()
 
 
 class _Translated:
@@ -161,7 +165,7 @@ class _Translated:
             raise StoreUnavailable("The store cannot be reached or does not answer.") from cause
 
 
-_translated: Final = _Translated()
+translated: Final = _Translated()
 _BUGS: Final = (
     IntegrityError,
     IntegrityConstraintViolationError,

@@ -56,6 +56,12 @@ _FIND_KEYS: Final = sa.text("""
     SELECT id, name, age, type, created_at, key
     FROM pet_keys WHERE key IN (SELECT value FROM json_each(:keys))
 """).columns(*tables.pets.c, tables.pet_keys.c.key)
+_CLEAR_KEYS: Final = sa.text("""
+    DELETE FROM pet_keys
+    WHERE key IN (
+        SELECT key FROM pet_keys WHERE created_at <= :expired ORDER BY created_at LIMIT :number
+    )
+""")
 _FIND: Final = sa.text("""
     SELECT id, name, age, type, created_at
     FROM pets WHERE id IN (SELECT value FROM json_each(:ids))
@@ -132,7 +138,7 @@ class SQLite:
         self, connection: AsyncConnection, pets: Mapping[str, NewPet], expired: datetime
     ) -> Rows:
         keys = _json(pets)
-        async with _immediate(connection):
+        async with self.without_writers(connection):
             await connection.execute(_FORGET_KEYS, {"keys": keys, "expired": str(expired)})
             used = await _fetch(connection, _FIND_KEYS, keys=keys)
             new = pets.keys() - {row[5] for row in used}
@@ -142,6 +148,9 @@ class SQLite:
             ids_by_key = zip(new, sorted(id_ for (id_,) in ids), strict=True)
             await connection.execute(_ADD_KEYS, {"keys": _json(ids_by_key)})
             return await _fetch(connection, _FIND_KEYS, keys=keys)
+
+    async def clear_keys(self, connection: AsyncConnection, expired: datetime, number: int) -> None:
+        await connection.execute(_CLEAR_KEYS, {"expired": str(expired), "number": number})
 
     async def change(self, connection: AsyncConnection, changes: Rows, expected: Rows) -> Rows:
         sets = {"changes": _json(changes), "expected": _json(expected)}
@@ -173,6 +182,17 @@ class SQLite:
             await driver.rollback()
             await driver.execute("DROP TABLE IF EXISTS temp.staged")
         return refused
+
+    @asynccontextmanager
+    async def without_writers(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        """Run statements as one transaction, in which nobody else writes."""
+        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            await connection.exec_driver_sql("ROLLBACK")
+            raise
+        await connection.exec_driver_sql("COMMIT")
 
     async def missing_grants(self, connection: AsyncConnection) -> Sequence[str]:  # noqa: ARG002  # as PostgreSQL's
         """SQLite has no users."""
@@ -206,18 +226,6 @@ async def _fetch(
     connection: AsyncConnection, statement: sa.Executable, **parameters: object
 ) -> Rows:
     return (await connection.execute(statement, parameters)).all()
-
-
-@asynccontextmanager
-async def _immediate(connection: AsyncConnection) -> AsyncIterator[None]:
-    """Run statements as one transaction that locks the file from its beginning."""
-    await connection.exec_driver_sql("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        await connection.exec_driver_sql("ROLLBACK")
-        raise
-    await connection.exec_driver_sql("COMMIT")
 
 
 async def _stage(driver: aiosqlite.Connection, pets: AsyncIterable[Numbered]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from pets.adapters.sqlalchemy.tables import VERSION_TABLE, pet_keys
+from pets.adapters.sqlalchemy.tables import VERSION_TABLE
 from pets.domain.pet import NewPet, Pet, PetType
 
 Row = Sequence[Any]  # Any: what the columns of each statement hold
@@ -27,15 +27,6 @@ def pets_of(rows: Rows) -> list[Pet]:
     """Return the pets with which the rows begin."""
     return [Pet(row[0], row[1], row[2], TYPES[row[3]], row[4]) for row in rows]
 
-
-_oldest_keys: Final = (
-    sa.select(pet_keys.c.key)
-    .where(pet_keys.c.created_at <= sa.bindparam("expired", type_=pet_keys.c.created_at.type))
-    .order_by(pet_keys.c.created_at)
-    .limit(sa.bindparam("number"))
-    .with_for_update(skip_locked=True)
-)
-CLEAR_KEYS: Final = sa.delete(pet_keys).where(pet_keys.c.key.in_(_oldest_keys))
 
 VERSION: Final = sa.text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608  # a constant
 
