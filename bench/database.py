@@ -36,7 +36,7 @@ BUSY: Final = """
     AND state <> 'idle' AND pid <> pg_backend_pid()
 """
 COUNT: Final = "SELECT count(*) FROM pets"
-KEPT_COUNT: Final = "SELECT coalesce(sum(count), 0)::bigint FROM pet_counts"
+KEPT_COUNT: Final = "SELECT coalesce(sum(count), 0)::bigint FROM pet_counts WHERE age = -1"
 
 
 def execute(url: str, *statements: str) -> Any:  # Any: as asyncpg types a value

@@ -3,17 +3,18 @@
 from collections.abc import Iterable
 from typing import Final
 
-BY_TYPE: Final = "SELECT coalesce(sum(count), 0)::bigint FROM pet_counts"
-
-BY_AGE: Final = "SELECT count(*) FROM pets"
-"""Here belong the counts that the database keeps by age, as soon as it keeps any."""
+KEPT: Final = "SELECT coalesce(sum(count), 0)::bigint FROM pet_counts"
 
 
 def count(conditions: Iterable[str]) -> str:
-    """Return a statement that counts the pets for which all these SQL conditions hold."""
+    """Return a statement that counts the pets for which all these SQL conditions hold.
+
+    They are about types and ages, by which the database keeps the counts.
+    """
     conditions = list(conditions)
-    source = BY_AGE if any("age" in condition for condition in conditions) else BY_TYPE
-    return source + where(conditions)
+    is_by_age = any("age" in condition for condition in conditions)
+    # The rows of age -1 have the counts of all ages.
+    return KEPT + where([*conditions, "age >= 0" if is_by_age else "age = -1"])
 
 
 def where(conditions: Iterable[str]) -> str:

@@ -96,11 +96,15 @@ class Server:
     """The application and the protocol, connected as in `pets serve`."""
 
     def __init__(
-        self, repository: PetRepository, has_room: Callable[[], bool] = lambda: True
+        self,
+        repository: PetRepository,
+        has_room: Callable[[], bool] = lambda: True,
+        has_room_for_expensive: Callable[[], bool] = lambda: True,
     ) -> None:
         app = create_app(repository=repository)
+        self.door = Door(app, has_room, has_room_for_expensive)
         self._config = uvicorn.Config(
-            Door(app, has_room, has_room),
+            self.door,
             http=DoorProtocol,
             ws="none",
             log_config=None,
@@ -110,6 +114,11 @@ class Server:
         self._config.load()
         self._state = ServerState()
         self._state.default_headers = [(b"date", b"Tue, 24 Nov 2026 13:00:00 GMT")]
+
+    @property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """One for each request that the application has begun and not finished."""
+        return self._state.tasks
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

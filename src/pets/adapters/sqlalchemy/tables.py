@@ -54,12 +54,13 @@ def _members() -> list[Column[Any]]:
 
 pets = Table("pets", metadata, Column("id", _Id, primary_key=True), *_members())
 
-# The number of pets of a type is the sum over the slots. Triggers keep it up to date.
+# The number of pets by age and type, where age -1 stands for all ages. Triggers keep it up to date.
+# PostgreSQL also has a `slot`, and the number is the sum over the slots.
 pet_counts = Table(
     "pet_counts",
     metadata,
+    Column("age", SmallInteger, primary_key=True, autoincrement=False),
     Column("type", Text, primary_key=True),
-    Column("slot", BigInteger, primary_key=True, autoincrement=False),
     Column("count", BigInteger, nullable=False),
 )
 

@@ -30,12 +30,12 @@ POSTGRESQL = [
             CHECK (created_at BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59+00')
     )
     """,
-    # An index for each order. It holds the type, so that pets of the other type are skipped
-    # without reading the table.
+    # An index for each order. It holds the type and the age, so that pets of other types and ages
+    # are skipped without reading the table.
     "CREATE INDEX pets_by_type ON pets (type, id)",
     "CREATE INDEX pets_by_age ON pets (age, id, type)",
-    "CREATE INDEX pets_by_created_at ON pets (created_at, id, type)",
-    'CREATE INDEX pets_by_name ON pets (name COLLATE "C", id, type)',
+    "CREATE INDEX pets_by_created_at ON pets (created_at, id, type, age)",
+    'CREATE INDEX pets_by_name ON pets (name COLLATE "C", id, type, age)',
     """
     CREATE TABLE pet_keys (
         key text NOT NULL,
@@ -51,11 +51,12 @@ POSTGRESQL = [
     # In the free space of its page a count is updated without touching the index (HOT).
     """
     CREATE TABLE pet_counts (
+        age smallint NOT NULL,  -- -1 stands for all ages
         type text NOT NULL,
-        slot bigint NOT NULL,
+        slot bigint NOT NULL DEFAULT 0,
         count bigint NOT NULL,
-        CONSTRAINT pet_counts_pkey PRIMARY KEY (type, slot)
-    ) WITH (fillfactor = 10)
+        CONSTRAINT pet_counts_pkey PRIMARY KEY (age, type, slot)
+    ) WITH (fillfactor = 50)
     """,
     # The function runs with the rights of its owner, so that a user needs no right to write
     # counts. The search path and the schema's name keep it from using objects of other users.
@@ -82,20 +83,24 @@ POSTGRESQL = [
         CASE TG_OP
         WHEN 'INSERT' THEN
             INSERT INTO public.pet_counts AS kept
-            SELECT type, own_slot, count(*) FROM added GROUP BY type
-            ON CONFLICT (type, slot) DO UPDATE SET count = kept.count + excluded.count;
+            SELECT coalesce(age, -1), type, own_slot, count(*) FROM added
+            GROUP BY GROUPING SETS ((age, type), (type))
+            ON CONFLICT (age, type, slot) DO UPDATE SET count = kept.count + excluded.count;
         WHEN 'DELETE' THEN
             INSERT INTO public.pet_counts AS kept
-            SELECT type, own_slot, -count(*) FROM removed GROUP BY type
-            ON CONFLICT (type, slot) DO UPDATE SET count = kept.count + excluded.count;
+            SELECT coalesce(age, -1), type, own_slot, -count(*) FROM removed
+            GROUP BY GROUPING SETS ((age, type), (type))
+            ON CONFLICT (age, type, slot) DO UPDATE SET count = kept.count + excluded.count;
         WHEN 'UPDATE' THEN
             INSERT INTO public.pet_counts AS kept
-            SELECT type, own_slot, sum(change)
+            SELECT coalesce(age, -1), type, own_slot, sum(change)
             FROM (
-                SELECT type, 1 AS change FROM added UNION ALL SELECT type, -1 FROM removed
+                SELECT age, type, 1 AS change FROM added
+                UNION ALL
+                SELECT age, type, -1 FROM removed
             ) AS changes
-            GROUP BY type HAVING sum(change) <> 0
-            ON CONFLICT (type, slot) DO UPDATE SET count = kept.count + excluded.count;
+            GROUP BY GROUPING SETS ((age, type), (type)) HAVING sum(change) <> 0
+            ON CONFLICT (age, type, slot) DO UPDATE SET count = kept.count + excluded.count;
         END CASE;
         RETURN NULL;
     END $$
@@ -160,8 +165,8 @@ SQLITE = [
     """,
     "CREATE INDEX pets_by_type ON pets (type, id)",
     "CREATE INDEX pets_by_age ON pets (age, id, type)",
-    "CREATE INDEX pets_by_created_at ON pets (created_at, id, type)",
-    "CREATE INDEX pets_by_name ON pets (name, id, type)",
+    "CREATE INDEX pets_by_created_at ON pets (created_at, id, type, age)",
+    "CREATE INDEX pets_by_name ON pets (name, id, type, age)",
     """
     CREATE TABLE pet_keys (
         key TEXT NOT NULL PRIMARY KEY,
@@ -173,31 +178,31 @@ SQLITE = [
     )
     """,
     "CREATE INDEX pet_keys_by_created_at ON pet_keys (created_at)",
-    # SQLite has one writer at a time, so one slot is enough.
+    # SQLite has one writer at a time, so it needs no slots.
     """
     CREATE TABLE pet_counts (
+        age SMALLINT NOT NULL,  -- -1 stands for all ages
         type TEXT NOT NULL,
-        slot BIGINT NOT NULL,
         count BIGINT NOT NULL,
-        PRIMARY KEY (type, slot)
-    )
+        PRIMARY KEY (age, type)
+    ) WITHOUT ROWID
     """,
     """
     CREATE TRIGGER keep_counts_on_insert AFTER INSERT ON pets BEGIN
-        INSERT INTO pet_counts VALUES (NEW.type, 0, 1)
-        ON CONFLICT (type, slot) DO UPDATE SET count = count + 1;
+        INSERT INTO pet_counts VALUES (-1, NEW.type, 1), (NEW.age, NEW.type, 1)
+        ON CONFLICT (age, type) DO UPDATE SET count = count + 1;
     END
     """,
     """
-    CREATE TRIGGER keep_counts_on_update AFTER UPDATE OF type ON pets BEGIN
-        UPDATE pet_counts SET count = count - 1 WHERE type = OLD.type;
-        INSERT INTO pet_counts VALUES (NEW.type, 0, 1)
-        ON CONFLICT (type, slot) DO UPDATE SET count = count + 1;
+    CREATE TRIGGER keep_counts_on_update AFTER UPDATE OF age, type ON pets BEGIN
+        UPDATE pet_counts SET count = count - 1 WHERE type = OLD.type AND age IN (-1, OLD.age);
+        INSERT INTO pet_counts VALUES (-1, NEW.type, 1), (NEW.age, NEW.type, 1)
+        ON CONFLICT (age, type) DO UPDATE SET count = count + 1;
     END
     """,
     """
     CREATE TRIGGER keep_counts_on_delete AFTER DELETE ON pets BEGIN
-        UPDATE pet_counts SET count = count - 1 WHERE type = OLD.type;
+        UPDATE pet_counts SET count = count - 1 WHERE type = OLD.type AND age IN (-1, OLD.age);
     END
     """,
 ]
