@@ -1,6 +1,6 @@
 """The composition root: settings → repository → application. The only file that knows everyone."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -8,9 +8,12 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.types import LifespanHook
 from sqlalchemy import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.batching import BatchingPetRepository
 from pets.adapters.memory import InMemoryPetRepository
+from pets.adapters.sqlalchemy import counts
+from pets.adapters.sqlalchemy.counts import WrongCount
 from pets.adapters.sqlalchemy.engine import create_config, is_read_only, parse_url, read_only
 from pets.adapters.sqlalchemy.migrations import upgrade
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
@@ -32,6 +35,7 @@ def create_app(
     Without settings the environment is read. Raises `SettingsError`.
     """
     on_shutdown: list[LifespanHook] = []
+    state = State()
     if repository is None:
         settings = settings or Settings.from_environment()
         url = _url(settings)
@@ -40,16 +44,21 @@ def create_app(
             repository = InMemoryPetRepository(key_ttl)
         else:
             engine = create_config(url).get_engine()
-            repository = BatchingPetRepository(SQLAlchemyPetRepository(engine, key_ttl))
-            on_shutdown.append(engine.dispose)
+            searching = create_config(url, is_for_searches=True).get_engine()
+            store = SQLAlchemyPetRepository(engine, key_ttl, searching)
+            batching = BatchingPetRepository(store)
+            repository = batching
+            state.rooms = (batching.has_room, batching.has_room_for_expensive)
+            on_shutdown += [engine.dispose, searching.dispose]
+    state.repository = repository
     return Application(
         route_handlers=[PetsController, HealthController, DocsController],
-        state=State({"repository": repository}),
         request_class=ApiRequest,
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=openapi_config(),
         on_shutdown=on_shutdown,
+        state=state,
         logging_config=None,
     )
 
@@ -78,6 +87,21 @@ async def open_store(settings: Settings) -> AsyncIterator[PetRepository]:
     A SQLite file that this process may only read is opened for reading. Raises `SettingsError`
     for a store in memory.
     """
+    async with _open_engine(settings) as engine:
+        yield SQLAlchemyPetRepository(engine)
+
+
+async def check_counts(settings: Settings, *, repair: bool) -> Sequence[WrongCount]:
+    """Return the kept counts that are wrong, or that were wrong until they were repaired.
+
+    Raises `StoreUnavailable`, and `SettingsError` for a store in memory.
+    """
+    async with _open_engine(settings) as engine:
+        return await (counts.repair_counts(engine) if repair else counts.check_counts(engine))
+
+
+@asynccontextmanager
+async def _open_engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
     url = _url(settings)
     if url is None:
         raise SettingsError(
@@ -85,9 +109,10 @@ async def open_store(settings: Settings) -> AsyncIterator[PetRepository]:
         )
     if is_read_only(url):
         url = read_only(url)
-    engine = create_config(url, statement_seconds=None).get_engine()
+    config = create_config(url, statement_seconds=None, is_for_searches=True)
+    engine = config.get_engine()
     try:
-        yield SQLAlchemyPetRepository(engine)
+        yield engine
     finally:
         await engine.dispose()
 

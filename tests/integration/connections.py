@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,7 @@ import msgspec
 import uvicorn
 from uvicorn.server import ServerState
 
-from pets.api.http.protocol import ProblemProtocol
+from pets.api.http.door import Door, DoorProtocol
 from pets.bootstrap import create_app
 from pets.domain.repository import PetRepository
 
@@ -55,7 +55,7 @@ class Connection:
 
     def __init__(
         self,
-        protocol: ProblemProtocol,
+        protocol: DoorProtocol,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
@@ -95,18 +95,30 @@ class Connection:
 class Server:
     """The application and the protocol, connected as in `pets serve`."""
 
-    def __init__(self, repository: PetRepository) -> None:
+    def __init__(
+        self,
+        repository: PetRepository,
+        has_room: Callable[[], bool] = lambda: True,
+        has_room_for_expensive: Callable[[], bool] = lambda: True,
+    ) -> None:
         app = create_app(repository=repository)
+        self.door = Door(app, has_room, has_room_for_expensive)
         self._config = uvicorn.Config(
-            app,
-            http=ProblemProtocol,
+            self.door,
+            http=DoorProtocol,
             ws="none",
             log_config=None,
             access_log=False,
+            proxy_headers=False,
         )
         self._config.load()
         self._state = ServerState()
         self._state.default_headers = [(b"date", b"Tue, 24 Nov 2026 13:00:00 GMT")]
+
+    @property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """One for each request that the application has begun and not finished."""
+        return self._state.tasks
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -114,7 +126,7 @@ class Server:
         client_end, server_end = socket.socketpair()
         client_end.settimeout(0)
         server_end.settimeout(0)
-        new_protocol = partial(ProblemProtocol, self._config, self._state, {})
+        new_protocol = partial(DoorProtocol, self._config, self._state, {})
         transport, protocol = await loop.connect_accepted_socket(new_protocol, sock=server_end)
         reader, writer = await asyncio.open_connection(sock=client_end, limit=2**20)
         try:

@@ -58,19 +58,24 @@ class Served:
         return self.process.wait(timeout=30)
 
 
-def start(*arguments: str, database_url: str) -> subprocess.Popen[str]:
-    """Start a command as a process of its own."""
+def start(
+    *arguments: str, database_url: str, open_files: int | None = None
+) -> subprocess.Popen[str]:
+    """Start a command as a process of its own, which may open so many files."""
     environment = os.environ | {"PETS_DATABASE_URL": database_url}
-    return subprocess.Popen(
-        [*COMMAND, *arguments], env=environment, stderr=subprocess.PIPE, text=True
-    )
+    command = [*COMMAND, *arguments]
+    if open_files is not None:
+        command = ["sh", "-c", f'ulimit -n {open_files} && exec "$@"', "sh", *command]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
 @contextmanager
-def served(database_url: str, *, workers: int = 1) -> Iterator[Served]:
+def served(
+    database_url: str, *, workers: int = 1, open_files: int | None = None
+) -> Iterator[Served]:
     """Run a service on a free port until the end of the block."""
     arguments = ["serve", "--port", "0", "--workers", str(workers)]
-    with start(*arguments, database_url=database_url) as process:
+    with start(*arguments, database_url=database_url, open_files=open_files) as process:
         try:
             service = Served(process, 0)
             address = re.search(r"http://127\.0\.0\.1:(\d+)", service.wait_for_line("Listening on"))

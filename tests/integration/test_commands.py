@@ -299,7 +299,16 @@ def test_a_read_only_store_can_be_exported() -> None:
     assert done.stdout.count(b"\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["migrate"], ["serve", "--port", "0"], ["import", "{file}"]])
+@pytest.mark.usefixtures("read_only_store")
+def test_the_counts_of_a_read_only_store_can_be_checked() -> None:
+    done = run("check-counts", prepare=obey_permissions)
+    assert (done.returncode, done.stdout) == (0, b"all counts are right\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["migrate"], ["serve", "--port", "0"], ["import", "{file}"], ["check-counts", "--repair"]],
+)
 def test_writing_to_a_read_only_store_is_reported_in_one_line(
     read_only_store: Path, file: Path, arguments: list[str]
 ) -> None:

@@ -212,6 +212,19 @@ def test_the_documented_grants_are_enough(
     assert main([command]) == 0
 
 
+def test_only_the_owner_of_the_tables_can_repair_the_counts(
+    limited_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PETS_DATABASE_URL", limited_url)
+    assert main(["check-counts"]) == 0
+    capsys.readouterr()
+    assert main(["check-counts", "--repair"]) == 1
+    assert capsys.readouterr().err == (
+        "pets: PETS_DATABASE_URL: Only the owner of the tables can repair the counts:"
+        " permission denied for table pet_counts\n"
+    )
+
+
 NEEDED_GRANTS = {
     "pets": ["SELECT", "INSERT", "UPDATE", "DELETE"],
     "pet_keys": ["SELECT", "INSERT", "UPDATE", "DELETE"],

@@ -460,7 +460,7 @@ def test_a_mistake_of_the_user_is_reported_in_one_line(
     assert capsys.readouterr().err == f"{line}\n"
 
 
-@pytest.mark.parametrize("arguments", [["import", "-"], ["export"]])
+@pytest.mark.parametrize("arguments", [["import", "-"], ["export"], ["check-counts"]])
 def test_a_store_in_memory_can_be_neither_read_nor_filled(
     arguments: list[str], use: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,11 +1,20 @@
 """Batching over an inner repository that is slow or fails, for callers that may be cancelled."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from itertools import chain, pairwise
+from typing import cast
 
 import pytest
 
-from pets.adapters.batching import BatchingPetRepository
+from pets.adapters.batching import (
+    MAX_ROWS,
+    MAX_SEARCHES,
+    MAX_SHORT_LIMIT,
+    ROWS_OF_A_QUERY,
+    BatchingPetRepository,
+)
+from pets.adapters.lanes import MAX_ANSWERS
 from pets.adapters.memory import InMemoryPetRepository
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import NewPet, Pet
@@ -46,9 +55,12 @@ class GatedRepository(InMemoryPetRepository):
         return await super().add(pets)
 
     async def pages(self, queries: Sequence[PetQuery]) -> Sequence[PetPage]:
-        (query,) = queries
-        await self._gate(query.limit)
+        await self._gate([query.limit for query in queries])
         return await super().pages(queries)
+
+    async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
+        await self._gate(list(pets))
+        return await super().add_once(pets)
 
     async def remove(
         self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None
@@ -60,12 +72,14 @@ class GatedRepository(InMemoryPetRepository):
 class Scene:
     """Callers of a batching repository and the calls of its inner one, one step at a time."""
 
-    def __init__(self, max_callers: int = 1024) -> None:
+    def __init__(self) -> None:
         self.inner = GatedRepository()
-        self.repository = BatchingPetRepository(self.inner, max_callers=max_callers)
+        self.repository = BatchingPetRepository(self.inner)
+        self.tasks: list[asyncio.Future[object]] = []
 
-    async def page(self, limit: int = 20) -> asyncio.Task[PetPage]:
-        task = asyncio.ensure_future(page_of(self.repository, PetQuery(limit=limit)))
+    async def page(self, limit: int = 20, name: str | None = None) -> asyncio.Task[PetPage]:
+        query = PetQuery(limit=limit, name=name)
+        task = asyncio.ensure_future(page_of(self.repository, query))
         await self.settle()
         return task
 
@@ -80,6 +94,20 @@ class Scene:
         task = asyncio.ensure_future(self.repository.remove(ids))
         await self.settle()
         return task
+
+    async def begin(self, lane: str, number: int) -> None:
+        """Begin a call that shares no answer with another one."""
+        new = NewPetFactory.build()
+        calls: dict[str, Callable[[], Coroutine[None, None, object]]] = {
+            "add": lambda: self.repository.add([new]),
+            "add_once": lambda: self.repository.add_once({str(number): new}),
+            "remove": lambda: self.repository.remove([number]),
+            "pages": lambda: self.repository.pages(
+                [PetQuery(age_min=number % 101, limit=number % 100)]
+            ),
+        }
+        self.tasks.append(asyncio.ensure_future(calls[lane]()))
+        await asyncio.sleep(0)
 
     async def let(self, call: int, error: Exception | None = None) -> None:
         """Let this call of the inner repository proceed, or fail with the error."""
@@ -103,7 +131,7 @@ async def names(task: asyncio.Task[Sequence[Pet]]) -> list[str]:
 async def test_a_lone_caller_does_not_wait() -> None:
     scene = Scene()
     await scene.page()
-    assert scene.inner.calls == [20]
+    assert scene.inner.calls == [[20]]
 
 
 @pytest.mark.anyio
@@ -118,7 +146,7 @@ async def test_waiting_readers_share_the_next_answer() -> None:
     await scene.let(0)
     await InMemoryPetRepository.add(scene.inner, [NewPetFactory.build()])
     await scene.let(1)
-    assert scene.inner.calls == [20, 20]
+    assert scene.inner.calls == [[20], [20]]
     answers = [await task for task in late]
     assert [pet.id for pet in answers[0].items] == [2]
     assert all(answer is answers[0] for answer in answers)
@@ -126,11 +154,99 @@ async def test_waiting_readers_share_the_next_answer() -> None:
 
 
 @pytest.mark.anyio
-async def test_readers_of_different_pages_do_not_wait_for_each_other() -> None:
+async def test_one_call_serves_readers_of_different_pages() -> None:
     scene = Scene()
     await scene.page(20)
+    pages = [await scene.page(limit) for limit in (2, 1, 2)]
+    await InMemoryPetRepository.add(scene.inner, NewPetFactory.batch(3))
+    await scene.let(0)
+    await scene.let(1)
+    assert scene.inner.calls == [[20], [2, 1]]
+    assert [len((await page).items) for page in pages] == [2, 1, 2]
+
+
+@pytest.mark.anyio
+async def test_a_short_page_never_waits_for_long_ones() -> None:
+    scene = Scene()
+    await scene.page(1000)
+    await scene.page(MAX_SHORT_LIMIT + 1)
+    await scene.page(MAX_SHORT_LIMIT)
+    assert scene.inner.calls == [[1000], [MAX_SHORT_LIMIT]]
+
+
+@pytest.mark.anyio
+async def test_only_a_few_searches_run_at_once_and_alone() -> None:
+    scene = Scene()
+    searches = [await scene.page(number, "a") for number in range(MAX_SEARCHES + 3)]
+    await scene.page(20)
+    expected = [[number] for number in range(MAX_SEARCHES)] + [[20]]
+    assert scene.inner.calls == expected
+    await scene.let(2)
+    assert scene.inner.calls == [*expected, [MAX_SEARCHES]]
+    for call in (0, 1, 3, 4, 6, 7, 8):
+        await scene.let(call)
+    assert [(await search).count for search in searches] == [0] * len(searches)
+
+
+@pytest.mark.anyio
+async def test_waiting_searches_for_the_same_share_an_answer() -> None:
+    scene = Scene()
+    running = [await scene.page(number, "a") for number in range(MAX_SEARCHES)]
+    sharing = [await scene.page(0, "a") for _ in range(3)]
+    for call in range(MAX_SEARCHES + 1):
+        await scene.let(call)
+    assert len(scene.inner.calls) == MAX_SEARCHES + 1
+    assert await sharing[0] is await sharing[2]
+    assert await sharing[0] is not await running[0]
+
+
+@pytest.mark.anyio
+async def test_a_batch_of_pages_is_limited_by_its_rows() -> None:
+    """The limits are distinct, because a page that several callers ask for counts once."""
+    scene = Scene()
+    await scene.page(0)
+    for limit in range(1, 101):
+        await scene.page(limit)
+        await scene.page(limit)
+    for call in range(10):
+        if call < len(scene.inner.outcomes):
+            await scene.let(call)
+    calls = cast("list[list[int]]", scene.inner.calls)
+    assert [*chain.from_iterable(calls[1:])] == [*range(1, 101)]
+    for limits in calls:
+        assert sum(limits) + ROWS_OF_A_QUERY * len(limits) <= MAX_ROWS
+    assert len(calls) == 4
+
+
+@pytest.mark.anyio
+async def test_thousands_of_callers_are_answered_in_slices() -> None:
+    """The event loop has turns for other work in between."""
+    scene = Scene()
+    await scene.page()
+    tasks = [asyncio.ensure_future(page_of(scene.repository, PetQuery())) for _ in range(1000)]
+    await scene.let(0)
+    scene.inner.outcomes[1].set_result(None)
+    answered = [0]
+    while answered[-1] < len(tasks):
+        await asyncio.sleep(0)
+        answered.append(sum(task.done() for task in tasks))
+    steps = [later - earlier for earlier, later in pairwise(answered)]
+    assert max(steps) == MAX_ANSWERS
+
+
+@pytest.mark.anyio
+async def test_the_next_batch_begins_before_all_are_answered() -> None:
+    """Otherwise the store would be idle while the answers are sent."""
+    scene = Scene()
+    await scene.page()
+    tasks = [asyncio.ensure_future(page_of(scene.repository, PetQuery())) for _ in range(1000)]
+    await scene.let(0)
     await scene.page(10)
-    assert scene.inner.calls == [20, 10]
+    await scene.let(1)
+    assert len(scene.inner.calls) == 3
+    assert sum(task.done() for task in tasks) < len(tasks)
+    await scene.let(2)
+    await asyncio.gather(*tasks)
 
 
 @pytest.mark.anyio
@@ -193,13 +309,15 @@ async def test_cancelling_the_first_caller_does_not_stop_the_next() -> None:
 
 
 @pytest.mark.anyio
-async def test_cancelling_a_waiting_reader_leaves_nothing_in_memory() -> None:
+async def test_a_page_that_nobody_waits_for_is_not_asked_for() -> None:
     scene = Scene()
-    first, second = await scene.page(), await scene.page()
+    first, second = await scene.page(), await scene.page(10)
     second.cancel()
     await scene.let(0)
     await first
-    assert not scene.repository._pages  # noqa: SLF001  # nothing public shows this memory
+    assert scene.inner.calls == [[20]]
+    await scene.page(10)
+    assert scene.inner.calls == [[20], [10]]
 
 
 @pytest.mark.anyio
@@ -246,17 +364,53 @@ async def test_after_a_failure_the_next_callers_are_served() -> None:
 
 
 @pytest.mark.anyio
-async def test_callers_beyond_the_limit_are_rejected_at_once() -> None:
-    scene = Scene(max_callers=2)
-    waiting = [await scene.page(), await scene.page()]
-    with pytest.raises(StoreUnavailable, match="Too many"):
-        await scene.repository.pages([PetQuery()])
+async def test_callers_who_share_an_answer_take_no_room() -> None:
+    scene = Scene()
+    for _ in range(2000):
+        asyncio.ensure_future(page_of(scene.repository, PetQuery()))  # noqa: RUF006  # The scene ends.
+        asyncio.ensure_future(scene.repository.find([1]))  # noqa: RUF006  # The scene ends.
+    await scene.settle()
+    assert scene.repository.has_room()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("lane", ["add", "add_once", "remove", "pages"])
+async def test_distinct_work_takes_room_until_its_batch_begins(lane: str) -> None:
+    scene = Scene()
+    waiting = 0
+    while scene.repository.has_room():
+        waiting += 1
+        assert waiting < 5000
+        await scene.begin(lane, waiting)
+    call = 0
+    while not scene.repository.has_room():
+        await scene.let(call)
+        call += 1
+    assert call <= 2
+
+
+@pytest.mark.anyio
+async def test_expensive_pages_take_no_room_of_cheap_ones() -> None:
+    scene = Scene()
+    for number in range(200):
+        await scene.page(1000 + number)
+        await scene.page(number, "a")
+    assert scene.repository.has_room()
+    assert not scene.repository.has_room_for_expensive()
+
+
+@pytest.mark.anyio
+async def test_calls_that_cannot_be_shared_take_room_until_they_end() -> None:
+    scene = Scene()
+    (pet,) = await InMemoryPetRepository.add(scene.inner, [NewPetFactory.build()])
+    calls: list[asyncio.Future[set[int]]] = []
+    while scene.repository.has_room():
+        assert len(calls) < 1000
+        removal = scene.repository.remove([pet.id], expected={pet.id: pet})
+        calls.append(asyncio.ensure_future(removal))
+        await asyncio.sleep(0)
     await scene.let(0)
-    await scene.let(1)
-    assert [(await task).count for task in waiting] == [0, 0]
-    again = await scene.page()
-    await scene.let(2)
-    assert (await again).count == 0
+    assert scene.repository.has_room()
 
 
 @pytest.mark.anyio

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from types import FrameType
 
 import pytest
-from litestar import Litestar
 from litestar.testing import TestClient
 
 from pets.cli.serve import create_served_app
@@ -30,8 +29,7 @@ def signals() -> Iterator[list[int]]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_readiness_and_reaches_the_server(number: int, signals: list[int]) -> None:
     served = create_served_app(Settings(database_url="memory://"))
-    app: Litestar = served.args[0]
-    with TestClient(app) as client:
+    with TestClient(served) as client:
         assert client.get("/health/ready").status_code == 200
         signal.raise_signal(number)
         assert client.get("/health/ready").status_code == 503

@@ -210,6 +210,21 @@ def _migrate() -> int:
     return 0
 
 
+@_pets.command("check-counts")
+@click.option("--repair", is_flag=True, help="Repair them, as the owner of the tables.")
+def _check_counts(*, repair: bool) -> int:
+    """Say which kept counts differ from the number of pets."""
+    from pets.bootstrap import may_write, migrate
+    from pets.cli.counts import print_wrong_counts
+
+    _heed_signals()
+    settings = Settings.from_environment()
+    if repair or may_write(settings):
+        migrate(settings)
+    print_wrong_counts(settings, repair=repair)
+    return 0
+
+
 @_pets.command("openapi")
 def _openapi() -> int:
     """Print the OpenAPI document."""

@@ -5,7 +5,6 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
 from types import FrameType
@@ -18,9 +17,10 @@ from litestar.types import Receive, Scope, Send
 from uvicorn.config import LOGGING_CONFIG
 from uvicorn.supervisors import Multiprocess
 
+from pets.api.http.door import Door, DoorProtocol
 from pets.api.http.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, instance_of, problem
-from pets.api.http.protocol import ProblemProtocol
 from pets.bootstrap import create_app
+from pets.cli.accepting import allow_open_files
 from pets.settings import Settings, SettingsError
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,9 @@ WORKER_SECONDS: Final = 30
 
 On a busy machine the imports of a worker can take longer than uvicorn's 5 seconds.
 """
+
+BACKLOG: Final = 65_535
+"""How many connections may wait to be accepted. The system's `net.core.somaxconn` bounds it."""
 
 LOGGING: Final = LOGGING_CONFIG | {
     "loggers": LOGGING_CONFIG["loggers"]
@@ -50,10 +53,11 @@ def serve(settings: Settings) -> None:
         factory=True,
         interface="asgi3",
         workers=settings.workers,
-        loop="uvloop",
-        http=ProblemProtocol,
+        loop="pets.cli.accepting:AcceptingLoop",
+        http=DoorProtocol,
         ws="none",
         lifespan="on",
+        backlog=BACKLOG,
         log_config=LOGGING,
         access_log=False,
         server_header=False,
@@ -61,6 +65,7 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_worker_healthcheck=WORKER_SECONDS,
     )
+    allow_open_files()
     listener = _listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     logger.info("Listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
@@ -73,7 +78,7 @@ def serve(settings: Settings) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, UnicodeError) as error:  # UnicodeError: no host can have such a name.
         reason = error.strerror if isinstance(error, OSError) else "this is not the name of a host"
         raise SettingsError(
@@ -83,8 +88,8 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def create_served_app(settings: Settings) -> partial[Coroutine[Any, Any, None]]:
-    """Return the application. It is not ready from the signal to stop on."""
+def create_served_app(settings: Settings) -> Door:
+    """Return the application behind its door. It is not ready from the signal to stop on."""
     app = create_app(settings)
     # The objects that exist now stay, so the garbage collector need not check them again and
     # again (docs/decisions/0009).
@@ -93,7 +98,13 @@ def create_served_app(settings: Settings) -> partial[Coroutine[Any, Any, None]]:
     gc.set_threshold(10_000, 20, 100)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, partial(_stop, app, signal.getsignal(number)))
-    return partial(_answer, app)
+    # A store in memory answers at once, so it always has room.
+    rooms = app.state.get("rooms", (_always, _always))
+    return Door(partial(_answer, app), *rooms)
+
+
+def _always() -> bool:
+    return True
 
 
 # Any: signal.getsignal may return a number too, but uvicorn's handlers are functions.

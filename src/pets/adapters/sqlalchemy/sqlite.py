@@ -1,8 +1,16 @@
-"""What SQLite does its own way: sessions, SQL, running it, and loading."""
+"""What SQLite does its own way: sessions, its SQL, and running it."""
 
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,17 +18,11 @@ import aiosqlite
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pets.adapters.sqlalchemy import tables
-from pets.adapters.sqlalchemy.commit import finish
-from pets.adapters.sqlalchemy.statements import REFUSED, WALK, Column, Condition, Rows, values
-from pets.domain.pet import NewPet, Pet
-from pets.domain.repository import Numbered
-
-CACHE_KIB: Final = 64 * 1024
-"""How much of the indexes SQLite keeps in memory at the end of a load.
-
-With its usual 2 MiB it writes the same pages again and again, and takes twice as long.
-"""
+from pets.adapters.sqlalchemy import sqlite_load, sqlite_pages, tables
+from pets.adapters.sqlalchemy.statements import Rows, pets_of, values
+from pets.domain.pet import NewPet
+from pets.domain.query import PetQuery
+from pets.domain.repository import Numbered, PetPage
 
 # A set of pets is one parameter: JSON with an array for each pet. So a statement is the same for
 # any number of pets.
@@ -47,6 +49,12 @@ _FIND_KEYS: Final = sa.text("""
     SELECT id, name, age, type, created_at, key
     FROM pet_keys WHERE key IN (SELECT value FROM json_each(:keys))
 """).columns(*tables.pets.c, tables.pet_keys.c.key)
+_CLEAR_KEYS: Final = sa.text("""
+    DELETE FROM pet_keys
+    WHERE key IN (
+        SELECT key FROM pet_keys WHERE created_at <= :expired ORDER BY created_at LIMIT :number
+    )
+""")
 _FIND: Final = sa.text("""
     SELECT id, name, age, type, created_at
     FROM pets WHERE id IN (SELECT value FROM json_each(:ids))
@@ -79,29 +87,29 @@ _CHANGE: Final = sa.text(f"""
     RETURNING id, name, age, type, created_at
 """).columns(*tables.pets.c)  # noqa: S608  # made of constants
 
-_KEEP: Final = """
-    INSERT INTO pets (id, name, age, type, created_at)
-    SELECT id, name, age, type, created_at FROM staged WHERE id IS NOT NULL
-    ORDER BY id, number ON CONFLICT (id) DO NOTHING
-"""
-_KEEP_NEW: Final = """
-    INSERT INTO pets (name, age, type, created_at)
-    SELECT name, age, type, created_at FROM staged WHERE id IS NULL ORDER BY staged.rowid
-"""
-
 
 class SQLite:
-    def in_code_point_order(self, column: Column) -> Column:
-        return column
+    async def list_pets(
+        self, connection: AsyncConnection, queries: Sequence[PetQuery]
+    ) -> Mapping[PetQuery, PetPage]:
+        return {query: await self.search(connection, query) for query in queries}
 
-    def contains(self, name: Column, part: str) -> Condition:
-        return sa.func.instr(sa.func.casefold(name), part.casefold()) > 0
+    async def search(self, connection: AsyncConnection, query: PetQuery) -> PetPage:
+        driver = await _driver(connection)
+        # One transaction reads one snapshot, so the count and the pets are of one moment.
+        await driver.execute("BEGIN")
+        try:
+            count, rows = await sqlite_pages.read_page(driver, query)
+        finally:
+            await driver.rollback()
+        return PetPage.cut(query, count, pets_of(rows))
 
-    async def begin_search(self, connection: AsyncConnection) -> None:
-        """SQLite needs no preparation for a search."""
-
-    async def walk(self, connection: AsyncConnection, after: int, limit: int) -> Rows:
-        return await _fetch(connection, WALK, after=after, limit=limit)
+    async def export(
+        self, connection: AsyncConnection, query: PetQuery
+    ) -> AsyncGenerator[Rows, None]:
+        async with aclosing(sqlite_pages.export(await _driver(connection), query)) as chunks:
+            async for rows in chunks:
+                yield rows
 
     async def find(self, connection: AsyncConnection, ids: Collection[int]) -> Rows:
         return await _fetch(connection, _FIND, ids=_json(ids))
@@ -113,7 +121,7 @@ class SQLite:
         self, connection: AsyncConnection, pets: Mapping[str, NewPet], expired: datetime
     ) -> Rows:
         keys = _json(pets)
-        async with _immediate(connection):
+        async with self.without_writers(connection):
             await connection.execute(_FORGET_KEYS, {"keys": keys, "expired": str(expired)})
             used = await _fetch(connection, _FIND_KEYS, keys=keys)
             new = pets.keys() - {row[5] for row in used}
@@ -123,6 +131,9 @@ class SQLite:
             ids_by_key = zip(new, sorted(id_ for (id_,) in ids), strict=True)
             await connection.execute(_ADD_KEYS, {"keys": _json(ids_by_key)})
             return await _fetch(connection, _FIND_KEYS, keys=keys)
+
+    async def clear_keys(self, connection: AsyncConnection, expired: datetime, number: int) -> None:
+        await connection.execute(_CLEAR_KEYS, {"expired": str(expired), "number": number})
 
     async def change(self, connection: AsyncConnection, changes: Rows, expected: Rows) -> Rows:
         sets = {"changes": _json(changes), "expected": _json(expected)}
@@ -136,25 +147,18 @@ class SQLite:
     async def load(
         self, connection: AsyncConnection, pets: AsyncIterable[Numbered], *, skip_taken: bool
     ) -> Sequence[int]:
-        # The driver's connection, because SQLAlchemy gives up its own when a call is cancelled.
-        driver = (await connection.get_raw_connection()).driver_connection
-        assert isinstance(driver, aiosqlite.Connection)
+        return await sqlite_load.load(await _driver(connection), pets, skip_taken=skip_taken)
+
+    @asynccontextmanager
+    async def without_writers(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        """Run statements as one transaction, in which nobody else writes."""
+        await connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
-            await _stage(driver, pets)
-            # From here to the commit writers wait. Readers do not.
-            await driver.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-            await driver.execute("BEGIN IMMEDIATE")
-            refused = [number async for (number,) in await driver.execute(REFUSED)]
-            if skip_taken or not refused:
-                await driver.execute(_KEEP)
-                await driver.execute(_KEEP_NEW)
-            await finish(driver.execute("COMMIT"))
-        finally:
-            # The statement of a call that was cancelled is still running in the driver's thread.
-            await driver.interrupt()
-            await driver.rollback()
-            await driver.execute("DROP TABLE IF EXISTS temp.staged")
-        return refused
+            yield
+        except BaseException:
+            await connection.exec_driver_sql("ROLLBACK")
+            raise
+        await connection.exec_driver_sql("COMMIT")
 
     async def missing_grants(self, connection: AsyncConnection) -> Sequence[str]:  # noqa: ARG002  # as PostgreSQL's
         """SQLite has no users."""
@@ -178,35 +182,13 @@ def _json(rows: Iterable[object]) -> str:
     return json.dumps(list(rows), default=str)
 
 
+async def _driver(connection: AsyncConnection) -> aiosqlite.Connection:
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(driver, aiosqlite.Connection)
+    return driver
+
+
 async def _fetch(
     connection: AsyncConnection, statement: sa.Executable, **parameters: object
 ) -> Rows:
     return (await connection.execute(statement, parameters)).all()
-
-
-@asynccontextmanager
-async def _immediate(connection: AsyncConnection) -> AsyncIterator[None]:
-    """Run statements as one transaction that locks the file from its beginning."""
-    await connection.exec_driver_sql("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        await connection.exec_driver_sql("ROLLBACK")
-        raise
-    await connection.exec_driver_sql("COMMIT")
-
-
-async def _stage(driver: aiosqlite.Connection, pets: AsyncIterable[Numbered]) -> None:
-    """Put pets into a temporary table, because their ids can only be checked when all are read."""
-    await driver.execute(
-        "CREATE TEMPORARY TABLE staged AS SELECT id AS number, * FROM pets LIMIT 0"
-    )
-    async for chunk in pets:
-        rows = []
-        for number, pet in chunk:
-            id_ = pet.id if isinstance(pet, Pet) else None
-            rows.append((number, id_, pet.name, pet.age, pet.type, str(pet.created_at)))
-        # The transaction writes to the temporary table alone, so nobody waits for it.
-        await driver.execute("BEGIN")
-        await driver.executemany("INSERT INTO staged VALUES (?, ?, ?, ?, ?, ?)", rows)
-        await driver.execute("COMMIT")

@@ -2,7 +2,7 @@
 
 import asyncio
 from functools import partial
-from typing import Final, Never
+from typing import Final
 
 import httptools
 import msgspec
@@ -13,11 +13,9 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from pets.api.http.closing import BrokenBody, LingeringTransport
 from pets.api.http.heads import MAX_HEAD_BYTES, HeadTooLarge, check_head, check_size, origin_form
 from pets.api.http.problems import MEDIA_TYPE, problem
-
-LINGER_SECONDS: Final = 5
-"""For how long, in all, bytes that come after the last answer are discarded."""
 
 _SLICE_BYTES: Final = 16 * 1024
 
@@ -29,7 +27,7 @@ class ProblemProtocol(HttpToolsProtocol):
     No byte that follows it is parsed.
     """
 
-    _lingering: "LingeringTransport"
+    _lingering: LingeringTransport
     _refused = False
     _progress = False  # whether this slice completed a head, or brought bytes of a body
     _bytes_without_progress = 0
@@ -185,43 +183,3 @@ class ProblemProtocol(HttpToolsProtocol):
         head += b"content-type: %s\r\ncontent-length: %d\r\n" % (MEDIA_TYPE.encode(), len(body))
         self.transport.write(head + b"connection: close\r\n\r\n" + body)
         self._lingering.close()
-
-
-class LingeringTransport(asyncio.Transport):
-    """Closes a connection in two steps, because the client is still sending (RFC 9112, 9.6).
-
-    Closing a connection with unread bytes resets it, and a reset can destroy an answer before the
-    client has read it. So only the sending side is closed first. The protocol discards what comes
-    until the client closes, or until LINGER_SECONDS have passed.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
-        self._transport = transport
-        self._loop = loop
-        self.started = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._transport.write(data)
-
-    def is_closing(self) -> bool:
-        return self.started or self._transport.is_closing()
-
-    def close(self) -> None:
-        if self.is_closing():
-            return
-        self.started = True
-        self._transport.write_eof()
-        self._transport.resume_reading()
-        self._loop.call_later(LINGER_SECONDS, self._transport.close)
-
-
-class BrokenBody(asyncio.Event):
-    """The arrival of a body that can never be read. Waiting for it raises the refusal."""
-
-    def __init__(self, refusal: HTTPException) -> None:
-        super().__init__()
-        self._refusal = refusal
-
-    async def wait(self) -> Never:
-        raise self._refusal

@@ -53,7 +53,7 @@ POSTGRESQL = [
     CREATE TABLE pet_counts (
         age smallint NOT NULL,  -- -1 stands for all ages
         type text NOT NULL,
-        slot bigint NOT NULL,
+        slot bigint NOT NULL DEFAULT 0,
         count bigint NOT NULL,
         CONSTRAINT pet_counts_pkey PRIMARY KEY (age, type, slot)
     ) WITH (fillfactor = 50)

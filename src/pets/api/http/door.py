@@ -1,0 +1,172 @@
+"""The door of the service: requests wait here for their turn, however many come at once."""
+
+import asyncio
+import logging
+import re
+from collections import deque
+from collections.abc import Callable
+from random import choice
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from pets.api.http.problems import MEDIA_TYPE, problem
+from pets.api.http.protocol import ProblemProtocol
+
+MAX_WAIT_SECONDS: Final = 1.5
+"""How long a request waits to be let in. After that it is rejected."""
+
+MAX_RETRY_AFTER_SECONDS: Final = 7
+"""Rejected clients are told 1 to so many seconds, so that they do not all come back at once."""
+
+MAX_STARTS: Final = 64
+"""How many requests begin in one turn of the event loop, so that a turn stays short."""
+
+MAX_REJECTIONS: Final = 256
+"""How many requests are rejected in one turn. A rejection takes about a quarter of a listing."""
+
+_POLL_SECONDS: Final = 0.005
+
+_REJECTION: Final = msgspec.json.encode(
+    problem(503, "The service has more to do than it can do in time. It has not begun this.", "/")
+)
+# A guess that needs no parsing is enough. If it is wrong, a request waits in the other queue.
+_EXPENSIVE: Final = re.compile(rb"(?:^|&)(?:name=|limit=\d{3})")
+
+logger = logging.getLogger(__name__)
+
+
+class _Visitor(NamedTuple):
+    """A request that waits to be let in, until its deadline."""
+
+    deadline: float
+    protocol: "DoorProtocol"
+    cycle: RequestResponseCycle
+
+
+class _Queue:
+    """Requests that wait for the same room, the first in front."""
+
+    def __init__(self, has_room: Callable[[], bool]) -> None:
+        self.has_room = has_room
+        self.visitors: deque[_Visitor] = deque()
+
+
+class Door:
+    """An application, and the requests that wait to be let into it.
+
+    In each turn of the event loop at most MAX_STARTS requests come in, and only while there is
+    room for their work. A request that has waited for MAX_WAIT_SECONDS is rejected. Its client
+    learns this no sooner, so clients that come back at once cannot keep the service busy.
+
+    Expensive requests have a room and a queue of their own. So cheap ones do not wait for them.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        has_room: Callable[[], bool],
+        has_room_for_expensive: Callable[[], bool],
+    ) -> None:
+        self._app = app
+        self._cheap = _Queue(has_room)
+        self._expensive = _Queue(has_room_for_expensive)
+        self._starts = 0  # in this turn
+        self._rejections = 0  # since the last time when nobody waited
+        self._turn_is_due = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    def receive(self, protocol: "DoorProtocol", cycle: RequestResponseCycle) -> None:
+        """Let a request in, or let it wait for its turn. Checks of health never wait."""
+        if cycle.scope["path"].startswith("/health/"):
+            protocol.start(cycle, self._app)
+            return
+        queue = self._cheap
+        if _EXPENSIVE.search(cycle.scope["query_string"]):
+            queue = self._expensive
+        if queue.visitors or self._starts >= MAX_STARTS or not queue.has_room():
+            deadline = protocol.loop.time() + MAX_WAIT_SECONDS
+            queue.visitors.append(_Visitor(deadline, protocol, cycle))
+        else:
+            self._starts += 1
+            protocol.start(cycle, self._app)
+        if not self._turn_is_due:
+            self._turn_is_due = True
+            protocol.loop.call_soon(self._turn, protocol.loop)
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._starts = 0
+        served = self._serve(self._cheap, loop.time())
+        served += self._serve(self._expensive, loop.time())
+        somebody_waits = bool(self._cheap.visitors or self._expensive.visitors)
+        if self._rejections and not somebody_waits:
+            logger.warning("Rejected %d requests. Now none waits.", self._rejections)
+            self._rejections = 0
+        self._turn_is_due = served > 0 or somebody_waits
+        if served:
+            loop.call_soon(self._turn, loop)
+        elif somebody_waits:
+            loop.call_later(_POLL_SECONDS, self._turn, loop)
+
+    def _serve(self, queue: _Queue, now: float) -> int:
+        """Let in or reject those whose turn it is, and return their number."""
+        served = 0
+        while queue.visitors and served < MAX_REJECTIONS:
+            deadline, protocol, cycle = queue.visitors[0]
+            app = self._app
+            if deadline < now:
+                app = _reject
+            elif self._starts >= MAX_STARTS or not queue.has_room():
+                break
+            queue.visitors.popleft()
+            if protocol.transport.is_closing():
+                continue
+            served += 1
+            if app is _reject:
+                self._count_rejection()
+            else:
+                self._starts += 1
+            protocol.start(cycle, app)
+        return served
+
+    def _count_rejection(self) -> None:
+        if not self._rejections:
+            logger.warning("Rejecting requests that have waited for %s s.", MAX_WAIT_SECONDS)
+        self._rejections += 1
+
+
+def _heads() -> list[HTTPResponseStartEvent]:
+    heads: list[HTTPResponseStartEvent] = []
+    for seconds in range(1, MAX_RETRY_AFTER_SECONDS + 1):
+        headers = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", b"%d" % len(_REJECTION)),
+            (b"retry-after", b"%d" % seconds),
+        ]
+        heads.append({"type": "http.response.start", "status": 503, "headers": headers})
+    return heads
+
+
+_HEADS: Final = _heads()
+
+
+async def _reject(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send(choice(_HEADS))  # noqa: S311  # Nobody gains by guessing it.
+    await send({"type": "http.response.body", "body": _REJECTION, "more_body": False})
+
+
+class DoorProtocol(ProblemProtocol):
+    """A connection to an application behind a `Door`."""
+
+    app: Door
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, _app: object) -> None:
+        self.app.receive(self, cycle)
+
+    # Any: Litestar and uvicorn type ASGI applications differently.
+    def start(self, cycle: RequestResponseCycle, app: Any) -> None:
+        super()._start_asgi_task(cycle, app)

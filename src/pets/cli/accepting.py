@@ -1,0 +1,105 @@
+"""An event loop that accepts many connections at once, and none that it could not serve."""
+
+import asyncio
+import os
+import resource
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+import uvloop
+
+MAX_ACCEPTED: Final = 256
+"""How many connections are accepted in one turn of the loop. uvloop itself accepts one."""
+
+RESERVED_FILES: Final = 100
+"""How many of the open files that the system allows are kept for other things."""
+
+_PAUSE_SECONDS: Final = 0.1
+
+
+def allow_open_files() -> None:
+    """Let this process, and its workers, open as many files as the system allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class AcceptingLoop(uvloop.Loop):
+    """uvloop, but an `Acceptor` accepts the connections of its servers."""
+
+    # uvicorn gives these parameters alone. Any: the others do not matter.
+    async def create_server(  # type: ignore[override]
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        *,
+        sock: socket.socket,
+        backlog: int,
+        **_: Any,
+    ) -> "Acceptor":
+        sock.settimeout(0)
+        sock.listen(backlog)
+        acceptor = Acceptor(self, sock, protocol_factory)
+        acceptor.start()
+        return acceptor
+
+
+class Acceptor:
+    """Accepts the connections of a listener, unless too many files are open.
+
+    Clients then wait in the backlog of the system. A connection that were accepted might have to
+    be reset, or take a file that the store needs for a connection of its own.
+    """
+
+    def __init__(
+        self,
+        loop: AcceptingLoop,
+        listener: socket.socket,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+    ) -> None:
+        self._loop = loop
+        self._listener = listener
+        self._protocol_factory = protocol_factory
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._max_files = soft - RESERVED_FILES
+        self._is_closed = False
+        # Without a reference, the loop may forget the tasks.
+        self._opening: set[asyncio.Task[Any]] = set()
+
+    def start(self) -> None:
+        if not self._is_closed:
+            self._loop.add_reader(self._listener, self._accept)
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._loop.remove_reader(self._listener)
+
+    async def wait_closed(self) -> None:
+        return
+
+    def _accept(self) -> None:
+        try:
+            for _ in range(MAX_ACCEPTED):
+                if self._lowest_free_file() >= self._max_files:
+                    self._pause()
+                    return
+                connection, _ = self._listener.accept()
+                self._open(connection)
+        except BlockingIOError:
+            return
+        except OSError:  # The system has too many open files, or the network has a fault.
+            self._pause()
+
+    def _pause(self) -> None:
+        self._loop.remove_reader(self._listener)
+        self._loop.call_later(_PAUSE_SECONDS, self.start)
+
+    def _open(self, connection: socket.socket) -> None:
+        opening = self._loop.connect_accepted_socket(self._protocol_factory, connection)
+        task = self._loop.create_task(opening)
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    def _lowest_free_file(self) -> int:
+        number = os.dup(self._listener.fileno())
+        os.close(number)
+        return number

@@ -1,0 +1,259 @@
+"""More requests than the service can answer in time, and more connections than it may open."""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, ExitStack
+
+import asyncpg
+import pytest
+
+from pets.adapters.memory import InMemoryPetRepository
+from pets.api.http.door import MAX_RETRY_AFTER_SECONDS, MAX_STARTS, MAX_WAIT_SECONDS
+from pets.cli.accepting import RESERVED_FILES
+from tests.integration.connections import Answer, Connection, Server, statuses
+from tests.integration.served import Served, served
+
+pytestmark = pytest.mark.anyio
+
+HOST = b"Host: pets\r\n"
+LIVE = b"GET /health/live HTTP/1.1\r\n" + HOST + b"\r\n"
+LISTING = b"GET /pets/ HTTP/1.1\r\n" + HOST + b"\r\n"
+BOY = json.dumps({"name": "boy", "age": 7, "type": "dog"}).encode()
+CREATION = (
+    b"POST /pets/ HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" % len(BOY)
+    + HOST
+    + b"\r\n"
+)
+LOCK = "LOCK TABLE pets IN ACCESS EXCLUSIVE MODE"
+
+
+class Room:
+    """Whether the store has room."""
+
+    def __init__(self) -> None:
+        self.is_free = True
+
+    def __call__(self) -> bool:
+        return self.is_free
+
+
+@pytest.fixture
+async def room() -> Room:
+    return Room()
+
+
+@pytest.fixture
+async def server(room: Room) -> Server:
+    return Server(InMemoryPetRepository(), room)
+
+
+@pytest.fixture
+async def connection(server: Server) -> AsyncIterator[Connection]:
+    async with server.connection() as connection:
+        yield connection
+
+
+async def test_a_request_waits_until_there_is_room(room: Room, connection: Connection) -> None:
+    room.is_free = False
+    connection.read(CREATION + BOY, LIVE)
+    await asyncio.sleep(0.05)  # The request must stay where it is for some turns.
+    room.is_free = True
+    assert (await connection.answer()).status == 201
+
+
+async def test_a_request_that_waits_too_long_is_rejected(
+    room: Room, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All are rejected by one document. The log has two lines, however many they are."""
+    room.is_free = False
+    answers = await rejections(server, 100)
+    assert statuses(answers) == [503] * 100
+    assert answers[0].document["status"] == 503
+    assert answers[0].headers["content-type"] == "application/problem+json"
+    seconds = {int(answer.headers["retry-after"]) for answer in answers}
+    assert len(seconds) > 3
+    assert seconds <= set(range(1, MAX_RETRY_AFTER_SECONDS + 1))
+    messages = [record.message for record in caplog.records if record.name.startswith("pets")]
+    assert messages == [
+        f"Rejecting requests that have waited for {MAX_WAIT_SECONDS} s.",
+        "Rejected 100 requests. Now none waits.",
+    ]
+
+
+async def rejections(server: Server, number: int) -> list[Answer]:
+    async def ask() -> Answer:
+        async with server.connection() as connection:
+            connection.read(LISTING)
+            return await connection.answer()
+
+    return await asyncio.gather(*[ask() for _ in range(number)])
+
+
+async def test_a_connection_is_used_again_after_a_rejection(
+    room: Room, connection: Connection
+) -> None:
+    room.is_free = False
+    connection.read(CREATION, BOY)
+    assert (await connection.answer()).status == 503
+    room.is_free = True
+    connection.read(LISTING)
+    assert (await connection.answer()).document["count"] == 0
+
+
+async def test_pipelined_requests_keep_their_order(room: Room, connection: Connection) -> None:
+    room.is_free = False
+    connection.read(CREATION + BOY + LIVE + LISTING + CREATION[:30], CREATION[30:] + BOY)
+    await asyncio.sleep(0.05)  # The requests must wait for some turns.
+    room.is_free = True
+    answers = [await connection.answer() for _ in range(4)]
+    assert statuses(answers) == [201, 200, 200, 201]
+    assert answers[2].document["count"] == 1
+
+
+async def test_a_head_that_comes_in_parts_is_rejected_whole(
+    room: Room, connection: Connection
+) -> None:
+    room.is_free = False
+    connection.read(LISTING[:10], LISTING[10:])
+    assert (await connection.answer()).status == 503
+    connection.read(LIVE)
+    assert (await connection.answer()).status == 200
+
+
+@pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
+async def test_a_rejection_before_the_body_closes_the_connection(
+    room: Room, connection: Connection, expect: bytes
+) -> None:
+    room.is_free = False
+    connection.read(CREATION[:-2] + expect + b"\r\n")
+    (answer,) = await connection.answers()
+    assert (answer.status, answer.headers["connection"]) == (503, "close")
+
+
+async def test_a_broken_request_is_refused_after_one_that_waits(
+    room: Room, connection: Connection
+) -> None:
+    room.is_free = False
+    connection.read(LISTING, b"GARBAGE\r\n\r\n")
+    assert statuses(await connection.answers()) == [503, 400]
+
+
+async def test_a_client_that_closes_its_side_still_gets_its_answer(
+    room: Room, connection: Connection
+) -> None:
+    room.is_free = False
+    connection.read(LISTING)
+    connection.end()
+    assert statuses(await connection.answers()) == [503]
+
+
+async def test_a_waiting_request_whose_connection_is_lost_is_forgotten(
+    room: Room, server: Server
+) -> None:
+    room.is_free = False
+    async with server.connection() as lost:
+        lost.read(CREATION + BOY)
+    await asyncio.sleep(0)  # The server learns of it.
+    room.is_free = True
+    async with server.connection() as connection:
+        connection.read(LISTING)
+        assert (await connection.answer()).document["count"] == 0
+    assert not server.door._cheap.visitors  # noqa: SLF001  # Nothing public shows this memory.
+
+
+async def test_health_passes_those_that_wait(room: Room, server: Server) -> None:
+    room.is_free = False
+    async with server.connection() as waiting, server.connection() as probe:
+        waiting.read(LISTING)
+        probe.read(LIVE)
+        assert (await probe.answer()).status == 200
+        room.is_free = True
+        assert (await waiting.answer()).status == 200
+
+
+async def test_expensive_requests_do_not_keep_cheap_ones_waiting(room: Room) -> None:
+    server = Server(InMemoryPetRepository(), has_room_for_expensive=room)
+    room.is_free = False
+    async with (
+        server.connection() as search,
+        server.connection() as long,
+        server.connection() as cheap,
+    ):
+        search.read(LISTING.replace(b"/pets/", b"/pets/?name=a"))
+        long.read(LISTING.replace(b"/pets/", b"/pets/?type=dog&limit=1000"))
+        cheap.read(LISTING.replace(b"/pets/", b"/pets/?limit=20"))
+        assert (await cheap.answer()).status == 200
+        assert (await search.answer()).status == 503
+        assert (await long.answer()).status == 503
+
+
+async def test_only_some_requests_begin_in_one_turn_of_the_loop(server: Server) -> None:
+    async with AsyncExitStack() as stack:
+        connections = [
+            await stack.enter_async_context(server.connection()) for _ in range(3 * MAX_STARTS)
+        ]
+        for connection in connections:
+            connection.read(LISTING)
+        assert len(server.tasks) == MAX_STARTS
+        answers = [await connection.answer() for connection in connections]
+    assert statuses(answers) == [200] * len(connections)
+
+
+def connect(service: Served) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", service.port), timeout=10)
+
+
+async def test_health_answers_in_time_while_the_store_hangs(postgresql_url: str) -> None:
+    """Hundreds create pets meanwhile. Some wait for the store, and the others are rejected."""
+    with served(postgresql_url) as service, ExitStack() as stack:
+        database = await asyncpg.connect(postgresql_url)
+        async with database.transaction():
+            await database.execute(LOCK)
+            clients = [stack.enter_context(connect(service)) for _ in range(1200)]
+            for client in clients:
+                client.sendall(CREATION + BOY)
+            slowest = 0.0
+            while not any(has_answer(client) for client in clients[-10:]):
+                began = time.monotonic()
+                assert service.request("GET", "/health/live").status_code == 200
+                slowest = max(slowest, time.monotonic() - began)
+        await database.close()
+        answers = [client.recv(65536) for client in clients]
+        assert slowest < 1  # Other tests may run on this machine, so this is not the 0.1 promised.
+        created = sum(answer.startswith(b"HTTP/1.1 201 ") for answer in answers)
+        rejected = sum(answer.startswith(b"HTTP/1.1 503 ") for answer in answers)
+        assert created + rejected == len(clients)
+        assert min(created, rejected) > 100
+        assert f"Rejected {rejected} requests" in service.wait_for_line("Rejected")
+
+
+def has_answer(client: socket.socket) -> bool:
+    client.settimeout(0)
+    try:
+        return bool(client.recv(1, socket.MSG_PEEK))
+    except BlockingIOError:
+        return False
+    finally:
+        client.settimeout(10)
+
+
+async def test_connections_beyond_the_open_files_wait_until_others_end() -> None:
+    """They are neither reset nor starved, and the service stops as usual."""
+    with served("memory://", open_files=RESERVED_FILES + 60) as service, ExitStack() as stack:
+        clients = [stack.enter_context(connect(service)) for _ in range(100)]
+        for client in clients:
+            client.sendall(LIVE)
+        assert clients[0].recv(65536).startswith(b"HTTP/1.1 200 OK")
+        await asyncio.sleep(0.3)  # The service tries to accept more.
+        accepted = [client for client in clients[1:] if has_answer(client)]
+        assert 10 < len(accepted) < 60
+        for client in clients:
+            if client is clients[0] or client in accepted:
+                client.close()
+            else:
+                assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
+                client.close()
+        assert service.stop() == 0
