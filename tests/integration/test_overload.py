@@ -192,9 +192,9 @@ async def test_expensive_requests_do_not_keep_cheap_ones_waiting(room: Room) -> 
 
 async def test_only_some_requests_begin_in_one_turn_of_the_loop(server: Server) -> None:
     async with AsyncExitStack() as stack:
-        connections = []
-        for _ in range(3 * MAX_STARTS):
-            connections.append(await stack.enter_async_context(server.connection()))
+        connections = [
+            await stack.enter_async_context(server.connection()) for _ in range(3 * MAX_STARTS)
+        ]
         for connection in connections:
             connection.read(LISTING)
         assert len(server.tasks) == MAX_STARTS
