@@ -38,8 +38,8 @@ _DESCRIPTIONS: Final = {
     415: "The body has a media type or a coding that the operation does not take.",
     422: "The `Idempotency-Key` was used for another pet.",
     500: BUG,
-    503: "The store cannot be reached. `Retry-After` says in how many seconds to try again "
-    f"({RETRY_AFTER_SECONDS}).",
+    503: "The store cannot be reached, or the service has more to do than it can do in time. "
+    "`Retry-After` says in how many seconds to try again.",
 }
 _RETRY_AFTER: Final = {
     "description": "In how many seconds to try again.",

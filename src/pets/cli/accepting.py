@@ -5,12 +5,9 @@ import os
 import resource
 import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import uvloop
-
-MAX_ACCEPTED: Final = 256
-"""How many connections are accepted in one turn of the loop. uvloop itself accepts one."""
 
 RESERVED_FILES: Final = 100
 """How many of the open files that the system allows are kept for other things."""
@@ -27,6 +24,9 @@ def allow_open_files() -> None:
 class AcceptingLoop(uvloop.Loop):
     """uvloop, but an `Acceptor` accepts the connections of its servers."""
 
+    max_accepted: ClassVar = 256
+    """How many connections are accepted in one turn. uvloop itself accepts one."""
+
     # uvicorn gives these parameters alone. Any: the others do not matter.
     async def create_server(  # type: ignore[override]
         self,
@@ -41,6 +41,12 @@ class AcceptingLoop(uvloop.Loop):
         acceptor = Acceptor(self, sock, protocol_factory)
         acceptor.start()
         return acceptor
+
+
+class SharingLoop(AcceptingLoop):
+    """The same for each of several workers, which leaves connections to the others."""
+
+    max_accepted: ClassVar = 4
 
 
 class Acceptor:
@@ -78,7 +84,7 @@ class Acceptor:
 
     def _accept(self) -> None:
         try:
-            for _ in range(MAX_ACCEPTED):
+            for _ in range(self._loop.max_accepted):
                 if self._lowest_free_file() >= self._max_files:
                     self._pause()
                     return

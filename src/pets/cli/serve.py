@@ -20,7 +20,7 @@ from uvicorn.supervisors import Multiprocess
 from pets.api.http.door import Door, DoorProtocol
 from pets.api.http.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, instance_of, problem
 from pets.bootstrap import create_app
-from pets.cli.accepting import allow_open_files
+from pets.cli.accepting import AcceptingLoop, SharingLoop, allow_open_files
 from pets.settings import Settings, SettingsError
 
 logger = logging.getLogger(__name__)
@@ -48,12 +48,13 @@ def serve(settings: Settings) -> None:
 
     Raises `SettingsError` if the host and port cannot be listened on.
     """
+    loop = AcceptingLoop if settings.workers == 1 else SharingLoop
     config = uvicorn.Config(
         partial(create_served_app, settings),
         factory=True,
         interface="asgi3",
         workers=settings.workers,
-        loop="pets.cli.accepting:AcceptingLoop",
+        loop=f"{loop.__module__}:{loop.__name__}",
         http=DoorProtocol,
         ws="none",
         lifespan="on",

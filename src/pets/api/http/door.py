@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from pets.api.http.problems import MEDIA_TYPE, problem
 from pets.api.http.protocol import ProblemProtocol
 
-MAX_WAIT_SECONDS: Final = 1.5
+MAX_WAIT_SECONDS: Final = 1.2
 """How long a request waits to be let in. After that it is rejected."""
 
 MAX_RETRY_AFTER_SECONDS: Final = 7
