@@ -17,7 +17,7 @@ from pets.adapters.batching import (
 from pets.adapters.lanes import MAX_ANSWERS
 from pets.adapters.memory import InMemoryPetRepository
 from pets.domain.errors import StoreUnavailable
-from pets.domain.pet import NewPet, Pet
+from pets.domain.pet import NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
 from tests.factories import NewPetFactory
@@ -62,6 +62,12 @@ class GatedRepository(InMemoryPetRepository):
         await self._gate(list(pets))
         return await super().add_once(pets)
 
+    async def change(
+        self, changes: Mapping[int, PetChange], *, expected: Mapping[int, Pet] | None = None
+    ) -> Mapping[int, Pet]:
+        await self._gate(list(changes))
+        return await super().change(changes, expected=expected)
+
     async def remove(
         self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None
     ) -> set[int]:
@@ -86,6 +92,16 @@ class Scene:
     async def add(self, *names: str) -> asyncio.Task[Sequence[Pet]]:
         task = asyncio.ensure_future(
             self.repository.add([NewPetFactory.build(name=name) for name in names])
+        )
+        await self.settle()
+        return task
+
+    async def change(
+        self, id_: int, age: int, expected: Pet | None = None
+    ) -> asyncio.Task[Mapping[int, Pet]]:
+        wanted = None if expected is None else {id_: expected}
+        task = asyncio.ensure_future(
+            self.repository.change({id_: PetChange(age=age)}, expected=wanted)
         )
         await self.settle()
         return task
@@ -163,6 +179,31 @@ async def test_one_call_serves_readers_of_different_pages() -> None:
     await scene.let(1)
     assert scene.inner.calls == [[20], [2, 1]]
     assert [len((await page).items) for page in pages] == [2, 1, 2]
+
+
+@pytest.mark.anyio
+async def test_one_call_changes_the_pets_of_several_callers() -> None:
+    scene = Scene()
+    old = await InMemoryPetRepository.add(scene.inner, NewPetFactory.batch(3))
+    first = await scene.change(1, age=1)
+    second = await scene.change(2, age=2, expected=old[1])
+    third = await scene.change(3, age=3, expected=old[1])
+    await scene.let(0)
+    await scene.let(1)
+    assert scene.inner.calls == [[1], [2, 3]]
+    assert [pet.age for task in (first, second) for pet in (await task).values()] == [1, 2]
+    assert await third == {}
+
+
+@pytest.mark.anyio
+async def test_one_call_never_changes_a_pet_twice() -> None:
+    """A call has one change for each pet. Another caller's change must not replace it."""
+    scene = Scene()
+    await InMemoryPetRepository.add(scene.inner, NewPetFactory.batch(2))
+    await scene.change(1, age=1)
+    await scene.change(2, age=2)
+    await scene.change(2, age=3)
+    assert scene.inner.calls == [[1], [2]]
 
 
 @pytest.mark.anyio

@@ -35,6 +35,7 @@ MAX_ALONE: Final = 64
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")
+_Changes = tuple[Mapping[int, PetChange], Mapping[int, Pet]]
 
 
 class BatchingPetRepository:
@@ -46,7 +47,8 @@ class BatchingPetRepository:
     - The pets of several callers are added by one call, and each caller gets its own back.
     - The ids of several callers are found, or removed, by one call. If several callers remove one
       id, the first of them gets it back.
-    - Changes, and removals with `expected`, are not shared.
+    - Different pets are changed by one call. A call for a pet that another call is changing is
+      not shared, and neither is a removal with `expected`.
 
     Any number of callers may wait. `has_room` says whether more of them should come.
     """
@@ -58,6 +60,8 @@ class BatchingPetRepository:
         self._adding_once = Lane(self._add_once, len, MAX_PETS)
         self._finding = Lane(self._find, len, MAX_IDS, shares=True)
         self._removing = Lane(self._remove, len, MAX_IDS)
+        self._changing = Lane(self._change, _ids, MAX_PETS)
+        self._being_changed: set[int] = set()
         self._short = Lane(inner.pages, _rows, MAX_ROWS, shares=True)
         self._long = Lane(inner.pages, _rows, MAX_ROWS, shares=True)
         self._searching = Lane(inner.pages, _one, 1, width=MAX_SEARCHES, shares=True)
@@ -70,6 +74,7 @@ class BatchingPetRepository:
             and self._adding.has_room()
             and self._adding_once.has_room()
             and self._removing.has_room()
+            and self._changing.has_room()
             and self._alone < MAX_ALONE
         )
 
@@ -100,7 +105,13 @@ class BatchingPetRepository:
     async def change(
         self, changes: Mapping[int, PetChange], *, expected: Mapping[int, Pet] | None = None
     ) -> Mapping[int, Pet]:
-        return await self._count(self._inner.change(changes, expected=expected))
+        if not self._being_changed.isdisjoint(changes):
+            return await self._count(self._inner.change(changes, expected=expected))
+        self._being_changed.update(changes)
+        try:
+            return await self._changing.call((changes, expected or {}))
+        finally:
+            self._being_changed.difference_update(changes)
 
     async def remove(
         self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None
@@ -139,6 +150,15 @@ class BatchingPetRepository:
         pets = await self._inner.find(set().union(*sets))
         return [_chosen(pets, part) for part in sets]
 
+    async def _change(self, sets: Sequence[_Changes]) -> Sequence[Mapping[int, Pet]]:
+        changes: dict[int, PetChange] = {}
+        expected: dict[int, Pet] = {}
+        for part, expected_part in sets:
+            changes.update(part)
+            expected.update(expected_part)
+        changed = await self._inner.change(changes, expected=expected)
+        return [_chosen(changed, part) for part, _ in sets]
+
     async def _remove(self, sets: Sequence[frozenset[int]]) -> Sequence[set[int]]:
         removed = await self._inner.remove(set().union(*sets))
         parts = []
@@ -151,6 +171,10 @@ class BatchingPetRepository:
 
 def _chosen(pets: Mapping[Key, Pet], keys: Collection[Key]) -> dict[Key, Pet]:
     return {key: pets[key] for key in keys if key in pets}
+
+
+def _ids(changes: _Changes) -> int:
+    return len(changes[0])
 
 
 def _rows(query: PetQuery) -> int:
