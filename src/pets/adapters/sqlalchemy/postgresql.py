@@ -17,6 +17,9 @@ from pets.adapters.sqlalchemy.statements import WALK, Column, Condition, Row, Ro
 from pets.domain.pet import NewPet
 from pets.domain.repository import Numbered
 
+OLDEST_SERVER: Final = 15
+"""The oldest version of PostgreSQL that the service is made for. Older ones are refused."""
+
 SESSION: Final = {
     # Otherwise PostgreSQL would plan each listing anew, because it takes the unknown limit for a
     # tenth of the table, and would compile its plan. One plan suits all values.
