@@ -35,32 +35,25 @@ def milliseconds(plan: Sequence[str]) -> float:
 
 
 async def measure(url: str) -> list[str]:
-    engine = create_config(parse_url(url), statement_seconds=None).get_engine()
+    config = create_config(parse_url(url), statement_seconds=None, is_for_searches=True)
+    engine = config.get_engine()
     repository = SQLAlchemyPetRepository(engine)
     lines = [
         "| filter | sort | first page, ms | last page, ms | for the count | for the pets |",
         "|---|---|---:|---:|---|---|",
     ]
-    async with engine.connect() as connection:
-        for name, filters in FILTERS.items():
-            for sort in (f"{sign}{sort}" for sort in PetSort for sign in ("", "-")):
-                query = replace(
-                    filters, sort=PetSort(sort.removeprefix("-")), descending=sort.startswith("-")
-                )
-                (backwards,) = await repository.pages(
-                    [replace(query, descending=not query.descending)]
-                )
-                last = query.following(backwards.items[-1]) if backwards.items else query
-                plans = [
-                    [await explain(connection, page, analyze=True) for _ in range(3)]
-                    for page in (query, last)
-                ]
-                times = [f"{median(map(milliseconds, some)):,.2f}" for some in plans]
-                count, *pets = scans(plans[0][0])
-                lines.append(
-                    f"| {name} | {sort} | {' | '.join(times)} | {count} | {', '.join(pets)} |"
-                )
-                print(lines[-1])
+    for name, filters in FILTERS.items():
+        for sort in (f"{sign}{sort}" for sort in PetSort for sign in ("", "-")):
+            query = replace(
+                filters, sort=PetSort(sort.removeprefix("-")), descending=sort.startswith("-")
+            )
+            (backwards,) = await repository.pages([replace(query, descending=not query.descending)])
+            last = query.following(backwards.items[-1]) if backwards.items else query
+            plans = [[await explain(url, page) for _ in range(3)] for page in (query, last)]
+            times = [f"{median(map(milliseconds, some)):,.2f}" for some in plans]
+            count, *pets = scans(plans[0][0])
+            lines.append(f"| {name} | {sort} | {' | '.join(times)} | {count} | {', '.join(pets)} |")
+            print(lines[-1])
     await engine.dispose()
     return lines
 

@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+import asyncpg
 
-from pets.adapters.sqlalchemy.postgresql import PostgreSQL
-from pets.adapters.sqlalchemy.statements import search
+from pets.adapters.sqlalchemy.postgresql import QUICK_SESSION, SEARCH_SESSION, PostgreSQL
+from pets.adapters.sqlalchemy.postgresql_pages import SEARCH, Shape, asked, listing, lone
 from pets.domain.query import PetQuery
 
 _SCAN: Final = re.compile(
@@ -16,22 +16,37 @@ _SCAN: Final = re.compile(
 )
 
 
-async def explain(
-    connection: AsyncConnection, query: PetQuery, *, analyze: bool = False
-) -> list[str]:
-    """Return the lines of a page's plan, made with the same settings as in the repository.
-
-    With `analyze` PostgreSQL also runs the query, and the plan shows what it cost.
-    """
-    compiled = search(query, PostgreSQL()).compile(dialect=connection.dialect)
-    assert compiled.positiontup is not None
-    await connection.exec_driver_sql("SET plan_cache_mode = force_custom_plan")
-    values = tuple(compiled.params[name] for name in compiled.positiontup)
-    options = "COSTS OFF, TIMING OFF, ANALYZE" if analyze else "COSTS OFF"
-    result = await connection.exec_driver_sql(f"EXPLAIN ({options}) {compiled.string}", values)
-    return [line for (line,) in result]
+async def explain(url: str, query: PetQuery) -> list[str]:
+    """Run a page's statement as the repository does, and return the lines of its plan."""
+    session = SEARCH_SESSION if query.is_search else QUICK_SESSION
+    driver = await asyncpg.connect(url, server_settings=session)
+    try:
+        if query.is_search:
+            folded = await PostgreSQL().folded(driver)
+            statement, values = lone(SEARCH, query, folded)
+            literals = [_literal(value) for value in values]
+        else:
+            statement = listing(Shape.of(query))
+            literals = [_array(value) for value in asked(query)]
+        # EXPLAIN shows the generic plan only of a prepared statement.
+        await driver.execute(f"PREPARE page AS {statement}")
+        page = f"EXECUTE page ({', '.join(literals)})"
+        await driver.execute(page)  # The first run of a session takes longer.
+        plan = await driver.fetch(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {page}")
+    finally:
+        await driver.close()
+    return [line for (line,) in plan]
 
 
 def scans(plan: Sequence[str]) -> list[str]:
-    """Return the scans of the plan in its order: first that of the count, then that of the pets."""
-    return [f"{kind} {name}" for kind, name in _SCAN.findall("\n".join(plan))]
+    """Return the scans that were executed, in the order of the plan."""
+    executed = [line for line in plan if "(never executed)" not in line]
+    return [f"{kind} {name}" for kind, name in _SCAN.findall("\n".join(executed))]
+
+
+def _literal(value: object) -> str:
+    return "NULL" if value is None else f"'{value}'"
+
+
+def _array(value: object) -> str:
+    return "'{NULL}'" if value is None else f"""'{{"{value}"}}'"""

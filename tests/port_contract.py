@@ -7,11 +7,12 @@ from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange, PetType
-from pets.domain.query import PetQuery, PetSort
+from pets.domain.query import PetQuery, PetSort, Position
 from pets.domain.repository import PetPage, PetRepository
 from tests.factories import NewPetFactory
 
@@ -67,6 +68,37 @@ def expected(query: PetQuery, pets: Sequence[Pet]) -> list[Pet]:
     return sorted(
         matches, key=lambda pet: (getattr(pet, query.sort), pet.id), reverse=query.descending
     )
+
+
+def random_query(pets: Sequence[Pet]) -> PetQuery:
+    """Return a query with any filters, order, limit and position."""
+    choose = random.choice
+    query = PetQuery(
+        type=choose([None, *PetType]),
+        age_min=choose([None, None, 0, 7, 8, 100]),
+        age_max=choose([None, None, 0, 7, 100]),
+        name=choose([None, None, None, "B", "ss", "_"]),
+        sort=choose(list(PetSort)),
+        descending=choose([False, True]),
+        limit=choose([0, 1, 7, 20, 1000]),
+    )
+    return choose([query, query.following(choose(pets))])
+
+
+def right_page(query: PetQuery, pets: Sequence[Pet]) -> PetPage:
+    """Return the page that a store with these pets has, computed in another way."""
+    matches = expected(query, pets)
+    after = query.after
+    rest = matches
+    if after and query.descending:
+        rest = [pet for pet in matches if place(query.position(pet)) < place(after)]
+    elif after:
+        rest = [pet for pet in matches if place(query.position(pet)) > place(after)]
+    return PetPage.cut(query, len(matches), rest[: query.limit + 1])
+
+
+def place(position: Position) -> tuple[Any, int]:  # Any: values of one type within a query
+    return position.value, position.id
 
 
 async def page_of(repository: PetRepository, query: PetQuery) -> PetPage:
@@ -329,6 +361,37 @@ class PetRepositoryContract:
         assert (page.next is None) == (len(right) <= 7)
         assert [pet async for batch in repository.export(query) for pet in batch] == right
 
+    async def test_pages_of_every_shape_can_be_asked_for_at_once(
+        self, repository: PetRepository
+    ) -> None:
+        pets = await repository.add(diverse_pets())
+        for _ in range(20):
+            mixed = [random_query(pets) for _ in range(random.randint(0, 40))]
+            pages = await repository.pages(mixed)
+            assert list(pages) == [right_page(query, pets) for query in mixed]
+
+    async def test_a_query_named_twice_is_answered_twice(self, repository: PetRepository) -> None:
+        await repository.add(new_pets(3))
+        query, other = PetQuery(limit=2), PetQuery(limit=1, descending=True)
+        first, between, second = await repository.pages([query, other, query])
+        assert first == second == await page_of(repository, query)
+        assert between == await page_of(repository, other)
+
+    async def test_no_query_gets_no_page(self, repository: PetRepository) -> None:
+        assert list(await repository.pages([])) == []
+
+    async def test_an_empty_page_has_its_count_beside_full_pages(
+        self, repository: PetRepository
+    ) -> None:
+        pets = await repository.add(diverse_pets())
+        full = PetQuery(sort=PetSort.NAME)
+        beyond = full.following(expected(full, pets)[-1])
+        nothing = PetQuery(sort=PetSort.NAME, age_min=1, age_max=0)
+        pages = await repository.pages([full, beyond, nothing, replace(full, limit=0)])
+        counts = [(page.count, len(page.items), page.next is None) for page in pages]
+        number = len(pets)
+        assert counts == [(number, 20, False), (number, 0, True), (0, 0, True), (number, 0, True)]
+
     async def test_the_last_page_has_no_next_even_if_it_is_full(
         self, repository: PetRepository
     ) -> None:
@@ -429,12 +492,13 @@ class PetRepositoryContract:
         assert {pet.id for pet in permanent} <= set(met)
 
     async def test_a_page_and_its_count_are_of_one_moment(self, repository: PetRepository) -> None:
-        query = PetQuery(type=PetType.DOG, age_min=7, limit=1000, sort=PetSort.NAME)
+        dogs = PetQuery(type=PetType.DOG, age_min=7, limit=1000, sort=PetSort.NAME)
+        named = replace(dogs, name="BO")
 
         async def use_repository() -> None:
             added = await repository.add([BOY] * 3)
-            page = await page_of(repository, query)
-            assert page.count == len(page.items)
+            for page in await repository.pages([dogs, named, PetQuery(limit=1000)]):
+                assert page.count == len(page.items)
             await repository.remove([pet.id for pet in added])
 
         await gather(*(use_repository() for _ in range(20)))

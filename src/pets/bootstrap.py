@@ -43,8 +43,10 @@ def create_app(
             repository = InMemoryPetRepository(key_ttl)
         else:
             engine = create_config(url).get_engine()
-            repository = BatchingPetRepository(SQLAlchemyPetRepository(engine, key_ttl))
-            on_shutdown.append(engine.dispose)
+            searching = create_config(url, is_for_searches=True).get_engine()
+            store = SQLAlchemyPetRepository(engine, key_ttl, searching)
+            repository = BatchingPetRepository(store)
+            on_shutdown += [engine.dispose, searching.dispose]
     return Application(
         route_handlers=[PetsController, HealthController, DocsController],
         state=State({"repository": repository}),
@@ -103,7 +105,8 @@ async def _open_engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
         )
     if is_read_only(url):
         url = read_only(url)
-    engine = create_config(url, statement_seconds=None).get_engine()
+    config = create_config(url, statement_seconds=None, is_for_searches=True)
+    engine = config.get_engine()
     try:
         yield engine
     finally:

@@ -4,13 +4,16 @@ The file bench/plans.md shows the same plans with ten million pets.
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
+from itertools import product
 
+import asyncpg
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pets.adapters.sqlalchemy.engine import create_config, parse_url
+from pets.adapters.sqlalchemy.postgresql import CLEAR_KEYS, QUICK_SESSION
+from pets.adapters.sqlalchemy.postgresql_pages import Shape
 from pets.domain.pet import PetType
 from pets.domain.query import PetQuery, PetSort, Position
 from tests.integration.conftest import execute
@@ -22,6 +25,11 @@ FILL = """
     INSERT INTO pets (name, age, type, created_at)
     SELECT 'pet ' || i, i % 101, CASE WHEN i % 10000 = 0 THEN 'cat' ELSE 'dog' END,
         timestamptz '2021-05-18 19:10:17+00' + i * interval '1 second'
+    FROM generate_series(1, 100000) AS i
+"""
+FILL_KEYS = """
+    INSERT INTO pet_keys
+    SELECT 'key ' || i, i, 'boy', 7, 'dog', now() - i * interval '1 second'
     FROM generate_series(1, 100000) AS i
 """
 INDEXES = {
@@ -44,67 +52,82 @@ def filled_url(postgresql_url: str) -> str:
     return postgresql_url
 
 
-@pytest.fixture
-async def connection(filled_url: str) -> AsyncIterator[AsyncConnection]:
-    engine = create_config(parse_url(filled_url)).get_engine()
-    async with engine.connect() as connection:
-        yield connection
-    await engine.dispose()
+def listings() -> Iterator[PetQuery]:
+    """Yield a query of each shape, whose filters leave most pets."""
+    for type_, age_min, sort in product((None, PetType.DOG), (None, 5), PetSort):
+        for descending, after in product((False, True), (None, POSITIONS[sort])):
+            yield PetQuery(
+                type=type_, age_min=age_min, sort=sort, descending=descending, after=after
+            )
 
 
-@pytest.mark.parametrize("descending", [False, True])
+def shown(query: PetQuery) -> str:
+    return "-".join(map(str, Shape.of(query)))
+
+
+def pets_scans(plan: list[str]) -> list[str]:
+    return [scan for scan in scans(plan) if "pet_counts" not in scan]
+
+
+@pytest.mark.parametrize("query", list(listings()), ids=shown)
+async def test_a_page_of_many_matches_is_read_from_the_index_of_its_order(
+    filled_url: str, query: PetQuery
+) -> None:
+    plan = await explain(filled_url, query)
+    assert not any("Seq Scan on pets" in line or "Bitmap" in line for line in plan)
+    (scan,) = pets_scans(plan)
+    indexes = [INDEXES[query.sort]]
+    if query.type and query.sort is PetSort.ID:
+        indexes.append("pets_by_type")  # It has the pets of each type in the order of ids.
+    assert scan in [f"Index Scan {index}" for index in indexes]
+    if query.after:
+        condition = "id " if query.sort is PetSort.ID else "(ROW("
+        assert any("Index Cond: " in line and condition in line for line in plan)
+
+
 @pytest.mark.parametrize("sort", PetSort)
-@pytest.mark.parametrize("is_last", [False, True])
-@pytest.mark.parametrize("type_", [None, PetType.DOG])
-async def test_a_page_is_read_from_the_index_of_its_order(
-    connection: AsyncConnection,
-    sort: PetSort,
-    type_: PetType | None,
-    *,
-    descending: bool,
-    is_last: bool,
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (PetQuery(type=PetType.CAT), "pets_by_type"),
+        (PetQuery(age_min=100, limit=1000), "pets_by_age"),
+        (PetQuery(age_min=100, age_max=0), "pets_by_age"),
+    ],
+    ids=["rare type", "rare age", "no age"],
+)
+async def test_few_matches_are_gathered_by_the_index_of_their_filter(
+    filled_url: str, query: PetQuery, index: str, sort: PetSort
 ) -> None:
-    after = POSITIONS[sort] if is_last else None
-    plan = await explain(
-        connection, PetQuery(type=type_, sort=sort, descending=descending, after=after)
-    )
-    *counts, pets = scans(plan)
-    assert counts
-    assert all("Scan pet_counts" in count for count in counts)
-    assert pets == f"Index Scan {INDEXES[sort]}"
-    if after:
-        condition = "(id" if sort is PetSort.ID else "(ROW("
-        conditions = [line for line in plan if "Index Cond: " in line]
-        assert any(condition in line for line in conditions)
-
-
-async def test_pets_of_a_rare_type_are_found_by_the_index_of_types(
-    connection: AsyncConnection,
-) -> None:
-    plan = await explain(connection, PetQuery(type=PetType.CAT))
-    assert scans(plan)[1:] == ["Index Scan pets_by_type"]
-
-
-@pytest.mark.parametrize("type_", [None, PetType.DOG])
-async def test_pets_of_an_age_are_counted_and_found_by_one_index(
-    connection: AsyncConnection, type_: PetType | None
-) -> None:
-    plan = await explain(connection, PetQuery(type=type_, age_min=99, sort=PetSort.AGE))
-    assert scans(plan) == ["Index Only Scan pets_by_age", "Index Scan pets_by_age"]
+    plan = await explain(filled_url, replace(query, sort=sort))
+    assert pets_scans(plan) == [f"Index Scan {index}"]
 
 
 @pytest.mark.parametrize("sort", PetSort)
 async def test_a_part_of_a_name_is_searched_for_in_the_table(
-    connection: AsyncConnection, sort: PetSort
+    filled_url: str, sort: PetSort
 ) -> None:
-    plan = await explain(connection, PetQuery(name="1234", sort=sort))
+    plan = await explain(filled_url, PetQuery(name="1234", sort=sort))
     assert scans(plan) == ["Seq Scan pets", "Seq Scan pets"]
 
 
 @pytest.mark.parametrize("sort", PetSort)
 async def test_a_part_of_a_name_with_an_age_uses_the_index_of_ages(
-    connection: AsyncConnection, sort: PetSort
+    filled_url: str, sort: PetSort
 ) -> None:
-    plan = await explain(connection, PetQuery(name="1234", age_min=100, sort=sort))
+    plan = await explain(filled_url, PetQuery(name="1234", age_min=100, sort=sort))
     indexes = set(re.findall(r"pets_by\w+", "\n".join(scans(plan))))
     assert indexes == {"pets_by_age"}
+
+
+async def test_clearing_keys_reads_only_the_oldest(filled_url: str) -> None:
+    """The plan is the generic one, which does not know how few keys are cleared."""
+    driver = await asyncpg.connect(filled_url, server_settings=QUICK_SESSION)
+    await driver.execute(FILL_KEYS)
+    await driver.execute("ANALYZE pet_keys")
+    await driver.execute(f"PREPARE clear AS {CLEAR_KEYS}")
+    plan = await driver.fetch("EXPLAIN (ANALYZE, COSTS OFF) EXECUTE clear (now(), 10)")
+    await driver.close()
+    lines = [line for (line,) in plan]
+    assert scans(lines) == ["Index Scan pet_keys_pkey", "Index Scan pet_keys_by_created_at"]
+    conditions = [line for line in lines if "Index Cond: " in line]
+    assert len(conditions) == 2

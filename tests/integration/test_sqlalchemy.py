@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from pets.adapters.batching import BatchingPetRepository
-from pets.adapters.sqlalchemy.engine import create_config, parse_url
-from pets.adapters.sqlalchemy.repository import MAX_SEARCHES, MAX_WAITING, SQLAlchemyPetRepository
+from pets.adapters.sqlalchemy.engine import SEARCH_CONNECTIONS, create_config, parse_url
+from pets.adapters.sqlalchemy.repository import MAX_WAITING, SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.tables import pet_keys, pets
 from pets.domain.errors import StoreUnavailable
 from pets.domain.query import PetQuery
@@ -18,21 +18,28 @@ from tests.integration.conftest import over_every_store
 from tests.port_contract import PetRepositoryContract, page_of
 
 
-@pytest.fixture
-async def repository(database_url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
-    engine = create_config(parse_url(database_url)).get_engine()
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
+    engine = create_config(parse_url(url)).get_engine()
+    searching = create_config(parse_url(url), is_for_searches=True).get_engine()
     async with engine.connect() as connection:
         for table in (pets, pet_keys):
             await connection.execute(table.delete())
-    yield SQLAlchemyPetRepository(engine)
+    yield SQLAlchemyPetRepository(engine, searching=searching)
     await engine.dispose()
+    await searching.dispose()
+
+
+@pytest.fixture
+async def repository(database_url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
+    async with opened(database_url) as repository:
+        yield repository
 
 
 @pytest.fixture
 async def postgresql(postgresql_url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
-    engine = create_config(parse_url(postgresql_url)).get_engine()
-    yield SQLAlchemyPetRepository(engine)
-    await engine.dispose()
+    async with opened(postgresql_url) as repository:
+        yield repository
 
 
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pets'::regclass"
@@ -61,10 +68,10 @@ async def test_searches_leave_connections_for_quick_calls(
 ) -> None:
     async with locked_pets(postgresql_url) as connection:
         searches = start_searches(postgresql, MAX_WAITING)
-        while await connection.fetchval(WAITING) < MAX_SEARCHES:  # noqa: ASYNC110  # no event exists
+        while await connection.fetchval(WAITING) < SEARCH_CONNECTIONS:  # noqa: ASYNC110  # no event exists
             await sleep(0)
         await wait_for(postgresql.check(), 4)
-        assert await connection.fetchval(WAITING) == MAX_SEARCHES
+        assert await connection.fetchval(WAITING) == SEARCH_CONNECTIONS
     await gather(*searches)
 
 

@@ -1,8 +1,10 @@
-"""Finishing a commit even when the call that makes it is cancelled."""
+"""Transactions that finish their commit even when the call that makes it is cancelled."""
 
 import asyncio
-from collections.abc import Awaitable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
 
 
 async def finish(commit: Awaitable[object]) -> None:
@@ -11,3 +13,18 @@ async def finish(commit: Awaitable[object]) -> None:
     with suppress(asyncio.CancelledError):
         await asyncio.shield(task)
     await task
+
+
+@asynccontextmanager
+async def transaction(driver: asyncpg.Connection) -> AsyncIterator[None]:
+    """Run the statements of the block as one transaction of PostgreSQL."""
+    transaction = driver.transaction()
+    await transaction.start()
+    try:
+        yield
+    except BaseException:
+        # On a closed connection a rollback would fail too, and hide the reason.
+        if not driver.is_closed():
+            await transaction.rollback()
+        raise
+    await finish(transaction.commit())

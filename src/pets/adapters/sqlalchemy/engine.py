@@ -20,6 +20,9 @@ _DRIVERS: Final = {
     "sqlite+aiosqlite": "sqlite+aiosqlite",
 }
 
+QUICK_CONNECTIONS: Final = 10
+SEARCH_CONNECTIONS: Final = 5
+
 POSTGRESQL_CONNECT_SECONDS: Final = 5
 
 SQLITE_LOCK_SECONDS: Final = 7
@@ -105,18 +108,22 @@ def read_only(url: URL) -> URL:
     return url.set(database=f"file:{quote(str(file))}", query=query)
 
 
-def create_config(url: URL, *, statement_seconds: float | None = 30) -> SQLAlchemyAsyncConfig:
+def create_config(
+    url: URL, *, statement_seconds: float | None = 30, is_for_searches: bool = False
+) -> SQLAlchemyAsyncConfig:
     """Return the configuration of an engine for a URL from `parse_url`, and of its migrations.
 
-    On PostgreSQL a statement that takes longer than `statement_seconds` fails.
+    On PostgreSQL a statement that takes longer than `statement_seconds` fails. An engine for
+    searches has connections of its own, so that searches leave some to the quick calls.
     """
     connect_args: dict[str, object] = {"timeout": SQLITE_LOCK_SECONDS}
     is_postgresql = url.get_backend_name() == "postgresql"
     if is_postgresql:
+        session = postgresql.SEARCH_SESSION if is_for_searches else postgresql.QUICK_SESSION
         connect_args = {
             "timeout": POSTGRESQL_CONNECT_SECONDS,
             "command_timeout": statement_seconds,
-            "server_settings": postgresql.SESSION,
+            "server_settings": session,
         }
     config = SQLAlchemyAsyncConfig(
         connection_string=url.render_as_string(hide_password=False),
@@ -124,7 +131,7 @@ def create_config(url: URL, *, statement_seconds: float | None = 30) -> SQLAlche
         engine_config=EngineConfig(
             # Nearly every call is one statement. With autocommit it is one round trip.
             isolation_level="AUTOCOMMIT",
-            pool_size=10,
+            pool_size=SEARCH_CONNECTIONS if is_for_searches else QUICK_CONNECTIONS,
             max_overflow=0,
             pool_timeout=5,
             connect_args=connect_args,

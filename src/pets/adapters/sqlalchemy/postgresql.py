@@ -1,30 +1,33 @@
 """What PostgreSQL does its own way: sessions, SQL, and running it."""
 
-import re
-from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import Text, func, literal
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pets.adapters.sqlalchemy import postgresql_load
-from pets.adapters.sqlalchemy.statements import WALK, Column, Condition, Row, Rows, values
+from pets.adapters.sqlalchemy import postgresql_load, postgresql_pages
+from pets.adapters.sqlalchemy.statements import Row, Rows, values
 from pets.domain.pet import NewPet
-from pets.domain.repository import Numbered
+from pets.domain.query import PetQuery
+from pets.domain.repository import Numbered, PetPage
 
 OLDEST_SERVER: Final = 15
 """The oldest version of PostgreSQL that the service is made for. Older ones are refused."""
 
 SESSION: Final = {
-    # Otherwise PostgreSQL would plan each listing anew, because it takes the unknown limit for a
-    # tenth of the table, and would compile its plan. One plan suits all values.
-    "plan_cache_mode": "force_generic_plan",
-    "jit": "off",
+    "jit": "off",  # Compiling a statement takes longer than running it.
     # In a higher isolation, concurrent changes of one pet would fail instead of waiting.
     "default_transaction_isolation": "read committed",
     "default_transaction_read_only": "off",
@@ -41,6 +44,17 @@ SESSION: Final = {
     "idle_in_transaction_session_timeout": "0",
 }
 """The settings of every session, whatever the defaults of the server, database and user."""
+
+QUICK_SESSION: Final = SESSION | {
+    # One plan of each statement suits all values, because it reads indexes in their order.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+}
+SEARCH_SESSION: Final = SESSION | {
+    # How a part of a name is best found depends on the other values of the search.
+    "plan_cache_mode": "force_custom_plan",
+}
 
 # A set of pets is an array for each column. So a statement is the same for any number of pets.
 _ADD: Final = """
@@ -77,11 +91,18 @@ _FIND_KEYS: Final = """
     SELECT id, name, age, type, created_at AT TIME ZONE 'UTC', key
     FROM pet_keys WHERE key = ANY($1::text[])
 """
+# ARRAY() has PostgreSQL find the oldest keys first, and then delete each by its index.
+CLEAR_KEYS: Final = """
+    DELETE FROM pet_keys
+    WHERE key = ANY(ARRAY(
+        SELECT key FROM pet_keys WHERE created_at <= $1::timestamp AT TIME ZONE 'UTC'
+        ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    ))
+"""
 _FIND: Final = """
     SELECT id, name, age, type, created_at AT TIME ZONE 'UTC'
     FROM pets WHERE id = ANY($1::bigint[])
 """
-_WALK: Final = str(WALK.compile(dialect=PGDialect_asyncpg()))  # type: ignore[no-untyped-call]  # SQLAlchemy's
 
 # Pets that differ from what is expected of them are left out. Rows are locked in the order of
 # ids, so that calls for the same pets cannot deadlock.
@@ -130,22 +151,45 @@ _MISSING_GRANTS: Final = """
 """
 
 
+FULL_FOLDING: Final = 18
+"""The first version of PostgreSQL that folds case as the domain does."""
+
+_HAS_ICU: Final = "SELECT EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu')"
+
+
 class PostgreSQL:
-    def in_code_point_order(self, column: Column) -> Column:
-        return column.collate("C") if isinstance(column.type, Text) else column
+    def __init__(self) -> None:
+        self._folded = ""
 
-    def contains(self, name: Column, part: str) -> Condition:
-        escaped = re.sub(r"([\\%_])", r"\\\1", part)
-        return _folded(name).like(_folded(literal(f"%{escaped}%")))
+    async def list_pets(
+        self, connection: AsyncConnection, queries: Sequence[PetQuery]
+    ) -> Mapping[PetQuery, PetPage]:
+        return await postgresql_pages.read_listings(await _driver(connection), queries)
 
-    async def begin_search(self, connection: AsyncConnection) -> None:
-        """Have the statements that follow planned for the values that they hold."""
-        # SET LOCAL needs a transaction.
-        await connection.execution_options(isolation_level="READ COMMITTED")
-        await connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
+    async def search(self, connection: AsyncConnection, query: PetQuery) -> PetPage:
+        driver = await _driver(connection)
+        return await postgresql_pages.search(driver, query, await self.folded(driver))
 
-    async def walk(self, connection: AsyncConnection, after: int, limit: int) -> Rows:
-        return await _fetch(connection, _WALK, after, limit)
+    async def export(
+        self, connection: AsyncConnection, query: PetQuery
+    ) -> AsyncGenerator[Rows, None]:
+        driver = await _driver(connection)
+        chunks = postgresql_pages.export(driver, query, await self.folded(driver))
+        async with aclosing(chunks):
+            async for rows in chunks:
+                yield rows
+
+    async def folded(self, driver: asyncpg.Connection) -> str:
+        """Return the SQL that folds the case of a text `{}`, as well as the server can."""
+        if not self._folded:
+            if driver.get_server_version().major >= FULL_FOLDING:
+                self._folded = "casefold({} COLLATE pg_unicode_fast)"
+            elif await driver.fetchval(_HAS_ICU):
+                # Of the two, upper() is closer, because it makes SS of ß and has one sigma.
+                self._folded = 'upper({} COLLATE "und-x-icu")'
+            else:
+                self._folded = "upper({})"
+        return self._folded
 
     async def find(self, connection: AsyncConnection, ids: Collection[int]) -> Rows:
         return await _fetch(connection, _FIND, ids)
@@ -165,6 +209,9 @@ class PostgreSQL:
             if used:
                 rows += await _fetch(connection, _FIND_KEYS, used)
         return rows
+
+    async def clear_keys(self, connection: AsyncConnection, expired: datetime, number: int) -> None:
+        await _fetch(connection, CLEAR_KEYS, expired, number)
 
     async def change(self, connection: AsyncConnection, changes: Rows, expected: Rows) -> Rows:
         parameters = (*_columns(5, expected), *_columns(4, changes))
@@ -200,10 +247,6 @@ def refuse_closed(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's ada
     """
     if connection.driver_connection.is_closed():
         raise DisconnectionError
-
-
-def _folded(text: Column) -> Column:
-    return func.casefold(text.collate("pg_unicode_fast"))
 
 
 def _columns(number: int, rows: Iterable[Sequence[object]]) -> Sequence[Sequence[object]]:

@@ -9,7 +9,7 @@ from typing import Final
 import asyncpg
 from asyncpg.exceptions import LockNotAvailableError, UniqueViolationError
 
-from pets.adapters.sqlalchemy.commit import finish
+from pets.adapters.sqlalchemy.commit import transaction
 from pets.adapters.sqlalchemy.statements import REFUSED
 from pets.domain.pet import NewPet, Pet
 from pets.domain.repository import Numbered
@@ -45,28 +45,17 @@ async def load(
 
     It uses the driver's connection, because SQLAlchemy gives up its own when a call is cancelled.
     """
-    refused: Sequence[int] = ()
-    transaction = driver.transaction()
-    await transaction.start()
-    try:
+    async with transaction(driver):
         chunks = aiter(pets)
         first = await _next(chunks)
-        records = _records(first, chunks)
-        async with aclosing(records):
+        async with aclosing(_records(first, chunks)) as records:
             if first and isinstance(first[0][1], Pet):
-                refused = await _load_kept(driver, records, skip_taken=skip_taken)
-            else:
-                # One statement locks the counts only at its end, and the indexes grow while the
-                # next pets are read.
-                columns = ["name", "age", "type", "created_at"]
-                await driver.copy_records_to_table("pets", records=records, columns=columns)
-    except BaseException:
-        # On a closed connection a rollback would fail too, and hide the reason.
-        if not driver.is_closed():
-            await transaction.rollback()
-        raise
-    await finish(transaction.commit())
-    return refused
+                return await _load_kept(driver, records, skip_taken=skip_taken)
+            # One statement locks the counts only at its end, and the indexes grow while the next
+            # pets are read.
+            columns = ["name", "age", "type", "created_at"]
+            await driver.copy_records_to_table("pets", records=records, columns=columns)
+            return ()
 
 
 async def _load_kept(

@@ -3,10 +3,10 @@
 Nearly every call is one statement, which is a transaction of its own.
 """
 
-import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterable, Collection, Mapping, Sequence
+from contextlib import aclosing
 from datetime import timedelta
-from sqlite3 import OperationalError
 from typing import Final
 
 from asyncpg.exceptions import (
@@ -23,15 +23,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from pets.adapters.gate import Gate
 from pets.adapters.sqlalchemy.postgresql import PostgreSQL
 from pets.adapters.sqlalchemy.sqlite import SQLite
-from pets.adapters.sqlalchemy.statements import CLEAR_KEYS, VERSION, Rows, listing, search, values
+from pets.adapters.sqlalchemy.statements import VERSION, Rows, pets_of, values
 from pets.adapters.sqlalchemy.tables import REVISION
 from pets.domain.errors import StoreUnavailable
-from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange, PetType
+from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
 from pets.domain.repository import Numbered, PetPage
-
-MAX_SEARCHES: Final = 5
-"""How many connections may search at once. A search can take seconds; other calls are quick."""
 
 MAX_WAITING: Final = 64
 """How many searches may be under way or wait."""
@@ -39,19 +36,26 @@ MAX_WAITING: Final = 64
 CLEAR_EVERY: Final = 100
 """After how many added keys the expired ones are cleared."""
 
-_EXPORT_ROWS: Final = 1000
-
 
 class SQLAlchemyPetRepository:
-    """A `PetRepository` over an engine of `pets.adapters.sqlalchemy.engine`."""
+    """A `PetRepository` over engines of `pets.adapters.sqlalchemy.engine`.
 
-    def __init__(self, engine: AsyncEngine, key_ttl: timedelta = timedelta(days=1)) -> None:
+    `searching` is the engine for searches, exports and loads. They can take long, and are planned
+    in another way. Without it they share the engine of the quick calls.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        key_ttl: timedelta = timedelta(days=1),
+        searching: AsyncEngine | None = None,
+    ) -> None:
         self._engine = engine
+        self._searching = searching or engine
         self._database = database_of(engine)
         self._key_ttl = key_ttl
         self._keys_since_clearing = CLEAR_EVERY  # Clear on the first call after a start.
         self._search_gate = Gate(MAX_WAITING, "Too many searches are under way.")
-        self._searching = asyncio.Semaphore(MAX_SEARCHES)
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
         async with translated, self._engine.connect() as connection:
@@ -69,55 +73,43 @@ class SQLAlchemyPetRepository:
                 # Clear twice as many keys as were added, so that expired ones become fewer.
                 number = 2 * self._keys_since_clearing
                 self._keys_since_clearing = 0
-                await connection.execute(CLEAR_KEYS, {"expired": expired, "number": number})
+                await self._database.clear_keys(connection, expired, number)
             rows = await self._database.add_once(connection, pets, expired)
-        return dict(zip((row[5] for row in rows), _pets(rows), strict=True))
+        return dict(zip((row[5] for row in rows), pets_of(rows), strict=True))
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
         async with translated, self._engine.connect() as connection:
             return _by_id(await self._database.find(connection, _possible(ids)))
 
     async def pages(self, queries: Sequence[PetQuery]) -> Sequence[PetPage]:
-        return [await self._page(query) for query in queries]
+        listings: list[PetQuery] = []
+        searches: list[PetQuery] = []
+        for query in dict.fromkeys(queries):
+            (searches if query.is_search else listings).append(query)
+        pages: dict[PetQuery, PetPage] = {}
+        if listings:
+            async with translated, self._engine.connect() as connection:
+                pages.update(await self._database.list_pets(connection, listings))
+        if searches:
+            pages.update(await self._search(searches))
+        return [pages[query] for query in queries]
 
-    async def _page(self, query: PetQuery) -> PetPage:
-        rows: Rows = ()
-        if query.is_plain and query.limit > 0:
-            rows = await self._walk(query)
-        # If there is no pet, no row of the walk has the count.
-        rows = rows or await self._search(query)
-        count = rows[0][5]
-        has_pets = rows[0][0] is not None
-        return PetPage.cut(query, count, _pets(rows) if has_pets else [])
-
-    async def _walk(self, query: PetQuery) -> Rows:
-        after = 0 if query.after is None else query.after.id
-        async with translated, self._engine.connect() as connection:
-            return await self._database.walk(connection, after, query.limit + 1)
-
-    async def _search(self, query: PetQuery) -> Rows:
-        if not query.is_filtered:
-            return await self._run_search(query)
-        # Searches wait for one another, so that they leave connections to the other calls.
+    async def _search(self, queries: Sequence[PetQuery]) -> Mapping[PetQuery, PetPage]:
+        pages = {}
         with self._search_gate:
-            async with self._searching:
-                return await self._run_search(query)
-
-    async def _run_search(self, query: PetQuery) -> Rows:
-        async with translated, self._engine.connect() as connection:
-            await self._database.begin_search(connection)
-            result = await connection.execute(search(query, self._database))
-            rows: Rows = result.all()
-            return rows
+            async with translated, self._searching.connect() as connection:
+                for query in queries:
+                    pages[query] = await self._database.search(connection, query)
+        return pages
 
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
-        statement = listing(query, self._database)
-        options = {"yield_per": _EXPORT_ROWS}
-        async with translated, self._engine.connect() as connection:
-            await self._database.begin_search(connection)
-            async with connection.stream(statement, execution_options=options) as result:
-                async for rows in result.partitions():
-                    yield _pets(rows)
+        async with (
+            translated,
+            self._searching.connect() as connection,
+            aclosing(self._database.export(connection, query)) as chunks,
+        ):
+            async for rows in chunks:
+                yield pets_of(rows)
 
     async def change(
         self, changes: Mapping[int, PetChange], *, expected: Mapping[int, Pet] | None = None
@@ -138,7 +130,7 @@ class SQLAlchemyPetRepository:
         return {id_ for (id_,) in rows}
 
     async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
-        async with translated, self._engine.connect() as connection:
+        async with translated, self._searching.connect() as connection:
             return await self._database.load(connection, pets, skip_taken=skip_taken)
 
     async def check(self) -> None:
@@ -174,27 +166,25 @@ class _Translated:
 
 
 translated: Final = _Translated()
-_BUGS: Final = (IntegrityError, IntegrityConstraintViolationError, DataError)
+_BUGS: Final = (
+    IntegrityError,
+    IntegrityConstraintViolationError,
+    DataError,
+    sqlite3.IntegrityError,
+)
 _FAILURES: Final = (
     DBAPIError,
     PoolTimeoutError,
     PostgresError,
     InterfaceError,
     InternalClientError,  # A session that died at a bad moment leaves asyncpg confused.
-    OperationalError,
+    sqlite3.DatabaseError,
     OSError,
 )
 
-_TYPES: Final = {str(kind): kind for kind in PetType}
-
-
-def _pets(rows: Rows) -> list[Pet]:
-    """Return the pets with which the rows begin."""
-    return [Pet(row[0], row[1], row[2], _TYPES[row[3]], row[4]) for row in rows]
-
 
 def _by_id(rows: Rows) -> Mapping[int, Pet]:
-    return {pet.id: pet for pet in _pets(rows)}
+    return {pet.id: pet for pet in pets_of(rows)}
 
 
 def _expected(expected: Mapping[int, Pet] | None) -> Rows:

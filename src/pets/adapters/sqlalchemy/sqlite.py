@@ -1,8 +1,16 @@
 """What SQLite does its own way: sessions, SQL, running it, and loading."""
 
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,11 +18,12 @@ import aiosqlite
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pets.adapters.sqlalchemy import tables
+from pets.adapters.sqlalchemy import sqlite_pages, tables
 from pets.adapters.sqlalchemy.commit import finish
-from pets.adapters.sqlalchemy.statements import REFUSED, WALK, Column, Condition, Rows, values
+from pets.adapters.sqlalchemy.statements import REFUSED, Rows, pets_of, values
 from pets.domain.pet import NewPet, Pet
-from pets.domain.repository import Numbered
+from pets.domain.query import PetQuery
+from pets.domain.repository import Numbered, PetPage
 
 CACHE_KIB: Final = 64 * 1024
 """How much of the indexes SQLite keeps in memory at the end of a load.
@@ -47,6 +56,12 @@ _FIND_KEYS: Final = sa.text("""
     SELECT id, name, age, type, created_at, key
     FROM pet_keys WHERE key IN (SELECT value FROM json_each(:keys))
 """).columns(*tables.pets.c, tables.pet_keys.c.key)
+_CLEAR_KEYS: Final = sa.text("""
+    DELETE FROM pet_keys
+    WHERE key IN (
+        SELECT key FROM pet_keys WHERE created_at <= :expired ORDER BY created_at LIMIT :number
+    )
+""")
 _FIND: Final = sa.text("""
     SELECT id, name, age, type, created_at
     FROM pets WHERE id IN (SELECT value FROM json_each(:ids))
@@ -91,17 +106,27 @@ _KEEP_NEW: Final = """
 
 
 class SQLite:
-    def in_code_point_order(self, column: Column) -> Column:
-        return column
+    async def list_pets(
+        self, connection: AsyncConnection, queries: Sequence[PetQuery]
+    ) -> Mapping[PetQuery, PetPage]:
+        return {query: await self.search(connection, query) for query in queries}
 
-    def contains(self, name: Column, part: str) -> Condition:
-        return sa.func.instr(sa.func.casefold(name), part.casefold()) > 0
+    async def search(self, connection: AsyncConnection, query: PetQuery) -> PetPage:
+        driver = await _driver(connection)
+        # One transaction reads one snapshot, so the count and the pets are of one moment.
+        await driver.execute("BEGIN")
+        try:
+            count, rows = await sqlite_pages.read_page(driver, query)
+        finally:
+            await driver.rollback()
+        return PetPage.cut(query, count, pets_of(rows))
 
-    async def begin_search(self, connection: AsyncConnection) -> None:
-        """SQLite needs no preparation for a search."""
-
-    async def walk(self, connection: AsyncConnection, after: int, limit: int) -> Rows:
-        return await _fetch(connection, WALK, after=after, limit=limit)
+    async def export(
+        self, connection: AsyncConnection, query: PetQuery
+    ) -> AsyncGenerator[Rows, None]:
+        async with aclosing(sqlite_pages.export(await _driver(connection), query)) as chunks:
+            async for rows in chunks:
+                yield rows
 
     async def find(self, connection: AsyncConnection, ids: Collection[int]) -> Rows:
         return await _fetch(connection, _FIND, ids=_json(ids))
@@ -124,6 +149,9 @@ class SQLite:
             await connection.execute(_ADD_KEYS, {"keys": _json(ids_by_key)})
             return await _fetch(connection, _FIND_KEYS, keys=keys)
 
+    async def clear_keys(self, connection: AsyncConnection, expired: datetime, number: int) -> None:
+        await connection.execute(_CLEAR_KEYS, {"expired": str(expired), "number": number})
+
     async def change(self, connection: AsyncConnection, changes: Rows, expected: Rows) -> Rows:
         sets = {"changes": _json(changes), "expected": _json(expected)}
         return await _fetch(connection, _CHANGE, **sets)
@@ -137,8 +165,7 @@ class SQLite:
         self, connection: AsyncConnection, pets: AsyncIterable[Numbered], *, skip_taken: bool
     ) -> Sequence[int]:
         # The driver's connection, because SQLAlchemy gives up its own when a call is cancelled.
-        driver = (await connection.get_raw_connection()).driver_connection
-        assert isinstance(driver, aiosqlite.Connection)
+        driver = await _driver(connection)
         try:
             await _stage(driver, pets)
             # From here to the commit writers wait. Readers do not.
@@ -187,6 +214,12 @@ def write_safely(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adap
 
 def _json(rows: Iterable[object]) -> str:
     return json.dumps(list(rows), default=str)
+
+
+async def _driver(connection: AsyncConnection) -> aiosqlite.Connection:
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(driver, aiosqlite.Connection)
+    return driver
 
 
 async def _fetch(
