@@ -35,7 +35,8 @@ On a busy machine the imports of a worker can take longer than uvicorn's 5 secon
 """
 
 LOGGING: Final = LOGGING_CONFIG | {
-    "loggers": LOGGING_CONFIG["loggers"] | {"pets": {"handlers": ["default"], "level": "INFO"}}
+    "loggers": LOGGING_CONFIG["loggers"]
+    | {"pets": {"handlers": ["default"], "level": "INFO"}, "asyncio": {"level": "WARNING"}}
 }
 
 
