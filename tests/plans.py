@@ -6,8 +6,10 @@ from typing import Final
 
 import asyncpg
 
-from pets.adapters.sqlalchemy.postgresql import QUICK_SESSION, SEARCH_SESSION, PostgreSQL
-from pets.adapters.sqlalchemy.postgresql_pages import SEARCH, Shape, asked, listing, lone
+from pets.adapters.sqlalchemy.postgresql import PostgreSQL
+from pets.adapters.sqlalchemy.postgresql_pages import Shape, asked, listing
+from pets.adapters.sqlalchemy.postgresql_search import SEARCH, lone
+from pets.adapters.sqlalchemy.postgresql_session import QUICK_SESSION, SEARCH_SESSION
 from pets.domain.query import PetQuery
 
 _SCAN: Final = re.compile(

@@ -12,8 +12,9 @@ from itertools import product
 import asyncpg
 import pytest
 
-from pets.adapters.sqlalchemy.postgresql import CLEAR_KEYS, QUICK_SESSION
+from pets.adapters.sqlalchemy.postgresql import CLEAR_KEYS
 from pets.adapters.sqlalchemy.postgresql_pages import Shape
+from pets.adapters.sqlalchemy.postgresql_session import QUICK_SESSION
 from pets.domain.pet import PetType
 from pets.domain.query import PetQuery, PetSort, Position
 from tests.integration.conftest import execute
@@ -128,6 +129,6 @@ async def test_clearing_keys_reads_only_the_oldest(filled_url: str) -> None:
     plan = await driver.fetch("EXPLAIN (ANALYZE, COSTS OFF) EXECUTE clear (now(), 10)")
     await driver.close()
     lines = [line for (line,) in plan]
-    assert scans(lines) == ["Index Scan pet_keys_pkey", "Index Scan pet_keys_by_created_at"]
+    assert scans(lines) == ["Index Scan pet_keys_by_created_at", "Index Scan pet_keys_pkey"]
     conditions = [line for line in lines if "Index Cond: " in line]
     assert len(conditions) == 2

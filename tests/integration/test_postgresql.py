@@ -13,7 +13,7 @@ import pytest
 from litestar.testing import AsyncTestClient
 from sqlalchemy import make_url
 
-from pets.adapters.sqlalchemy import postgresql
+from pets.adapters.sqlalchemy import postgresql_session
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.bootstrap import create_app, migrate
@@ -42,7 +42,7 @@ def test_a_server_that_is_too_old_is_rejected_in_one_line(
     oldest_server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The test raises the limit, because no server below it is at hand."""
-    monkeypatch.setattr(postgresql, "OLDEST_SERVER", 17)
+    monkeypatch.setattr(postgresql_session, "OLDEST_SERVER", 17)
     monkeypatch.setenv("PETS_DATABASE_URL", oldest_server)
     for command in ("migrate", "serve"):
         assert main([command]) == 1

@@ -9,7 +9,7 @@ from advanced_alchemy.config import AlembicAsyncConfig, EngineConfig, SQLAlchemy
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import ArgumentError
 
-from pets.adapters.sqlalchemy import postgresql, sqlite
+from pets.adapters.sqlalchemy import postgresql_session, sqlite
 from pets.adapters.sqlalchemy.tables import VERSION_TABLE, metadata
 
 _DRIVERS: Final = {
@@ -119,7 +119,11 @@ def create_config(
     connect_args: dict[str, object] = {"timeout": SQLITE_LOCK_SECONDS}
     is_postgresql = url.get_backend_name() == "postgresql"
     if is_postgresql:
-        session = postgresql.SEARCH_SESSION if is_for_searches else postgresql.QUICK_SESSION
+        session = (
+            postgresql_session.SEARCH_SESSION
+            if is_for_searches
+            else postgresql_session.QUICK_SESSION
+        )
         connect_args = {
             "timeout": POSTGRESQL_CONNECT_SECONDS,
             "command_timeout": statement_seconds,
@@ -144,7 +148,7 @@ def create_config(
     )
     engine = config.get_engine().sync_engine
     if is_postgresql:
-        event.listen(engine, "checkout", postgresql.refuse_closed)
+        event.listen(engine, "checkout", postgresql_session.refuse_closed)
     else:
         event.listen(engine, "connect", sqlite.create_casefold)
         if "mode" not in url.query:

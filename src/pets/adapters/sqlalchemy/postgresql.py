@@ -1,4 +1,4 @@
-"""What PostgreSQL does its own way: sessions, SQL, and running it."""
+"""What PostgreSQL does its own way: its SQL, and running it."""
 
 from collections.abc import (
     AsyncGenerator,
@@ -11,50 +11,16 @@ from collections.abc import (
 )
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
-from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pets.adapters.sqlalchemy import postgresql_load, postgresql_pages
+from pets.adapters.sqlalchemy import postgresql_load, postgresql_pages, postgresql_search
 from pets.adapters.sqlalchemy.statements import Row, Rows, values
 from pets.domain.pet import NewPet
 from pets.domain.query import PetQuery
 from pets.domain.repository import Numbered, PetPage
-
-OLDEST_SERVER: Final = 15
-"""The oldest version of PostgreSQL that the service is made for. Older ones are refused."""
-
-SESSION: Final = {
-    "jit": "off",  # Compiling a statement takes longer than running it.
-    # In a higher isolation, concurrent changes of one pet would fail instead of waiting.
-    "default_transaction_isolation": "read committed",
-    "default_transaction_read_only": "off",
-    # A confirmed commit survives a crash. "remote_apply" would only serve reads from standbys.
-    "synchronous_commit": "on",
-    "search_path": "public",
-    # Texts mean the same on every server.
-    "standard_conforming_strings": "on",
-    "DateStyle": "ISO, MDY",
-    "TimeZone": "UTC",
-    # This service has its own time limits. An import or an export may take long.
-    "statement_timeout": "0",
-    "lock_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
-}
-"""The settings of every session, whatever the defaults of the server, database and user."""
-
-QUICK_SESSION: Final = SESSION | {
-    # One plan of each statement suits all values, because it reads indexes in their order.
-    "plan_cache_mode": "force_generic_plan",
-    "enable_seqscan": "off",
-    "enable_bitmapscan": "off",
-}
-SEARCH_SESSION: Final = SESSION | {
-    # How a part of a name is best found depends on the other values of the search.
-    "plan_cache_mode": "force_custom_plan",
-}
 
 # A set of pets is an array for each column. So a statement is the same for any number of pets.
 _ADD: Final = """
@@ -151,9 +117,6 @@ _MISSING_GRANTS: Final = """
 """
 
 
-FULL_FOLDING: Final = 18
-"""The first version of PostgreSQL that folds case as the domain does."""
-
 _HAS_ICU: Final = "SELECT EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu')"
 
 
@@ -168,13 +131,13 @@ class PostgreSQL:
 
     async def search(self, connection: AsyncConnection, query: PetQuery) -> PetPage:
         driver = await _driver(connection)
-        return await postgresql_pages.search(driver, query, await self.folded(driver))
+        return await postgresql_search.search(driver, query, await self.folded(driver))
 
     async def export(
         self, connection: AsyncConnection, query: PetQuery
     ) -> AsyncGenerator[Rows, None]:
         driver = await _driver(connection)
-        chunks = postgresql_pages.export(driver, query, await self.folded(driver))
+        chunks = postgresql_search.export(driver, query, await self.folded(driver))
         async with aclosing(chunks):
             async for rows in chunks:
                 yield rows
@@ -182,7 +145,7 @@ class PostgreSQL:
     async def folded(self, driver: asyncpg.Connection) -> str:
         """Return the SQL that folds the case of a text `{}`, as well as the server can."""
         if not self._folded:
-            if driver.get_server_version().major >= FULL_FOLDING:
+            if driver.get_server_version() >= (18,):
                 self._folded = "casefold({} COLLATE pg_unicode_fast)"
             elif await driver.fetchval(_HAS_ICU):
                 # Of the two, upper() is closer, because it makes SS of ß and has one sigma.
@@ -238,15 +201,6 @@ class PostgreSQL:
     async def missing_grants(self, connection: AsyncConnection) -> Sequence[str]:
         """Return the grants that the user needs and does not have, as "INSERT on pets"."""
         return [grant for (grant,) in await _fetch(connection, _MISSING_GRANTS)]
-
-
-def refuse_closed(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
-    """Have the pool replace a connection that the server closed.
-
-    So no request fails because the server has restarted.
-    """
-    if connection.driver_connection.is_closed():
-        raise DisconnectionError
 
 
 def _columns(number: int, rows: Iterable[Sequence[object]]) -> Sequence[Sequence[object]]:

@@ -14,25 +14,18 @@ It also tells which of two ways to the pets is short:
 
 The statement has both ways, and runs the one that is shorter. So its time does not depend on
 statistics, and a plan cannot become wrong (docs/decisions/0017).
-
-A search for a part of a name reads the whole table. It is a statement of its own, and its plan is
-made for its values.
 """
 
-import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
 import asyncpg
 
-from pets.adapters.sqlalchemy.commit import transaction
-from pets.adapters.sqlalchemy.statements import TYPES, Row, Rows
+from pets.adapters.sqlalchemy.statements import TYPES, Row
 from pets.domain.pet import MAX_AGE, MIN_AGE, Pet
 from pets.domain.query import PetQuery, PetSort
 from pets.domain.repository import PetPage
-
-_EXPORT_ROWS: Final = 1000
 
 # An array for each member of the queries. A member that no query of the shape has is not read.
 _ASKED: Final = """
@@ -42,17 +35,8 @@ _ASKED: Final = """
         AS asked (page_limit, type, age_min, age_max, after_value, after_id, position)
 """
 
-# The same members of one query. PostgreSQL takes them for constants, and plans accordingly.
-_ASKED_ALONE: Final = """
-    (
-        SELECT $1::bigint AS page_limit, $2::text AS type,
-            $3::smallint AS age_min, $4::smallint AS age_max,
-            $5::{value_type} AS after_value, $6::bigint AS after_id, $7::text AS pattern
-    ) AS asked
-"""
-
 # A page is one row with an array for each column, because that costs less than a row for each pet.
-_COLUMNS: Final = """
+COLUMNS: Final = """
     array_agg(id), array_agg(name), array_agg(age), array_agg(type),
     array_agg(created_at AT TIME ZONE 'UTC')
 """
@@ -66,7 +50,7 @@ _ALL: Final = f"""
         SELECT coalesce(sum(count), 0)::bigint AS count FROM pet_counts WHERE age = -1
     ) AS total
     CROSS JOIN LATERAL (
-        SELECT {_COLUMNS}
+        SELECT {COLUMNS}
         FROM (
             SELECT * FROM pets WHERE {{after}} ORDER BY {{order}} LIMIT asked.page_limit
         ) AS walk
@@ -88,7 +72,7 @@ _CHOSEN: Final = f"""
         SELECT 10 * chosen.count::float8 ^ 2 <= asked.page_limit * total.count::float8 AS few
     ) AS are
     CROSS JOIN LATERAL (
-        SELECT {_COLUMNS}
+        SELECT {COLUMNS}
         FROM (
             (
                 SELECT * FROM pets
@@ -103,28 +87,6 @@ _CHOSEN: Final = f"""
             )
         ) AS walk_or_gathered
     ) AS page
-"""  # noqa: S608  # made of constants
-
-# Without OFFSET 0, PostgreSQL would look for the part of a name in the order of an index, because
-# it cannot know how rare the part is. That takes twenty times as long as reading the table.
-SEARCH: Final = f"""
-    SELECT chosen.count, page.*
-    FROM {_ASKED_ALONE}
-    CROSS JOIN LATERAL (SELECT count(*) FROM pets WHERE {{filters}}) AS chosen
-    CROSS JOIN LATERAL (
-        SELECT {_COLUMNS}
-        FROM (
-            SELECT * FROM (SELECT * FROM pets WHERE {{filters}} OFFSET 0) AS gathered
-            WHERE {{after}} ORDER BY {{order}} LIMIT asked.page_limit
-        ) AS found
-    ) AS page
-"""  # noqa: S608  # made of constants
-
-_EXPORT: Final = f"""
-    SELECT id, name, age, chosen.type, created_at AT TIME ZONE 'UTC'
-    FROM {_ASKED_ALONE}
-    CROSS JOIN LATERAL (SELECT * FROM pets WHERE {{filters}} AND {{after}}) AS chosen
-    ORDER BY {{order}}
 """  # noqa: S608  # made of constants
 
 _SORT_COLUMNS: Final = {
@@ -202,17 +164,6 @@ def asked(query: PetQuery) -> Row:
     )
 
 
-def lone(template: str, query: PetQuery, folded: str) -> tuple[str, Sequence[object]]:
-    """Return the statement and the values for one query, which may have a part of a name.
-
-    `folded` is SQL that folds the case of the text `{}`.
-    """
-    part = re.sub(r"([\\%_])", r"\\\1", query.name or "")
-    contains = f"{folded.format('name')} LIKE {folded.format('asked.pattern')}"
-    filters = [contains] if query.is_search else []
-    return Shape.of(query).fill(template, *filters), (*asked(query), f"%{part}%")
-
-
 async def read_listings(
     driver: asyncpg.Connection, queries: Sequence[PetQuery]
 ) -> dict[PetQuery, PetPage]:
@@ -225,29 +176,12 @@ async def read_listings(
         arrays = zip(*map(asked, alike), strict=True)
         for position, *row in await driver.fetch(listing(shape), *arrays):
             query = alike[position - 1]
-            pages[query] = _page(query, row)
+            pages[query] = page_of(query, row)
     return pages
 
 
-async def search(driver: asyncpg.Connection, query: PetQuery, folded: str) -> PetPage:
-    """Return the page of a search. `folded` is as in `lone`."""
-    statement, values = lone(SEARCH, query, folded)
-    (row,) = await driver.fetch(statement, *values)
-    return _page(query, row)
-
-
-async def export(
-    driver: asyncpg.Connection, query: PetQuery, folded: str
-) -> AsyncGenerator[Rows, None]:
-    """Yield the rows of all pets of a query. `folded` is as in `lone`."""
-    statement, values = lone(_EXPORT, query, folded)
-    async with transaction(driver):
-        cursor = await driver.cursor(statement, *values)
-        while rows := await cursor.fetch(_EXPORT_ROWS):
-            yield rows
-
-
-def _page(query: PetQuery, row: Row) -> PetPage:
+def page_of(query: PetQuery, row: Row) -> PetPage:
+    """Return the page of a row with the count and the arrays of `COLUMNS`."""
     count, ids, names, ages, types, times = row
     if ids is None:  # array_agg() of no rows
         return PetPage(count, [])

@@ -1,4 +1,4 @@
-"""What SQLite does its own way: sessions, SQL, running it, and loading."""
+"""What SQLite does its own way: sessions, its SQL, and running it."""
 
 import json
 from collections.abc import (
@@ -18,18 +18,11 @@ import aiosqlite
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pets.adapters.sqlalchemy import sqlite_pages, tables
-from pets.adapters.sqlalchemy.commit import finish
-from pets.adapters.sqlalchemy.statements import REFUSED, Rows, pets_of, values
-from pets.domain.pet import NewPet, Pet
+from pets.adapters.sqlalchemy import sqlite_load, sqlite_pages, tables
+from pets.adapters.sqlalchemy.statements import Rows, pets_of, values
+from pets.domain.pet import NewPet
 from pets.domain.query import PetQuery
 from pets.domain.repository import Numbered, PetPage
-
-CACHE_KIB: Final = 64 * 1024
-"""How much of the indexes SQLite keeps in memory at the end of a load.
-
-With its usual 2 MiB it writes the same pages again and again, and takes twice as long.
-"""
 
 # A set of pets is one parameter: JSON with an array for each pet. So a statement is the same for
 # any number of pets.
@@ -94,16 +87,6 @@ _CHANGE: Final = sa.text(f"""
     RETURNING id, name, age, type, created_at
 """).columns(*tables.pets.c)  # noqa: S608  # made of constants
 
-_KEEP: Final = """
-    INSERT INTO pets (id, name, age, type, created_at)
-    SELECT id, name, age, type, created_at FROM staged WHERE id IS NOT NULL
-    ORDER BY id, number ON CONFLICT (id) DO NOTHING
-"""
-_KEEP_NEW: Final = """
-    INSERT INTO pets (name, age, type, created_at)
-    SELECT name, age, type, created_at FROM staged WHERE id IS NULL ORDER BY staged.rowid
-"""
-
 
 class SQLite:
     async def list_pets(
@@ -164,24 +147,7 @@ class SQLite:
     async def load(
         self, connection: AsyncConnection, pets: AsyncIterable[Numbered], *, skip_taken: bool
     ) -> Sequence[int]:
-        # The driver's connection, because SQLAlchemy gives up its own when a call is cancelled.
-        driver = await _driver(connection)
-        try:
-            await _stage(driver, pets)
-            # From here to the commit writers wait. Readers do not.
-            await driver.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-            await driver.execute("BEGIN IMMEDIATE")
-            refused = [number async for (number,) in await driver.execute(REFUSED)]
-            if skip_taken or not refused:
-                await driver.execute(_KEEP)
-                await driver.execute(_KEEP_NEW)
-            await finish(driver.execute("COMMIT"))
-        finally:
-            # The statement of a call that was cancelled is still running in the driver's thread.
-            await driver.interrupt()
-            await driver.rollback()
-            await driver.execute("DROP TABLE IF EXISTS temp.staged")
-        return refused
+        return await sqlite_load.load(await _driver(connection), pets, skip_taken=skip_taken)
 
     @asynccontextmanager
     async def without_writers(self, connection: AsyncConnection) -> AsyncIterator[None]:
@@ -226,19 +192,3 @@ async def _fetch(
     connection: AsyncConnection, statement: sa.Executable, **parameters: object
 ) -> Rows:
     return (await connection.execute(statement, parameters)).all()
-
-
-async def _stage(driver: aiosqlite.Connection, pets: AsyncIterable[Numbered]) -> None:
-    """Put pets into a temporary table, because their ids can only be checked when all are read."""
-    await driver.execute(
-        "CREATE TEMPORARY TABLE staged AS SELECT id AS number, * FROM pets LIMIT 0"
-    )
-    async for chunk in pets:
-        rows = []
-        for number, pet in chunk:
-            id_ = pet.id if isinstance(pet, Pet) else None
-            rows.append((number, id_, pet.name, pet.age, pet.type, str(pet.created_at)))
-        # The transaction writes to the temporary table alone, so nobody waits for it.
-        await driver.execute("BEGIN")
-        await driver.executemany("INSERT INTO staged VALUES (?, ?, ?, ?, ?, ?)", rows)
-        await driver.execute("COMMIT")

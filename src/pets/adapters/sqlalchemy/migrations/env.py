@@ -9,7 +9,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.sqlalchemy import postgresql
+from pets.adapters.sqlalchemy import postgresql_session
 from pets.adapters.sqlalchemy.tables import VERSION_TABLE, metadata
 
 config = context.config
@@ -45,9 +45,9 @@ def check_server(connection: Connection) -> None:
     """Raise `CommandError` for a PostgreSQL that cannot hold the schema or every name."""
     version = connection.exec_driver_sql("SHOW server_version").scalar_one()
     number = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
-    if number < postgresql.OLDEST_SERVER * 10_000:
+    if number < postgresql_session.OLDEST_SERVER * 10_000:
         raise CommandError(
-            f"PostgreSQL {postgresql.OLDEST_SERVER} or newer is needed; this is {version}"
+            f"PostgreSQL {postgresql_session.OLDEST_SERVER} or newer is needed; this is {version}"
         )
     encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
     if encoding != "UTF8":
