@@ -6,13 +6,13 @@ Each command imports what it needs when it runs, because `pets --help` should be
 import json
 import logging
 import os
-import signal
 from collections.abc import Sequence
 from typing import Any, Final
 
 import click
 
 from pets.cli.console import STANDARD_OUTPUT, CommandFailed, discard, print_document, say
+from pets.cli.signals import heed_signals
 from pets.domain.errors import InvalidQuery, StoreUnavailable
 from pets.domain.pet import PetType
 from pets.domain.query import PetQuery
@@ -76,23 +76,6 @@ def _interrupted(command: str | None) -> int:
     return _fail(INTERRUPTED, f"interrupted{effect}")
 
 
-def _heed_signals() -> None:
-    """Let SIGTERM and SIGINT raise `KeyboardInterrupt`. Until now they ended the process at once.
-
-    While a service runs, uvicorn handles both signals, and raises them again when it has stopped.
-    """
-    # A signal may cancel a connection within asyncio's own callback, which then logs an error.
-    # The errors of a command are raised, so it needs no log.
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _raise_sigint)
-
-
-def _raise_sigint(*_: object) -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # See `pets.__main__`.
-    signal.raise_signal(signal.SIGINT)
-
-
 def _setting(name: str, meaning: str) -> click.Option:
     """Return the option for a setting. Its value is passed under the name of the variable."""
     variable = variable_of(name)
@@ -140,7 +123,7 @@ def _serve(**options: str | int | None) -> int:
     from pets.bootstrap import migrate
     from pets.cli.serve import serve
 
-    _heed_signals()
+    heed_signals()
     environment = dict(os.environ)
     for variable, value in options.items():
         if value is not None:
@@ -165,7 +148,7 @@ def _export(output: str, format_: str | None, **choice: Any) -> int:
     from pets.bootstrap import may_write, migrate
     from pets.cli.exporting import export_pets
 
-    _heed_signals()
+    heed_signals()
     settings = Settings.from_environment()
     try:
         query = PetQuery(**choice)
@@ -193,7 +176,7 @@ def _import(file: str, format_: str | None, on_error: str, *, keep_ids: bool) ->
     from pets.bootstrap import migrate
     from pets.cli.importing import import_pets
 
-    _heed_signals()
+    heed_signals()
     settings = Settings.from_environment()
     migrate(settings)
     done = import_pets(settings, file, format_, keep_ids=keep_ids, skip=on_error == "skip")
@@ -205,7 +188,7 @@ def _migrate() -> int:
     """Bring the store to the schema that this version needs."""
     from pets.bootstrap import migrate
 
-    _heed_signals()
+    heed_signals()
     migrate(Settings.from_environment())
     return 0
 
@@ -217,7 +200,7 @@ def _check_counts(*, repair: bool) -> int:
     from pets.bootstrap import may_write, migrate
     from pets.cli.counts import print_wrong_counts
 
-    _heed_signals()
+    heed_signals()
     settings = Settings.from_environment()
     if repair or may_write(settings):
         migrate(settings)
@@ -231,7 +214,7 @@ def _openapi() -> int:
     from pets.api.openapi import document
     from pets.bootstrap import create_app
 
-    _heed_signals()
+    heed_signals()
     app = create_app(Settings(database_url=MEMORY))
     print_document(json.dumps(document(app), indent=2))
     return 0
