@@ -6,7 +6,6 @@ from typing import Final
 
 import asyncpg
 
-from pets.adapters.sqlalchemy.postgresql import PostgreSQL
 from pets.adapters.sqlalchemy.postgresql_pages import Shape, asked, listing
 from pets.adapters.sqlalchemy.postgresql_search import SEARCH, lone
 from pets.adapters.sqlalchemy.postgresql_session import QUICK_SESSION, SEARCH_SESSION
@@ -24,8 +23,7 @@ async def explain(url: str, query: PetQuery) -> list[str]:
     driver = await asyncpg.connect(url, server_settings=session)
     try:
         if query.is_search:
-            folded = await PostgreSQL().folded(driver)
-            statement, values = lone(SEARCH, query, folded)
+            statement, values = await lone(driver, SEARCH, query)
             literals = [_literal(value) for value in values]
         else:
             statement = listing(Shape.of(query))

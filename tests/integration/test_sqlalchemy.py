@@ -1,4 +1,4 @@
-"""The contract of the port over real databases, and the limits on searches in PostgreSQL."""
+"""The contract of the port over real databases, and the connections of searches."""
 
 from asyncio import Task, create_task, gather, sleep, wait_for
 from collections.abc import AsyncIterator
@@ -9,9 +9,8 @@ import pytest
 
 from pets.adapters.batching import BatchingPetRepository
 from pets.adapters.sqlalchemy.engine import SEARCH_CONNECTIONS, create_config, parse_url
-from pets.adapters.sqlalchemy.repository import MAX_WAITING, SQLAlchemyPetRepository
+from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.tables import pet_keys, pets
-from pets.domain.errors import StoreUnavailable
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
 from tests.integration.conftest import over_every_store
@@ -67,24 +66,12 @@ async def test_searches_leave_connections_for_quick_calls(
     postgresql: SQLAlchemyPetRepository, postgresql_url: str
 ) -> None:
     async with locked_pets(postgresql_url) as connection:
-        searches = start_searches(postgresql, MAX_WAITING)
+        searches = start_searches(postgresql, 4 * SEARCH_CONNECTIONS)
         while await connection.fetchval(WAITING) < SEARCH_CONNECTIONS:  # noqa: ASYNC110  # no event exists
             await sleep(0)
         await wait_for(postgresql.check(), 4)
         assert await connection.fetchval(WAITING) == SEARCH_CONNECTIONS
     await gather(*searches)
-
-
-@pytest.mark.anyio
-async def test_searches_beyond_the_limit_are_rejected(
-    postgresql: SQLAlchemyPetRepository, postgresql_url: str
-) -> None:
-    async with locked_pets(postgresql_url):
-        searches = start_searches(postgresql, MAX_WAITING + 10)
-        outcomes = await gather(*searches[MAX_WAITING:], return_exceptions=True)
-        assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 10
-    pages = await gather(*searches[:MAX_WAITING])
-    assert len(pages) == MAX_WAITING
 
 
 @over_every_store

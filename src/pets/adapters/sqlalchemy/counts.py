@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from asyncpg.exceptions import InsufficientPrivilegeError
-from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.sqlalchemy.repository import database_of, translated
+from pets.adapters.sqlalchemy.repository import session_of, translated
+from pets.adapters.sqlalchemy.statements import Rows
 from pets.domain.errors import StoreUnavailable
 
 
@@ -32,7 +31,7 @@ _FOUND: Final = """
         SELECT -1, type, sum(count) FROM ages GROUP BY type
     )
 """
-_CHECK: Final = text(f"""
+_CHECK: Final = f"""
     {_FOUND}
     SELECT age, type, sum(kept), sum(found)
     FROM (
@@ -41,7 +40,7 @@ _CHECK: Final = text(f"""
         SELECT age, type, 0, count FROM found
     ) AS counts
     GROUP BY age, type HAVING sum(kept) <> sum(found) ORDER BY age, type
-""")  # noqa: S608  # made of constants
+"""  # noqa: S608  # made of constants
 # TRUNCATE would keep listings waiting.
 _FORGET: Final = "DELETE FROM pet_counts"
 _KEEP: Final = f"""
@@ -53,8 +52,8 @@ _KEEP: Final = f"""
 
 async def check_counts(engine: AsyncEngine) -> Sequence[WrongCount]:
     """Return the kept counts that are wrong. Raises `StoreUnavailable`."""
-    async with translated, engine.connect() as connection:
-        return await _wrong_counts(connection)
+    async with translated, session_of(engine) as session:
+        return _wrong_counts(await session.run(_CHECK))
 
 
 async def repair_counts(engine: AsyncEngine) -> Sequence[WrongCount]:
@@ -62,20 +61,16 @@ async def repair_counts(engine: AsyncEngine) -> Sequence[WrongCount]:
 
     Raises `StoreUnavailable`, also if the user is not the owner of the tables.
     """
-    async with translated, engine.connect() as connection:
+    async with translated, session_of(engine) as session:
         try:
-            async with database_of(engine).without_writers(connection):
-                wrong = await _wrong_counts(connection)
-                await connection.exec_driver_sql(_FORGET)
-                await connection.exec_driver_sql(_KEEP)
-        except (ProgrammingError, InsufficientPrivilegeError) as error:
-            reason = error.driver_exception if isinstance(error, ProgrammingError) else error
-            raise StoreUnavailable(
-                "Only the owner of the tables can repair the counts."
-            ) from reason
-    return wrong
+            async with session.without_writers():
+                wrong = await session.run(_CHECK)
+                await session.run(_FORGET)
+                await session.run(_KEEP)
+        except InsufficientPrivilegeError as error:
+            raise StoreUnavailable("Only the owner of the tables can repair the counts.") from error
+    return _wrong_counts(wrong)
 
 
-async def _wrong_counts(connection: AsyncConnection) -> Sequence[WrongCount]:
-    rows = await connection.execute(_CHECK)
+def _wrong_counts(rows: Rows) -> Sequence[WrongCount]:
     return [WrongCount(age, type_, int(kept), int(found)) for age, type_, kept, found in rows]

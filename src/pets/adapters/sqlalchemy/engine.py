@@ -119,11 +119,9 @@ def create_config(
     connect_args: dict[str, object] = {"timeout": SQLITE_LOCK_SECONDS}
     is_postgresql = url.get_backend_name() == "postgresql"
     if is_postgresql:
-        session = (
-            postgresql_session.SEARCH_SESSION
-            if is_for_searches
-            else postgresql_session.QUICK_SESSION
-        )
+        session = postgresql_session.QUICK_SESSION
+        if is_for_searches:
+            session = postgresql_session.SEARCH_SESSION
         connect_args = {
             "timeout": POSTGRESQL_CONNECT_SECONDS,
             "command_timeout": statement_seconds,
@@ -138,6 +136,8 @@ def create_config(
             pool_size=SEARCH_CONNECTIONS if is_for_searches else QUICK_CONNECTIONS,
             max_overflow=0,
             pool_timeout=5,
+            # On PostgreSQL every call ends its own transaction, so there is nothing to roll back.
+            pool_reset_on_return=None if is_postgresql else "rollback",  # type: ignore[arg-type]  # SQLAlchemy's own has None.
             connect_args=connect_args,
         ),
         alembic_config=AlembicAsyncConfig(

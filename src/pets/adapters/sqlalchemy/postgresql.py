@@ -1,4 +1,8 @@
-"""What PostgreSQL does its own way: its SQL, and running it."""
+"""What PostgreSQL does its own way: its SQL, and running it.
+
+SQLAlchemy's pool lends the connections. All statements are run by the driver, because SQLAlchemy's
+results cost as much as the query.
+"""
 
 from collections.abc import (
     AsyncGenerator,
@@ -11,10 +15,10 @@ from collections.abc import (
 )
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
-from typing import Final
+from typing import Final, Self
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.sqlalchemy import postgresql_load, postgresql_pages, postgresql_search
 from pets.adapters.sqlalchemy.statements import Row, Rows, values
@@ -117,104 +121,83 @@ _MISSING_GRANTS: Final = """
 """
 
 
-_HAS_ICU: Final = "SELECT EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu')"
-
-
 class PostgreSQL:
-    def __init__(self) -> None:
-        self._folded = ""
+    """A connection for the length of an `async with`.
 
-    async def list_pets(
-        self, connection: AsyncConnection, queries: Sequence[PetQuery]
-    ) -> Mapping[PetQuery, PetPage]:
-        return await postgresql_pages.read_listings(await _driver(connection), queries)
+    It is not taken by `AsyncEngine.connect`, which costs three times as much as a query.
+    """
 
-    async def search(self, connection: AsyncConnection, query: PetQuery) -> PetPage:
-        driver = await _driver(connection)
-        return await postgresql_search.search(driver, query, await self.folded(driver))
+    _driver: asyncpg.Connection
 
-    async def export(
-        self, connection: AsyncConnection, query: PetQuery
-    ) -> AsyncGenerator[Rows, None]:
-        driver = await _driver(connection)
-        chunks = postgresql_search.export(driver, query, await self.folded(driver))
-        async with aclosing(chunks):
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def __aenter__(self) -> Self:
+        self._lent = await self._engine.raw_connection()
+        driver = self._lent.driver_connection
+        assert isinstance(driver, asyncpg.Connection)
+        self._driver = driver
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lent.close()  # This gives it back to the pool.
+
+    async def run(self, statement: str) -> Rows:
+        rows: Rows = await self._driver.fetch(statement)
+        return rows
+
+    async def list_pets(self, queries: Sequence[PetQuery]) -> Mapping[PetQuery, PetPage]:
+        return await postgresql_pages.read_listings(self._driver, queries)
+
+    async def search(self, query: PetQuery) -> PetPage:
+        return await postgresql_search.search(self._driver, query)
+
+    async def export(self, query: PetQuery) -> AsyncGenerator[Rows, None]:
+        async with aclosing(postgresql_search.export(self._driver, query)) as chunks:
             async for rows in chunks:
                 yield rows
 
-    async def folded(self, driver: asyncpg.Connection) -> str:
-        """Return the SQL that folds the case of a text `{}`, as well as the server can."""
-        if not self._folded:
-            if driver.get_server_version() >= (18,):
-                self._folded = "casefold({} COLLATE pg_unicode_fast)"
-            elif await driver.fetchval(_HAS_ICU):
-                # Of the two, upper() is closer, because it makes SS of ß and has one sigma.
-                self._folded = 'upper({} COLLATE "und-x-icu")'
-            else:
-                self._folded = "upper({})"
-        return self._folded
+    async def find(self, ids: Collection[int]) -> Rows:
+        return await self._driver.fetch(_FIND, ids)
 
-    async def find(self, connection: AsyncConnection, ids: Collection[int]) -> Rows:
-        return await _fetch(connection, _FIND, ids)
+    async def add(self, pets: Sequence[NewPet]) -> Rows:
+        return await self._driver.fetch(_ADD, *_columns(4, map(values, pets)))
 
-    async def add(self, connection: AsyncConnection, pets: Sequence[NewPet]) -> Rows:
-        return await _fetch(connection, _ADD, *_columns(4, map(values, pets)))
-
-    async def add_once(
-        self, connection: AsyncConnection, pets: Mapping[str, NewPet], expired: datetime
-    ) -> Rows:
+    async def add_once(self, pets: Mapping[str, NewPet], expired: datetime) -> Rows:
         rows: list[Row] = []
         while missing := pets.keys() - {row[5] for row in rows}:
             new = _columns(5, ((key, *values(pets[key])) for key in missing))
-            rows += await _fetch(connection, _ADD_ONCE, expired, *new)
+            rows += await self._driver.fetch(_ADD_ONCE, expired, *new)
             # Another call can clear a key before this one reads it. It is added in the next round.
             used = missing.difference(row[5] for row in rows)
             if used:
-                rows += await _fetch(connection, _FIND_KEYS, used)
+                rows += await self._driver.fetch(_FIND_KEYS, used)
         return rows
 
-    async def clear_keys(self, connection: AsyncConnection, expired: datetime, number: int) -> None:
-        await _fetch(connection, CLEAR_KEYS, expired, number)
+    async def clear_keys(self, expired: datetime, number: int) -> None:
+        await self._driver.execute(CLEAR_KEYS, expired, number)
 
-    async def change(self, connection: AsyncConnection, changes: Rows, expected: Rows) -> Rows:
+    async def change(self, changes: Rows, expected: Rows) -> Rows:
         parameters = (*_columns(5, expected), *_columns(4, changes))
-        return await _fetch(connection, _CHANGE, *parameters)
+        return await self._driver.fetch(_CHANGE, *parameters)
 
-    async def remove(
-        self, connection: AsyncConnection, ids: Collection[int], expected: Rows
-    ) -> Rows:
-        return await _fetch(connection, _REMOVE, *_columns(5, expected), ids)
+    async def remove(self, ids: Collection[int], expected: Rows) -> Rows:
+        return await self._driver.fetch(_REMOVE, *_columns(5, expected), ids)
 
-    async def load(
-        self, connection: AsyncConnection, pets: AsyncIterable[Numbered], *, skip_taken: bool
-    ) -> Sequence[int]:
-        return await postgresql_load.load(await _driver(connection), pets, skip_taken=skip_taken)
+    async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
+        return await postgresql_load.load(self._driver, pets, skip_taken=skip_taken)
 
     @asynccontextmanager
-    async def without_writers(self, connection: AsyncConnection) -> AsyncIterator[None]:
+    async def without_writers(self) -> AsyncIterator[None]:
         """Run statements as one transaction, in which nobody else writes pets."""
-        driver = await _driver(connection)
-        async with driver.transaction():
-            await postgresql_load.lock_against_writers(driver)
+        async with self._driver.transaction():
+            await postgresql_load.lock_against_writers(self._driver)
             yield
 
-    async def missing_grants(self, connection: AsyncConnection) -> Sequence[str]:
+    async def missing_grants(self) -> Sequence[str]:
         """Return the grants that the user needs and does not have, as "INSERT on pets"."""
-        return [grant for (grant,) in await _fetch(connection, _MISSING_GRANTS)]
+        return [grant for (grant,) in await self.run(_MISSING_GRANTS)]
 
 
 def _columns(number: int, rows: Iterable[Sequence[object]]) -> Sequence[Sequence[object]]:
     return list(zip(*rows, strict=True)) or [()] * number
-
-
-async def _fetch(connection: AsyncConnection, statement: str, *parameters: object) -> Rows:
-    """Run a statement by the driver, because SQLAlchemy's results cost as much as the query."""
-    driver = await _driver(connection)
-    rows: Rows = await driver.fetch(statement, *parameters)
-    return rows
-
-
-async def _driver(connection: AsyncConnection) -> asyncpg.Connection:
-    driver = (await connection.get_raw_connection()).driver_connection
-    assert isinstance(driver, asyncpg.Connection)
-    return driver

@@ -51,30 +51,42 @@ _EXPORT: Final = f"""
 """  # noqa: S608  # made of constants
 
 
-def lone(template: str, query: PetQuery, folded: str) -> tuple[str, Sequence[object]]:
-    """Return the statement and the values for one query, which may have a part of a name.
-
-    `folded` is SQL that folds the case of the text `{}`.
-    """
-    part = re.sub(r"([\\%_])", r"\\\1", query.name or "")
-    contains = f"{folded.format('name')} LIKE {folded.format('asked.pattern')}"
-    filters = [contains] if query.is_search else []
-    return Shape.of(query).fill(template, *filters), (*asked(query), f"%{part}%")
+_HAS_ICU: Final = "SELECT EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu')"
 
 
-async def search(driver: asyncpg.Connection, query: PetQuery, folded: str) -> PetPage:
-    """Return the page of a search. `folded` is as in `lone`."""
-    statement, values = lone(SEARCH, query, folded)
+async def search(driver: asyncpg.Connection, query: PetQuery) -> PetPage:
+    """Return the page of a search."""
+    statement, values = await lone(driver, SEARCH, query)
     (row,) = await driver.fetch(statement, *values)
     return page_of(query, row)
 
 
-async def export(
-    driver: asyncpg.Connection, query: PetQuery, folded: str
-) -> AsyncGenerator[Rows, None]:
-    """Yield the rows of all pets of a query. `folded` is as in `lone`."""
-    statement, values = lone(_EXPORT, query, folded)
+async def export(driver: asyncpg.Connection, query: PetQuery) -> AsyncGenerator[Rows, None]:
+    """Yield the rows of all pets of a query."""
+    statement, values = await lone(driver, _EXPORT, query)
     async with transaction(driver):
         cursor = await driver.cursor(statement, *values)
         while rows := await cursor.fetch(_EXPORT_ROWS):
             yield rows
+
+
+async def lone(
+    driver: asyncpg.Connection, template: str, query: PetQuery
+) -> tuple[str, Sequence[object]]:
+    """Return the statement and the values for one query, which may have a part of a name."""
+    part = re.sub(r"([\\%_])", r"\\\1", query.name or "")
+    filters = []
+    if query.is_search:
+        folded = await _folded(driver)
+        filters.append(f"{folded.format('name')} LIKE {folded.format('asked.pattern')}")
+    return Shape.of(query).fill(template, *filters), (*asked(query), f"%{part}%")
+
+
+async def _folded(driver: asyncpg.Connection) -> str:
+    """Return the SQL that folds the case of a text `{}`, as well as the server can."""
+    if driver.get_server_version() >= (18,):
+        return "casefold({} COLLATE pg_unicode_fast)"
+    if await driver.fetchval(_HAS_ICU):
+        # Of the two, upper() is closer, because it makes SS of ß and has one sigma.
+        return 'upper({} COLLATE "und-x-icu")'
+    return "upper({})"

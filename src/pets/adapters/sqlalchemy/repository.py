@@ -20,7 +20,6 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.gate import Gate
 from pets.adapters.sqlalchemy.postgresql import PostgreSQL
 from pets.adapters.sqlalchemy.sqlite import SQLite
 from pets.adapters.sqlalchemy.statements import VERSION, Rows, pets_of, values
@@ -29,9 +28,6 @@ from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
 from pets.domain.repository import Numbered, PetPage
-
-MAX_WAITING: Final = 64
-"""How many searches may be under way or wait."""
 
 CLEAR_EVERY: Final = 100
 """After how many added keys the expired ones are cleared."""
@@ -52,14 +48,12 @@ class SQLAlchemyPetRepository:
     ) -> None:
         self._engine = engine
         self._searching = searching or engine
-        self._database = database_of(engine)
         self._key_ttl = key_ttl
         self._keys_since_clearing = CLEAR_EVERY  # Clear on the first call after a start.
-        self._search_gate = Gate(MAX_WAITING, "Too many searches are under way.")
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
-        async with translated, self._engine.connect() as connection:
-            rows = await self._database.add(connection, pets)
+        async with translated, session_of(self._engine) as session:
+            rows = await session.add(pets)
         ids = sorted(id_ for (id_,) in rows)
         return [pet.with_id(id_) for pet, id_ in zip(pets, ids, strict=True)]
 
@@ -68,18 +62,18 @@ class SQLAlchemyPetRepository:
             return {}
         expired = max(pet.created_at for pet in pets.values()) - self._key_ttl
         self._keys_since_clearing += len(pets)
-        async with translated, self._engine.connect() as connection:
+        async with translated, session_of(self._engine) as session:
             if self._keys_since_clearing >= CLEAR_EVERY:
                 # Clear twice as many keys as were added, so that expired ones become fewer.
                 number = 2 * self._keys_since_clearing
                 self._keys_since_clearing = 0
-                await self._database.clear_keys(connection, expired, number)
-            rows = await self._database.add_once(connection, pets, expired)
+                await session.clear_keys(expired, number)
+            rows = await session.add_once(pets, expired)
         return dict(zip((row[5] for row in rows), pets_of(rows), strict=True))
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
-        async with translated, self._engine.connect() as connection:
-            return _by_id(await self._database.find(connection, _possible(ids)))
+        async with translated, session_of(self._engine) as session:
+            return _by_id(await session.find(_possible(ids)))
 
     async def pages(self, queries: Sequence[PetQuery]) -> Sequence[PetPage]:
         listings: list[PetQuery] = []
@@ -88,25 +82,24 @@ class SQLAlchemyPetRepository:
             (searches if query.is_search else listings).append(query)
         pages: dict[PetQuery, PetPage] = {}
         if listings:
-            async with translated, self._engine.connect() as connection:
-                pages.update(await self._database.list_pets(connection, listings))
+            async with translated, session_of(self._engine) as session:
+                pages.update(await session.list_pets(listings))
         if searches:
             pages.update(await self._search(searches))
         return [pages[query] for query in queries]
 
     async def _search(self, queries: Sequence[PetQuery]) -> Mapping[PetQuery, PetPage]:
         pages = {}
-        with self._search_gate:
-            async with translated, self._searching.connect() as connection:
-                for query in queries:
-                    pages[query] = await self._database.search(connection, query)
+        async with translated, session_of(self._searching) as session:
+            for query in queries:
+                pages[query] = await session.search(query)
         return pages
 
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         async with (
             translated,
-            self._searching.connect() as connection,
-            aclosing(self._database.export(connection, query)) as chunks,
+            session_of(self._searching) as session,
+            aclosing(session.export(query)) as chunks,
         ):
             async for rows in chunks:
                 yield pets_of(rows)
@@ -118,35 +111,37 @@ class SQLAlchemyPetRepository:
         for id_ in _possible(changes):
             change = changes[id_]
             rows.append((id_, change.name, change.age, change.type))
-        async with translated, self._engine.connect() as connection:
-            return _by_id(await self._database.change(connection, rows, _expected(expected)))
+        async with translated, session_of(self._engine) as session:
+            return _by_id(await session.change(rows, _expected(expected)))
 
     async def remove(
         self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None
     ) -> set[int]:
         wanted = _expected(expected)
-        async with translated, self._engine.connect() as connection:
-            rows = await self._database.remove(connection, _possible(ids), wanted)
+        async with translated, session_of(self._engine) as session:
+            rows = await session.remove(_possible(ids), wanted)
         return {id_ for (id_,) in rows}
 
     async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
-        async with translated, self._searching.connect() as connection:
-            return await self._database.load(connection, pets, skip_taken=skip_taken)
+        async with translated, session_of(self._searching) as session:
+            return await session.load(pets, skip_taken=skip_taken)
 
     async def check(self) -> None:
-        async with translated, self._engine.connect() as connection:
-            missing = await self._database.missing_grants(connection)
+        async with translated, session_of(self._engine) as session:
+            missing = await session.missing_grants()
             if missing:
                 raise StoreUnavailable(f"The database user lacks {', '.join(missing)}.")
-            revisions = (await connection.execute(VERSION)).scalars().all()
-        if revisions != [REVISION]:
+            revisions = await session.run(VERSION)
+        if [revision for (revision,) in revisions] != [REVISION]:
             raise StoreUnavailable(
                 "The store is not migrated to this version; `pets migrate` does that."
             )
 
 
-def database_of(engine: AsyncEngine) -> PostgreSQL | SQLite:
-    return PostgreSQL() if engine.dialect.name == "postgresql" else SQLite()
+def session_of(engine: AsyncEngine) -> PostgreSQL | SQLite:
+    """Return a session on one connection. It begins and ends with an `async with`."""
+    is_postgresql = engine.dialect.name == "postgresql"
+    return PostgreSQL(engine) if is_postgresql else SQLite(engine)
 
 
 class _Translated:

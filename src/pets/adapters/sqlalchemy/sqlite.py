@@ -12,11 +12,11 @@ from collections.abc import (
 )
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import aiosqlite
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pets.adapters.sqlalchemy import sqlite_load, sqlite_pages, tables
 from pets.adapters.sqlalchemy.statements import Rows, pets_of, values
@@ -89,80 +89,94 @@ _CHANGE: Final = sa.text(f"""
 
 
 class SQLite:
-    async def list_pets(
-        self, connection: AsyncConnection, queries: Sequence[PetQuery]
-    ) -> Mapping[PetQuery, PetPage]:
-        return {query: await self.search(connection, query) for query in queries}
+    """A connection for the length of an `async with`."""
 
-    async def search(self, connection: AsyncConnection, query: PetQuery) -> PetPage:
-        driver = await _driver(connection)
+    _connection: AsyncConnection
+    _driver: aiosqlite.Connection
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def __aenter__(self) -> Self:
+        self._connection = await self._engine.connect()
+        driver = (await self._connection.get_raw_connection()).driver_connection
+        assert isinstance(driver, aiosqlite.Connection)
+        self._driver = driver
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._connection.close()
+
+    async def run(self, statement: str) -> Rows:
+        result = await self._connection.exec_driver_sql(statement)
+        return result.all() if result.returns_rows else []
+
+    async def list_pets(self, queries: Sequence[PetQuery]) -> Mapping[PetQuery, PetPage]:
+        return {query: await self.search(query) for query in queries}
+
+    async def search(self, query: PetQuery) -> PetPage:
         # One transaction reads one snapshot, so the count and the pets are of one moment.
-        await driver.execute("BEGIN")
+        await self._driver.execute("BEGIN")
         try:
-            count, rows = await sqlite_pages.read_page(driver, query)
+            count, rows = await sqlite_pages.read_page(self._driver, query)
         finally:
-            await driver.rollback()
+            await self._driver.rollback()
         return PetPage.cut(query, count, pets_of(rows))
 
-    async def export(
-        self, connection: AsyncConnection, query: PetQuery
-    ) -> AsyncGenerator[Rows, None]:
-        async with aclosing(sqlite_pages.export(await _driver(connection), query)) as chunks:
+    async def export(self, query: PetQuery) -> AsyncGenerator[Rows, None]:
+        async with aclosing(sqlite_pages.export(self._driver, query)) as chunks:
             async for rows in chunks:
                 yield rows
 
-    async def find(self, connection: AsyncConnection, ids: Collection[int]) -> Rows:
-        return await _fetch(connection, _FIND, ids=_json(ids))
+    async def find(self, ids: Collection[int]) -> Rows:
+        return await self._fetch(_FIND, ids=_json(ids))
 
-    async def add(self, connection: AsyncConnection, pets: Sequence[NewPet]) -> Rows:
-        return await _fetch(connection, _ADD, pets=_json(map(values, pets)))
+    async def add(self, pets: Sequence[NewPet]) -> Rows:
+        return await self._fetch(_ADD, pets=_json(map(values, pets)))
 
-    async def add_once(
-        self, connection: AsyncConnection, pets: Mapping[str, NewPet], expired: datetime
-    ) -> Rows:
+    async def add_once(self, pets: Mapping[str, NewPet], expired: datetime) -> Rows:
         keys = _json(pets)
-        async with self.without_writers(connection):
-            await connection.execute(_FORGET_KEYS, {"keys": keys, "expired": str(expired)})
-            used = await _fetch(connection, _FIND_KEYS, keys=keys)
+        async with self.without_writers():
+            await self._connection.execute(_FORGET_KEYS, {"keys": keys, "expired": str(expired)})
+            used = await self._fetch(_FIND_KEYS, keys=keys)
             new = pets.keys() - {row[5] for row in used}
             if not new:
                 return used
-            ids = await self.add(connection, [pets[key] for key in new])
+            ids = await self.add([pets[key] for key in new])
             ids_by_key = zip(new, sorted(id_ for (id_,) in ids), strict=True)
-            await connection.execute(_ADD_KEYS, {"keys": _json(ids_by_key)})
-            return await _fetch(connection, _FIND_KEYS, keys=keys)
+            await self._connection.execute(_ADD_KEYS, {"keys": _json(ids_by_key)})
+            return await self._fetch(_FIND_KEYS, keys=keys)
 
-    async def clear_keys(self, connection: AsyncConnection, expired: datetime, number: int) -> None:
-        await connection.execute(_CLEAR_KEYS, {"expired": str(expired), "number": number})
+    async def clear_keys(self, expired: datetime, number: int) -> None:
+        await self._connection.execute(_CLEAR_KEYS, {"expired": str(expired), "number": number})
 
-    async def change(self, connection: AsyncConnection, changes: Rows, expected: Rows) -> Rows:
+    async def change(self, changes: Rows, expected: Rows) -> Rows:
         sets = {"changes": _json(changes), "expected": _json(expected)}
-        return await _fetch(connection, _CHANGE, **sets)
+        return await self._fetch(_CHANGE, **sets)
 
-    async def remove(
-        self, connection: AsyncConnection, ids: Collection[int], expected: Rows
-    ) -> Rows:
-        return await _fetch(connection, _REMOVE, ids=_json(ids), expected=_json(expected))
+    async def remove(self, ids: Collection[int], expected: Rows) -> Rows:
+        return await self._fetch(_REMOVE, ids=_json(ids), expected=_json(expected))
 
-    async def load(
-        self, connection: AsyncConnection, pets: AsyncIterable[Numbered], *, skip_taken: bool
-    ) -> Sequence[int]:
-        return await sqlite_load.load(await _driver(connection), pets, skip_taken=skip_taken)
+    async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
+        return await sqlite_load.load(self._driver, pets, skip_taken=skip_taken)
 
     @asynccontextmanager
-    async def without_writers(self, connection: AsyncConnection) -> AsyncIterator[None]:
+    async def without_writers(self) -> AsyncIterator[None]:
         """Run statements as one transaction, in which nobody else writes."""
-        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+        await self._connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
-            await connection.exec_driver_sql("ROLLBACK")
+            await self._connection.exec_driver_sql("ROLLBACK")
             raise
-        await connection.exec_driver_sql("COMMIT")
+        await self._connection.exec_driver_sql("COMMIT")
 
-    async def missing_grants(self, connection: AsyncConnection) -> Sequence[str]:  # noqa: ARG002  # as PostgreSQL's
+    async def missing_grants(self) -> Sequence[str]:
         """SQLite has no users."""
         return []
+
+    async def _fetch(self, statement: sa.Executable, **parameters: object) -> Rows:
+        return (await self._connection.execute(statement, parameters)).all()
 
 
 def create_casefold(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
@@ -180,15 +194,3 @@ def write_safely(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adap
 
 def _json(rows: Iterable[object]) -> str:
     return json.dumps(list(rows), default=str)
-
-
-async def _driver(connection: AsyncConnection) -> aiosqlite.Connection:
-    driver = (await connection.get_raw_connection()).driver_connection
-    assert isinstance(driver, aiosqlite.Connection)
-    return driver
-
-
-async def _fetch(
-    connection: AsyncConnection, statement: sa.Executable, **parameters: object
-) -> Rows:
-    return (await connection.execute(statement, parameters)).all()

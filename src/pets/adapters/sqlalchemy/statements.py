@@ -6,8 +6,6 @@ A row with a pet begins with the five columns of `pets`. A sixth has the key.
 from collections.abc import Sequence
 from typing import Any, Final
 
-import sqlalchemy as sa
-
 from pets.adapters.sqlalchemy.tables import VERSION_TABLE
 from pets.domain.pet import NewPet, Pet, PetType
 
@@ -28,7 +26,7 @@ def pets_of(rows: Rows) -> list[Pet]:
     return [Pet(row[0], row[1], row[2], TYPES[row[3]], row[4]) for row in rows]
 
 
-VERSION: Final = sa.text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608  # a constant
+VERSION: Final = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608  # a constant
 
 REFUSED: Final = """
     SELECT number
