@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from litestar import Litestar
 from litestar.datastructures import State
-from litestar.di import Provide
 from litestar.types import LifespanHook
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,7 +20,7 @@ from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.api.docs import DocsController
 from pets.api.health import HealthController
 from pets.api.http.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
-from pets.api.http.request import Application, LeanRequest
+from pets.api.http.request import ApiRequest, Application
 from pets.api.openapi import openapi_config
 from pets.api.pets import PetsController
 from pets.domain.repository import PetRepository
@@ -51,10 +50,10 @@ def create_app(
             repository = batching
             state.rooms = (batching.has_room, batching.has_room_for_expensive)
             on_shutdown += [engine.dispose, searching.dispose]
+    state.repository = repository
     return Application(
         route_handlers=[PetsController, HealthController, DocsController],
-        dependencies={"repository": Provide(lambda: repository, sync_to_thread=False)},
-        request_class=LeanRequest,
+        request_class=ApiRequest,
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=openapi_config(),

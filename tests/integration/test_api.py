@@ -8,6 +8,7 @@ from litestar.testing import TestClient
 from pets.bootstrap import create_app
 from pets.settings import Settings
 from tests.api_contract import APIContract, Client, empty
+from tests.integration.conftest import over_every_store
 
 
 @pytest.fixture(scope="module")
@@ -21,5 +22,6 @@ def client(used_client: Client) -> Client:
     return empty(used_client)
 
 
+@over_every_store
 class TestAPIOverDatabases(APIContract):
     pass

@@ -14,6 +14,7 @@ from pets.adapters.sqlalchemy.tables import pet_keys, pets
 from pets.domain.errors import StoreUnavailable
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
+from tests.integration.conftest import over_every_store
 from tests.port_contract import PetRepositoryContract, page_of
 
 
@@ -86,11 +87,14 @@ async def test_searches_beyond_the_limit_are_rejected(
     assert len(pages) == MAX_WAITING
 
 
+@over_every_store
 class TestSQLAlchemyPetRepository(PetRepositoryContract):
-    pass
+    @pytest.fixture
+    def folds_fully(self, request: pytest.FixtureRequest) -> bool:
+        return "oldest postgresql" not in request.node.name
 
 
-class TestBatchingOverSQLAlchemy(PetRepositoryContract):
+class TestBatchingOverSQLAlchemy(TestSQLAlchemyPetRepository):
     @pytest.fixture
     def repository(self, repository: SQLAlchemyPetRepository) -> BatchingPetRepository:
         return BatchingPetRepository(repository)

@@ -4,10 +4,9 @@ import asyncio
 from typing import Final
 
 from litestar import Controller, get
-from litestar.datastructures import State
 
+from pets.api.http.request import ApiRequest
 from pets.api.openapi import described_answers
-from pets.api.pets import Repository
 from pets.api.schemas import Health
 from pets.domain.errors import StoreUnavailable
 
@@ -35,12 +34,12 @@ class HealthController(Controller):
         "and the service is not stopping.",
         responses=described_answers(200, Health, "They can.", 500, 503),
     )
-    async def ready(self, repository: Repository, state: State) -> Health:
-        if state.get("stopping"):
+    async def ready(self, request: ApiRequest) -> Health:
+        if request.app.state.get("stopping"):
             raise StoreUnavailable("The service is stopping.")
         try:
             async with asyncio.timeout(READY_TIMEOUT_SECONDS):
-                await repository.check()
+                await request.repository.check()
         except TimeoutError as error:
             raise StoreUnavailable("The store did not answer in time.") from error
         return Health("ok")

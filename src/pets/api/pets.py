@@ -4,10 +4,9 @@ import re
 from typing import Annotated, Final
 
 from litestar import Controller, delete, get, patch, post
-from litestar.di import NamedDependency
 from litestar.exceptions import ClientException, NotFoundException
 from litestar.openapi.spec import OpenAPIType
-from litestar.params import PathParameter, SkipValidation
+from litestar.params import PathParameter
 
 from pets.api import schemas
 from pets.api.http.answer import Answer
@@ -33,12 +32,12 @@ from pets.api.http.queries import (
     read_parameters,
     read_query,
 )
-from pets.api.http.request import MERGE_PATCH_TYPES, AnyRequest
+from pets.api.http.request import MERGE_PATCH_TYPES, ApiRequest
 from pets.api.openapi import described_answers, described_body
 from pets.api.schemas import PetCreate, PetsDelete, PetsDeleted, PetUpdate, encode
 from pets.domain.pet import MAX_ID
 from pets.domain.query import PetQuery
-from pets.domain.repository import PetPage, PetRepository
+from pets.domain.repository import PetPage
 
 NO_TAG: Final = None
 """The collection always exists, but no tag names its state."""
@@ -57,7 +56,6 @@ Id = Annotated[
         schema_extra={"type": OpenAPIType.INTEGER, "minimum": 1, "maximum": MAX_ID, "examples": [1]}
     ),
 ]
-Repository = NamedDependency[SkipValidation[PetRepository]]
 
 
 class LastPage:
@@ -95,16 +93,16 @@ class PetsController(Controller):
         header={"Idempotency-Key": KEY_DESCRIBED},
         answer_headers={201: {"Location": _LOCATION_DESCRIBED}},
     )
-    async def create_pet(self, request: AnyRequest, repository: Repository) -> Answer:
+    async def create_pet(self, request: ApiRequest) -> Answer:
         body = await read_body(request, PetCreate)
         read_parameters(request.scope["query_string"])
         require(request, NO_TAG)
         new = body.to_domain()
         key = idempotency_key(request)
         if key is None:
-            (pet,) = await repository.add([new])
+            (pet,) = await request.repository.add([new])
         else:
-            pet = (await repository.add_once({key: new}))[key]
+            pet = (await request.repository.add_once({key: new}))[key]
             if (pet.name, pet.age, pet.type) != (new.name, new.age, new.type):
                 raise KeyReused
         return Answer(201, represent(pet), (b"location", b"/pets/%d" % pet.id))
@@ -121,11 +119,11 @@ class PetsController(Controller):
         query=FILTERS_DESCRIBED,
         answer_headers={200: {"Link": LINK_DESCRIBED}},
     )
-    async def list_pets(self, request: AnyRequest, repository: Repository) -> Answer:
+    async def list_pets(self, request: ApiRequest) -> Answer:
         query = read_query(request.scope["query_string"])
         if not is_met(request, NO_TAG):
             return Answer(304)
-        (page,) = await repository.pages([query])
+        (page,) = await request.repository.pages([query])
         return self.last_page.answer(query, page)
 
     @delete(
@@ -143,7 +141,7 @@ class PetsController(Controller):
         body=described_body(PetsDelete, required=False),
         query={"ids": IDS_DESCRIBED},
     )
-    async def delete_pets(self, request: AnyRequest, repository: Repository) -> Answer:
+    async def delete_pets(self, request: ApiRequest) -> Answer:
         in_body = await read_body(request, PetsDelete) if await request.body() else None
         in_query = read_ids(request.scope["query_string"])
         asked = in_body or in_query
@@ -153,7 +151,7 @@ class PetsController(Controller):
             )
         require(request, NO_TAG)
         ids = asked.unique()
-        removed = await repository.remove([id_ for id_ in ids if 1 <= id_ <= MAX_ID])
+        removed = await request.repository.remove([id_ for id_ in ids if 1 <= id_ <= MAX_ID])
         return Answer(200, encode(PetsDeleted.from_removed(ids, removed)))
 
     @get(
@@ -164,8 +162,8 @@ class PetsController(Controller):
         header=CONDITIONS_DESCRIBED,
         answer_headers={200: _TAGGED, 304: _TAGGED},
     )
-    async def get_pet(self, pet_id: Id, request: AnyRequest, repository: Repository) -> Answer:
-        body = represent(await find_one(repository, _read_id(pet_id, request)))
+    async def get_pet(self, pet_id: Id, request: ApiRequest) -> Answer:
+        body = represent(await find_one(request.repository, _read_id(pet_id, request)))
         tag = entity_tag(body)
         if not is_met(request, tag):
             return Answer(304, b"", (b"etag", tag))
@@ -182,13 +180,13 @@ class PetsController(Controller):
         header=CONDITIONS_DESCRIBED,
         answer_headers={200: _TAGGED},
     )
-    async def update_pet(self, pet_id: Id, request: AnyRequest, repository: Repository) -> Answer:
+    async def update_pet(self, pet_id: Id, request: ApiRequest) -> Answer:
         update = await read_body(request, PetUpdate, MERGE_PATCH_TYPES)
         id_ = _read_id(pet_id, request)
         changes = {id_: update.to_domain()}
         while True:
-            expected = await look(request, repository, id_)
-            if changed := await repository.change(changes, expected=expected):
+            expected = await look(request, id_)
+            if changed := await request.repository.change(changes, expected=expected):
                 body = represent(changed[id_])
                 return Answer(200, body, (b"etag", entity_tag(body)))
             require_another_look(request, expected)
@@ -200,16 +198,16 @@ class PetsController(Controller):
         responses=described_answers(204, None, "The pet is deleted.", 400, 404, 412, 500, 503),
         header=CONDITIONS_DESCRIBED,
     )
-    async def delete_pet(self, pet_id: Id, request: AnyRequest, repository: Repository) -> None:
+    async def delete_pet(self, pet_id: Id, request: ApiRequest) -> None:
         id_ = _read_id(pet_id, request)
         while True:
-            expected = await look(request, repository, id_)
-            if await repository.remove([id_], expected=expected):
+            expected = await look(request, id_)
+            if await request.repository.remove([id_], expected=expected):
                 return
             require_another_look(request, expected)
 
 
-def _read_id(pet_id: str, request: AnyRequest) -> int:
+def _read_id(pet_id: str, request: ApiRequest) -> int:
     read_parameters(request.scope["query_string"])
     if not _ID.fullmatch(pet_id) or int(pet_id) > MAX_ID:
         raise NotFoundException

@@ -81,6 +81,9 @@ def _heed_signals() -> None:
 
     While a service runs, uvicorn handles both signals, and raises them again when it has stopped.
     """
+    # A signal may cancel a connection within asyncio's own callback, which then logs an error.
+    # The errors of a command are raised, so it needs no log.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _raise_sigint)
 

@@ -38,7 +38,8 @@ BACKLOG: Final = 65_535
 """How many connections may wait to be accepted. The system's `net.core.somaxconn` bounds it."""
 
 LOGGING: Final = LOGGING_CONFIG | {
-    "loggers": LOGGING_CONFIG["loggers"] | {"pets": {"handlers": ["default"], "level": "INFO"}}
+    "loggers": LOGGING_CONFIG["loggers"]
+    | {"pets": {"handlers": ["default"], "level": "INFO"}, "asyncio": {"level": "WARNING"}}
 }
 
 

@@ -4,6 +4,9 @@ from typing import Any, Final
 
 from sqlalchemy.exc import DisconnectionError
 
+OLDEST_SERVER: Final = 15
+"""The oldest version of PostgreSQL that the service is made for. Older ones are refused."""
+
 SESSION: Final = {
     "jit": "off",  # Compiling a statement takes longer than running it.
     # In a higher isolation, concurrent changes of one pet would fail instead of waiting.

@@ -7,14 +7,14 @@ from litestar.exceptions import ClientException, HTTPException
 from msgspec import Struct
 
 from pets.api.http.problems import InvalidBody
-from pets.api.http.request import JSON_TYPES, AnyRequest, headers
+from pets.api.http.request import JSON_TYPES, ApiRequest, headers
 from pets.api.strict_json import Invalid, NotJSON, decode
 
 Body = TypeVar("Body", bound=Struct)
 
 
 async def read_body(
-    request: AnyRequest, struct: type[Body], media_types: Collection[str] = JSON_TYPES
+    request: ApiRequest, struct: type[Body], media_types: Collection[str] = JSON_TYPES
 ) -> Body:
     """Return the struct that the body holds.
 
@@ -38,7 +38,7 @@ async def read_body(
         raise InvalidBody(detail, error.faults) from None
 
 
-def _check_media_type(request: AnyRequest, media_types: Collection[str]) -> None:
+def _check_media_type(request: ApiRequest, media_types: Collection[str]) -> None:
     content_type = b"".join(headers(request.scope, b"content-type"))
     media_type = content_type.partition(b";")[0].strip().lower().decode("latin-1")
     if media_type not in media_types:
@@ -47,7 +47,7 @@ def _check_media_type(request: AnyRequest, media_types: Collection[str]) -> None
         raise HTTPException(status_code=415, detail=detail)
 
 
-def _check_coding(request: AnyRequest) -> None:
+def _check_coding(request: ApiRequest) -> None:
     for coding in headers(request.scope, b"content-encoding"):
         if coding.lower() not in {b"", b"identity"}:
             raise HTTPException(

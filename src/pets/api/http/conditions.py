@@ -13,7 +13,7 @@ from litestar.exceptions import ClientException, HTTPException
 
 from pets.api import schemas
 from pets.api.http.problems import PetNotFound
-from pets.api.http.request import AnyRequest, headers
+from pets.api.http.request import ApiRequest, headers
 from pets.domain.pet import Pet
 from pets.domain.repository import PetRepository
 
@@ -64,7 +64,7 @@ def represent(pet: Pet) -> bytes:
     return schemas.encode(schemas.Pet.from_domain(pet))
 
 
-def is_met(request: AnyRequest, tag: bytes | None) -> bool:
+def is_met(request: ApiRequest, tag: bytes | None) -> bool:
     """Return whether `If-None-Match` holds for a resource with this tag, or without one.
 
     Raises `PreconditionFailed` if `If-Match` does not hold, and `ClientException` for a header
@@ -80,7 +80,7 @@ def is_met(request: AnyRequest, tag: bytes | None) -> bool:
     return not is_unwanted
 
 
-def require(request: AnyRequest, tag: bytes | None) -> None:
+def require(request: ApiRequest, tag: bytes | None) -> None:
     """Raise `PreconditionFailed` unless the conditions hold for a resource with this tag."""
     if not is_met(request, tag):
         raise PreconditionFailed
@@ -94,9 +94,7 @@ async def find_one(repository: PetRepository, id_: int) -> Pet:
     return pets[id_]
 
 
-async def look(
-    request: AnyRequest, repository: PetRepository, id_: int
-) -> Mapping[int, Pet] | None:
+async def look(request: ApiRequest, id_: int) -> Mapping[int, Pet] | None:
     """Return the pet if the request's conditions hold for it; None if there are no conditions.
 
     The store is told to expect this pet, so that it does nothing to one that was changed since.
@@ -105,12 +103,12 @@ async def look(
     """
     if not any(name in _CONDITIONS for name, _ in request.scope["headers"]):
         return None
-    pet = await find_one(repository, id_)
+    pet = await find_one(request.repository, id_)
     require(request, entity_tag(represent(pet)))
     return {id_: pet}
 
 
-def require_another_look(request: AnyRequest, expected: Mapping[int, Pet] | None) -> None:
+def require_another_look(request: ApiRequest, expected: Mapping[int, Pet] | None) -> None:
     """Return if the pet that the store did not meet as expected must be looked at again.
 
     Raises `PetNotFound` if any pet would have done, and `PreconditionFailed` if `If-Match` names

@@ -5,7 +5,7 @@ from typing import Final
 
 from litestar.exceptions import ClientException, HTTPException
 
-from pets.api.http.request import AnyRequest, headers
+from pets.api.http.request import ApiRequest, headers
 
 MAX_KEY_LENGTH: Final = 255
 
@@ -28,7 +28,7 @@ KEY_DESCRIBED: Final = {
 }
 
 
-def idempotency_key(request: AnyRequest) -> str | None:
+def idempotency_key(request: ApiRequest) -> str | None:
     """Return the key of a request, if it has one.
 
     Raises `ClientException` for a key that is malformed or too long.

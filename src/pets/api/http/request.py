@@ -8,9 +8,7 @@ from litestar import Litestar, Request
 from litestar.types import Scope
 
 from pets.api.http.answer import Answer
-
-# Any: this service has no users, no authentication and no state in requests.
-AnyRequest = Request[Any, Any, Any]
+from pets.domain.repository import PetRepository
 
 JSON_TYPES: Final = ("application/json",)
 MERGE_PATCH_TYPES: Final = (*JSON_TYPES, "application/merge-patch+json")
@@ -27,14 +25,23 @@ def allow(methods: Iterable[str]) -> str:
     return ", ".join(sorted({*methods, "HEAD"}))
 
 
-class LeanRequest(AnyRequest):
-    """A request that reads its length from the raw headers.
+# Any: this service has no users, no authentication and no state in requests.
+class ApiRequest(Request[Any, Any, Any]):
+    """A request to this service."""
 
-    Litestar would make its own `Headers` first, which takes a fifth of the time to create a pet.
-    """
+    @property
+    def repository(self) -> PetRepository:
+        """The store of the application. A dependency of Litestar's would take 3 µs a request."""
+        repository: PetRepository = self.app.state.repository
+        return repository
 
     @property
     def content_length(self) -> int | None:
+        """The length of the body, from the raw headers.
+
+        Litestar would make its own `Headers` first, which takes a fifth of the time to create a
+        pet.
+        """
         length = b"".join(headers(self.scope, b"content-length"))
         return int(length) if length.isdigit() else None
 

@@ -9,13 +9,12 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from pets.adapters.sqlalchemy import postgresql_session
 from pets.adapters.sqlalchemy.tables import VERSION_TABLE, metadata
 
 config = context.config
 assert isinstance(config, AlembicCommandConfig)
 assert isinstance(config.engine, AsyncEngine)
-
-OLDEST_POSTGRESQL = 18  # It is the first one with casefold().
 
 # One transaction takes a lock before it reads the version. So processes that migrate at once take
 # turns, and the later ones find nothing to do. The number is arbitrary, but must not change.
@@ -46,8 +45,10 @@ def check_server(connection: Connection) -> None:
     """Raise `CommandError` for a PostgreSQL that cannot hold the schema or every name."""
     version = connection.exec_driver_sql("SHOW server_version").scalar_one()
     number = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
-    if number < OLDEST_POSTGRESQL * 10_000:
-        raise CommandError(f"PostgreSQL {OLDEST_POSTGRESQL} or newer is needed; this is {version}")
+    if number < postgresql_session.OLDEST_SERVER * 10_000:
+        raise CommandError(
+            f"PostgreSQL {postgresql_session.OLDEST_SERVER} or newer is needed; this is {version}"
+        )
     encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
     if encoding != "UTF8":
         raise CommandError(f"a database in UTF8 is needed; this one is in {encoding}")
