@@ -84,7 +84,7 @@ class Pet(Struct, frozen=True):
 
     @classmethod
     def from_domain(cls, pet: domain.Pet) -> Self:
-        return cls(pet.id, pet.name, pet.age, pet.type, pet.created_at)
+        return cls(*pet)
 
 
 class PetPage(Struct, frozen=True):
@@ -97,7 +97,7 @@ class PetPage(Struct, frozen=True):
 
     @classmethod
     def from_domain(cls, page: DomainPetPage) -> Self:
-        return cls(page.count, [Pet.from_domain(pet) for pet in page.items])
+        return cls(page.count, [Pet(*pet) for pet in page.items])
 
 
 class PetsDelete(Struct, frozen=True, forbid_unknown_fields=True):
