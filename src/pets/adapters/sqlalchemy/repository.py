@@ -16,7 +16,7 @@ from asyncpg.exceptions import (
     InternalClientError,
     PostgresError,
 )
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, EmulatedDBAPIException, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -156,7 +156,9 @@ class _Translated:
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         # A value that the domain should have rejected is a bug, not a failing store.
         if isinstance(error, _FAILURES) and not isinstance(error, _BUGS):
-            cause = error.driver_exception if isinstance(error, DBAPIError) else error
+            cause: Exception = error
+            if isinstance(error, DBAPIError | EmulatedDBAPIException):
+                cause = error.driver_exception
             raise StoreUnavailable("The store cannot be reached or does not answer.") from cause
 
 
@@ -169,6 +171,7 @@ _BUGS: Final = (
 )
 _FAILURES: Final = (
     DBAPIError,
+    EmulatedDBAPIException,  # SQLAlchemy's, if a connection cannot be made
     PoolTimeoutError,
     PostgresError,
     InterfaceError,

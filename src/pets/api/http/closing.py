@@ -1,4 +1,4 @@
-"""The end of a connection whose client is still sending."""
+"""What answers are written to: their heads and bodies together, and the end of a connection."""
 
 import asyncio
 from typing import Final, Never
@@ -9,30 +9,51 @@ LINGER_SECONDS: Final = 5
 """For how long, in all, bytes that come after the last answer are discarded."""
 
 
-class LingeringTransport(asyncio.Transport):
-    """Closes a connection in two steps, because the client is still sending (RFC 9112, 9.6).
+class AnswerTransport(asyncio.Transport):
+    """Writes the head of an answer with its body, and closes without losing the answer.
+
+    A head waits for the body, because two writes take 10 µs more than one.
 
     Closing a connection with unread bytes resets it, and a reset can destroy an answer before the
-    client has read it. So only the sending side is closed first. The protocol discards what comes
-    until the client closes, or until LINGER_SECONDS have passed.
+    client has read it (RFC 9112, 9.6). So while the client is sending, only the sending side is
+    closed at first. The protocol discards what comes until the client closes, or until
+    LINGER_SECONDS have passed.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._transport = transport
         self._loop = loop
-        self.started = False
+        self._head: bytes | bytearray | memoryview = b""
+        self.lingers = False  # whether the client is still sending
+        self.is_lingering = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._transport.write(data)
+        if self._head:
+            self._transport.writelines([self._head, data])
+            self._head = b""
+        elif data[:9] == b"HTTP/1.1 " and data[9:12] != b"100":
+            self._head = data
+        else:
+            self._transport.write(data)
+
+    def write_head(self) -> None:
+        """Write a head that has no body."""
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
 
     def is_closing(self) -> bool:
-        return self.started or self._transport.is_closing()
+        return self.is_lingering or self._transport.is_closing()
 
     def close(self) -> None:
         if self.is_closing():
             return
-        self.started = True
+        self.write_head()
+        if not self.lingers:
+            self._transport.close()
+            return
+        self.is_lingering = True
         self._transport.write_eof()
         self._transport.resume_reading()
         self._loop.call_later(LINGER_SECONDS, self._transport.close)

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from pets.api.http.closing import BrokenBody, LingeringTransport
+from pets.api.http.closing import AnswerTransport, BrokenBody
 from pets.api.http.heads import MAX_HEAD_BYTES, HeadTooLarge, check_head, check_size, origin_form
 from pets.api.http.problems import MEDIA_TYPE, problem
 
@@ -27,7 +27,7 @@ class ProblemProtocol(HttpToolsProtocol):
     No byte that follows it is parsed.
     """
 
-    _lingering: LingeringTransport
+    _answers: AnswerTransport
     _refused = False
     _progress = False  # whether this slice completed a head, or brought bytes of a body
     _bytes_without_progress = 0
@@ -38,10 +38,10 @@ class ProblemProtocol(HttpToolsProtocol):
     # uvicorn narrows the type of the transport in the same way, so the override must be ignored.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._lingering = LingeringTransport(transport, self.loop)
+        self._answers = AnswerTransport(transport, self.loop)
 
     def data_received(self, data: bytes) -> None:
-        if self._refused or self._lingering.started:
+        if self._refused or self._answers.is_lingering:
             return
         self._unset_keepalive_if_required()
         # One read may bring more than MAX_HEAD_BYTES, so it is parsed in slices.
@@ -122,7 +122,8 @@ class ProblemProtocol(HttpToolsProtocol):
         # An answer that begins before the body has ended closes the connection.
         self._awaits_body = True
         cycle = self.cycle
-        cycle.transport = self._lingering
+        cycle.transport = self._answers
+        self._answers.lingers = True
         self._keep_alive = cycle.keep_alive
         cycle.keep_alive = False
 
@@ -136,11 +137,15 @@ class ProblemProtocol(HttpToolsProtocol):
         self._progress = True
         self._awaits_body = False
         cycle = self.cycle
-        cycle.transport = self.transport
+        self._answers.lingers = False
         if not cycle.response_started:
             # The parser also obeys `Connection: close` in a trailer, and parses nothing after it.
             cycle.keep_alive = self._keep_alive and self.parser.should_keep_alive()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._answers.write_head()  # An answer to HEAD has no body.
+        super().on_response_complete()
 
     # uvicorn's returns None, but asyncio lets a protocol keep the connection open.
     def eof_received(self) -> bool:  # type: ignore[override]
@@ -173,7 +178,7 @@ class ProblemProtocol(HttpToolsProtocol):
             self._send_refusal(refusal)
 
     def _send_refusal(self, refusal: HTTPException) -> None:
-        if self._lingering.is_closing():
+        if self._answers.is_closing():
             return
         document = problem(refusal.status_code, refusal.detail, "/")
         body = msgspec.json.encode(document)
@@ -181,5 +186,7 @@ class ProblemProtocol(HttpToolsProtocol):
         for name, value in self.server_state.default_headers:  # Date
             head += b"%s: %s\r\n" % (name, value)
         head += b"content-type: %s\r\ncontent-length: %d\r\n" % (MEDIA_TYPE.encode(), len(body))
+        self._answers.write_head()  # of an earlier answer
         self.transport.write(head + b"connection: close\r\n\r\n" + body)
-        self._lingering.close()
+        self._answers.lingers = True
+        self._answers.close()
