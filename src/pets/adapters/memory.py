@@ -54,7 +54,7 @@ class InMemoryPetRepository:
         return [self._page(query) for query in queries]
 
     def _page(self, query: PetQuery) -> PetPage:
-        if query.is_plain and query.after is None:
+        if query == PetQuery(limit=query.limit):
             pets = list(islice(self._pets.values(), query.limit + 1))
             return PetPage.cut(query, len(self._pets), pets)
         matching = list(filter(query.matches, self._pets.values()))

@@ -95,20 +95,9 @@ class PetQuery:
         return False
 
     @property
-    def is_filtered(self) -> bool:
-        """Whether the query filters pets by anything but their type."""
-        return (self.age_min, self.age_max, self.name) != (None, None, None)
-
-    @property
     def is_search(self) -> bool:
         """Whether the query is expensive, because a store has to look at the name of each pet."""
         return self.name is not None
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the query is for all pets, by ascending id."""
-        is_by_id = self.sort is PetSort.ID and not self.descending
-        return is_by_id and self.type is None and not self.is_filtered
 
     def matches(self, pet: Pet) -> bool:
         """Whether the pet passes the filters. Its position does not matter."""
