@@ -82,7 +82,9 @@ def random_query(pets: Sequence[Pet]) -> PetQuery:
         descending=choose([False, True]),
         limit=choose([0, 1, 7, 20, 1000]),
     )
-    return choose([query, query.following(choose(pets))])
+    # Only a position in the order of ages must pass the filters.
+    positions = expected(query, pets) if query.sort is PetSort.AGE else pets
+    return choose([query, query.following(choose(positions))]) if positions else query
 
 
 def right_page(query: PetQuery, pets: Sequence[Pet]) -> PetPage:

@@ -132,3 +132,13 @@ async def test_clearing_keys_reads_only_the_oldest(filled_url: str) -> None:
     assert scans(lines) == ["Index Scan pet_keys_by_created_at", "Index Scan pet_keys_pkey"]
     conditions = [line for line in lines if "Index Cond: " in line]
     assert len(conditions) == 2
+
+
+@pytest.mark.parametrize("descending", [False, True])
+async def test_a_page_of_ages_begins_at_its_position(filled_url: str, *, descending: bool) -> None:
+    """It must not read all pets whose age is between the filter's bound and the position."""
+    position = Position(50, 50_000)
+    query = PetQuery(age_min=5, sort=PetSort.AGE, descending=descending, after=position)
+    plan = "\n".join(await explain(filled_url, query))
+    removed = [int(number) for number in re.findall(r"Removed by (?:Index|Filter).*: (\d+)", plan)]
+    assert sum(removed) < query.limit

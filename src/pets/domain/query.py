@@ -54,7 +54,8 @@ class PetQuery:
       Its case does not matter (Unicode's full case folding).
     - `descending` reverses the order by `sort` and id.
     - `limit`, 0 or more, is how many pets a page has at most.
-    - `after` leaves out the pets up to this position.
+    - `after` leaves out the pets up to this position. In the order by age, it must pass the
+      filter by age.
 
     Raises `InvalidQuery` for any other value.
     """
@@ -89,7 +90,9 @@ class PetQuery:
             case PetSort.NAME, str(name):
                 return _PART.fullmatch(name) is not None
             case PetSort.AGE, int(age):
-                return _is_age(age)
+                lowest = MIN_AGE if self.age_min is None else self.age_min
+                highest = MAX_AGE if self.age_max is None else self.age_max
+                return lowest <= age <= highest
             case PetSort.CREATED_AT, datetime(tzinfo=None):
                 return True
         return False

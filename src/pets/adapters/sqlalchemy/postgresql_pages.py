@@ -76,7 +76,7 @@ _CHOSEN: Final = f"""
         FROM (
             (
                 SELECT * FROM pets
-                WHERE {{filters}} AND {{after}} AND NOT are.few
+                WHERE {{walked}} AND {{after}} AND NOT are.few
                 ORDER BY {{order}} LIMIT asked.page_limit
             )
             UNION ALL
@@ -118,15 +118,18 @@ class Shape(NamedTuple):
 
     def fill(self, template: str, *filters: str) -> str:
         """Return a statement for this shape. It may have more filters than those of the shape."""
-        kept = []
-        if self.has_type:
-            kept.append("type = asked.type")
-        if self.has_age:
-            kept.append("age BETWEEN asked.age_min AND asked.age_max")
+        types = ["type = asked.type"] if self.has_type else []
+        ages = ["age BETWEEN asked.age_min AND asked.age_max"] if self.has_age else []
+        walked_ages = ages
+        if ages and self.has_position and self.sort is PetSort.AGE:
+            # The position is one end of the ages. If both ends were named as well, PostgreSQL
+            # would begin a descending walk at the highest age.
+            walked_ages = [f"age {'>= asked.age_min' if self.descending else '<= asked.age_max'}"]
         column, value_type = _SORT_COLUMNS[self.sort]
         return template.format(
-            filters=" AND ".join([*kept, *filters]) or "true",
-            counted=" AND ".join(kept if self.has_age else [*kept, "age = -1"]),
+            filters=" AND ".join([*types, *ages, *filters]) or "true",
+            walked=" AND ".join([*types, *walked_ages]),
+            counted=" AND ".join([*types, *(ages or ["age = -1"])]),
             after=self._after(column),
             order=f"{column} DESC, id DESC" if self.descending else f"{column}, id",
             value_type=value_type,
