@@ -105,6 +105,15 @@ def new_database(
         )
 
 
+@pytest.fixture
+def used_postgresql(new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a new migrated database, which the commands use."""
+    url = new_database("postgresql")
+    monkeypatch.setenv("PETS_DATABASE_URL", url)
+    migrate(Settings(database_url=url))
+    return url
+
+
 KINDS = ["sqlite", "postgresql"]
 
 over_every_store = pytest.mark.parametrize(

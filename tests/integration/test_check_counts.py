@@ -135,17 +135,8 @@ def test_the_repair_is_right_while_others_write(url: str) -> None:
     assert repairs > 1
 
 
-@pytest.fixture
-def postgresql(new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """A migrated database of PostgreSQL, which the commands use."""
-    url = new_database("postgresql")
-    monkeypatch.setenv("PETS_DATABASE_URL", url)
-    migrate(Settings(database_url=url))
-    return url
-
-
 def test_the_repair_mends_counts_after_a_restore_of_data_only(
-    postgresql: str, new_database: Callable[[str], str], tmp_path: Path
+    used_postgresql: str, new_database: Callable[[str], str], tmp_path: Path
 ) -> None:
     original = new_database("postgresql")
     migrate(Settings(database_url=original))
@@ -156,7 +147,7 @@ def test_the_repair_mends_counts_after_a_restore_of_data_only(
         [POSTGRESQL_PROGRAMS / "pg_dump", *arguments, "--file", dump, original], check=True
     )
     subprocess.run(
-        [POSTGRESQL_PROGRAMS / "pg_restore", "--data-only", "--dbname", postgresql, dump],
+        [POSTGRESQL_PROGRAMS / "pg_restore", "--data-only", "--dbname", used_postgresql, dump],
         check=True,
     )
     assert main(["check-counts"]) == 1
@@ -164,13 +155,13 @@ def test_the_repair_mends_counts_after_a_restore_of_data_only(
     assert main(["check-counts"]) == 0
 
 
-def test_the_repair_merges_the_rows_of_hand_written_transactions(postgresql: str) -> None:
+def test_the_repair_merges_the_rows_of_hand_written_transactions(used_postgresql: str) -> None:
     for _ in range(3):
-        execute(postgresql, f"BEGIN ISOLATION LEVEL REPEATABLE READ; {ADD}; COMMIT")
+        execute(used_postgresql, f"BEGIN ISOLATION LEVEL REPEATABLE READ; {ADD}; COMMIT")
     rows = "SELECT age, type, slot, count FROM pet_counts ORDER BY age, type"
-    assert len(fetch(postgresql, rows)) == 3 * 4
+    assert len(fetch(used_postgresql, rows)) == 3 * 4
     assert main(["check-counts", "--repair"]) == 0
-    assert [tuple(row) for row in fetch(postgresql, rows)] == [
+    assert [tuple(row) for row in fetch(used_postgresql, rows)] == [
         (-1, "cat", 0, 3),
         (-1, "dog", 0, 3),
         (1, "dog", 0, 3),

@@ -198,26 +198,17 @@ def test_the_file_of_sqlite_may_have_any_name(
 
 
 @pytest.fixture
-def postgresql(new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """A new migrated database of PostgreSQL that the commands use."""
-    url = new_database("postgresql")
-    monkeypatch.setenv("PETS_DATABASE_URL", url)
-    migrate(Settings(database_url=url))
-    return url
-
-
-@pytest.fixture
-def reader(postgresql: str) -> Iterator[str]:
+def reader(used_postgresql: str) -> Iterator[str]:
     """The URL of a role that may only read the revision."""
-    role = make_url(postgresql).database
+    role = make_url(used_postgresql).database
     execute(
-        postgresql,
+        used_postgresql,
         f"CREATE ROLE {role} LOGIN PASSWORD 'hunter2'",
         f"GRANT SELECT ON alembic_version TO {role}",
     )
-    url = make_url(postgresql).set(username=role, password="hunter2")
+    url = make_url(used_postgresql).set(username=role, password="hunter2")
     yield url.render_as_string(hide_password=False)
-    execute(postgresql, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+    execute(used_postgresql, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
 def test_a_missing_privilege_is_reported(
@@ -231,14 +222,14 @@ def test_a_missing_privilege_is_reported(
 
 
 def test_an_export_needs_only_the_right_to_read(
-    postgresql: str, reader: str, monkeypatch: pytest.MonkeyPatch
+    used_postgresql: str, reader: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    execute(postgresql, f"GRANT SELECT ON pets TO {make_url(reader).username}")
+    execute(used_postgresql, f"GRANT SELECT ON pets TO {make_url(reader).username}")
     monkeypatch.setenv("PETS_DATABASE_URL", reader)
     assert main(["export"]) == 0
 
 
-def test_a_killed_session_is_reported(postgresql: str) -> None:
+def test_a_killed_session_is_reported(used_postgresql: str) -> None:
     command = [*COMMAND, "import", "-"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin
@@ -246,7 +237,7 @@ def test_a_killed_session_is_reported(postgresql: str) -> None:
         process.stdin.write(LINE * 50_000)
         process.stdin.flush()
         execute(
-            postgresql,
+            used_postgresql,
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()",
         )

@@ -137,7 +137,7 @@ def create_config(
             max_overflow=0,
             pool_timeout=5,
             # On PostgreSQL every call ends its own transaction, so there is nothing to roll back.
-            pool_reset_on_return=None if is_postgresql else "rollback",  # type: ignore[arg-type]  # SQLAlchemy's own has None.
+            pool_reset_on_return=None if is_postgresql else "rollback",  # type: ignore[arg-type]  # SQLAlchemy takes None, but this type does not say so.
             connect_args=connect_args,
         ),
         alembic_config=AlembicAsyncConfig(

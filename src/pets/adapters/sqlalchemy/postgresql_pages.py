@@ -35,20 +35,24 @@ _ASKED: Final = """
         AS asked (page_limit, type, age_min, age_max, after_value, after_id, position)
 """
 
+# The count of all pets. `pets AS locked` reads nothing. It locks `pets` before `pet_counts`, as
+# TRUNCATE does. In the opposite order the two could deadlock.
+_TOTAL: Final = """
+    LEFT JOIN pets AS locked ON false
+    CROSS JOIN (
+        SELECT coalesce(sum(count), 0)::bigint AS count FROM pet_counts WHERE age = -1
+    ) AS total
+"""
+
 # A page is one row with an array for each column, because that costs less than a row for each pet.
 COLUMNS: Final = """
     array_agg(id), array_agg(name), array_agg(age), array_agg(type),
     array_agg(created_at AT TIME ZONE 'UTC')
 """
 
-# `pets AS locked` reads nothing. It locks `pets` before `pet_counts`, as TRUNCATE does. In the
-# opposite order the two could deadlock.
 _ALL: Final = f"""
     SELECT asked.position, total.count, page.*
-    FROM {_ASKED} LEFT JOIN pets AS locked ON false
-    CROSS JOIN (
-        SELECT coalesce(sum(count), 0)::bigint AS count FROM pet_counts WHERE age = -1
-    ) AS total
+    FROM {_ASKED} {_TOTAL}
     CROSS JOIN LATERAL (
         SELECT {COLUMNS}
         FROM (
@@ -61,10 +65,7 @@ _ALL: Final = f"""
 # OFFSET 0 has PostgreSQL gather pets before it sorts them. Otherwise it might walk here too.
 _CHOSEN: Final = f"""
     SELECT asked.position, chosen.count, page.*
-    FROM {_ASKED} LEFT JOIN pets AS locked ON false
-    CROSS JOIN (
-        SELECT coalesce(sum(count), 0)::bigint AS count FROM pet_counts WHERE age = -1
-    ) AS total
+    FROM {_ASKED} {_TOTAL}
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(count), 0)::bigint AS count FROM pet_counts WHERE {{counted}}
     ) AS chosen
