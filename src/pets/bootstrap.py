@@ -47,7 +47,7 @@ def create_app(
             seconds = 0.9 * settings.request_timeout
             engine = create_config(url, seconds=seconds).get_engine()
             searching = create_config(url, seconds=seconds, is_for_searches=True).get_engine()
-            store = SQLAlchemyPetRepository(engine, key_ttl, searching, seconds)
+            store = SQLAlchemyPetRepository(engine, key_ttl, searching)
             batching = BatchingPetRepository(store)
             repository = batching
             state.rooms = (batching.has_room, batching.has_room_for_expensive)
