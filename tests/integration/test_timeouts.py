@@ -3,9 +3,12 @@
 import asyncio
 import json
 import logging
+import os
+import socket
 import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 
+import asyncpg
 import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
@@ -21,6 +24,7 @@ from pets.domain.pet import NewPet, Pet, PetType
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
 from tests.integration.connections import REQUEST_SECONDS, Connection, Server, statuses
+from tests.integration.served import Served, served
 
 pytestmark = pytest.mark.anyio
 
@@ -354,6 +358,7 @@ async def test_a_thousand_unfinished_heads_are_gone_in_time(
     monkeypatch.setattr(timeouts, "HEAD_SECONDS", 1)
     monkeypatch.setattr(timeouts, "LINGER_SECONDS", 0.5)
     async with server.listening() as port:
+        files = open_files()
         clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(1000)]
         for _, writer in clients:
             writer.write(LIVE[:5])
@@ -364,3 +369,34 @@ async def test_a_thousand_unfinished_heads_are_gone_in_time(
             await server.wait_for_connections_to_end()
         for _, writer in clients:
             writer.close()
+            await writer.wait_closed()
+        assert open_files() == files
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # Their names do not matter.
+
+
+async def test_a_locked_table_costs_each_request_its_time_alone(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is used again afterwards."""
+    monkeypatch.setenv("PETS_REQUEST_TIMEOUT", "2")
+    with served(postgresql_url) as service, connect(service) as client:
+        database = await asyncpg.connect(postgresql_url)
+        async with database.transaction():
+            await database.execute("LOCK TABLE pets IN ACCESS EXCLUSIVE MODE")
+            for request in (LISTING, CREATION + BOY):
+                began = time.monotonic()
+                client.sendall(request)
+                answer = client.recv(65536)
+                assert answer.startswith(b"HTTP/1.1 503 ")
+                assert b"/problems/" in answer
+                assert time.monotonic() - began < 4
+        await database.close()
+        client.sendall(CREATION + BOY)
+        assert client.recv(65536).startswith(b"HTTP/1.1 201 ")
+
+
+def connect(service: Served) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", service.port), timeout=10)

@@ -48,6 +48,7 @@ class ProblemProtocol(HttpToolsProtocol):
             try:
                 self._parse(data[start : start + _SLICE_BYTES])
             except HTTPException as refusal:
+                self.logger.warning("Refused a request: %s", refusal.detail)
                 self._refuse(refusal)
                 return
 
@@ -166,7 +167,6 @@ class ProblemProtocol(HttpToolsProtocol):
 
     def _refuse(self, refusal: HTTPException) -> None:
         """Answer with the refusal as soon as all earlier requests are answered, and close."""
-        self.logger.warning("Refused a request: %s", refusal.detail)
         self._refused = True
         if self._awaits_body:
             if not self.pipeline:
