@@ -152,7 +152,7 @@ class Server:
     async def sweep(self, *times: float) -> None:
         """Let sweeps come, each so many seconds after the one before."""
         for seconds in times:
-            self.door.sweep.run(self._state, seconds)
+            self.door.sweep.run(seconds)
             for _ in range(10):  # The loop does what is due.
                 await asyncio.sleep(0)
 

@@ -88,9 +88,10 @@ async def _send_no_answer(scope: Any, send: Any) -> None:
     method = scope["method"]
     path = instance_of(scope["raw_path"])
     logger.error("%s %s was not answered in time", method, path)
-    detail = "The service did not answer in time."
     type_ = NOT_DONE if method in _READS else OUTCOME_UNKNOWN
-    body = msgspec.json.encode(problem(503, detail, path, type_=type_))
+    detail = "The service did not answer in time."
+    document = problem(503, detail, path, type_=type_)
+    body = msgspec.json.encode(document)
     headers = [
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", b"%d" % len(body)),

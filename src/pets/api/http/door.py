@@ -172,9 +172,10 @@ class DoorProtocol(TimedProtocol):
 
     app: Door
 
+    # As in the class above, the type of the transport is narrower than asyncio's.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.app.sweep.begin(self.loop, self.server_state)
+        self.app.sweep.begin(self.server_state, self.loop)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, _app: object) -> None:
         self.app.receive(self, cycle)

@@ -46,23 +46,24 @@ class Wait(NamedTuple):
 class TimedProtocol(ProblemProtocol):
     """A connection that ends if its client takes too long."""
 
-    task: asyncio.Task[None] | None = None  # of the request that the application has begun last
-    _running: RequestResponseCycle | None = None
+    task: asyncio.Task[None] | None = None  # of the request that was begun last
+    _begun_cycle: RequestResponseCycle | None = None
     _wait: Wait | None = None
     _wait_began = 0.0
     _unread = 0  # bytes of answers that the client has not taken
 
     # Any: uvicorn and Litestar type ASGI applications differently.
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._running = cycle
-        self.task = self.loop.create_task(cycle.run_asgi(app))
-        self.tasks.add(self.task)
-        self.task.add_done_callback(self.tasks.discard)
+        task = self.loop.create_task(cycle.run_asgi(app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        self.task = task
+        self._begun_cycle = cycle
 
     def connection_lost(self, exc: Exception | None) -> None:
         # uvicorn tells only the request that came last, but an earlier one may be running.
-        if self._running:
-            self.cycle = self._running
+        if self._begun_cycle:
+            self.cycle = self._begun_cycle
         super().connection_lost(exc)
 
     def check(self, now: float) -> bool:
@@ -104,37 +105,48 @@ class Sweep:
     from when it has arrived in full, also if its client has gone.
     """
 
+    _state: ServerState
+    _loop: asyncio.AbstractEventLoop
+
     def __init__(self, request_seconds: float) -> None:
         self._request_seconds = request_seconds
         self._now = 0.0
+        self._last_turn = 0.0
+        self._is_due = False
         self._began: dict[asyncio.Task[None], float] = {}
-        self._is_due = False
 
-    def begin(self, loop: asyncio.AbstractEventLoop, state: ServerState) -> None:
+    def begin(self, state: ServerState, loop: asyncio.AbstractEventLoop) -> None:
         """Sweep from now on, until all connections and requests have ended."""
+        self._state = state
+        self._loop = loop
         if not self._is_due:
-            self._is_due = True
-            loop.call_later(SWEEP_SECONDS, self._turn, loop, state, loop.time())
+            self._schedule()
 
-    def _turn(self, loop: asyncio.AbstractEventLoop, state: ServerState, last: float) -> None:
-        # While the process was stopped it could not read, so clients do not lose that time.
-        elapsed = min(loop.time() - last, 2 * SWEEP_SECONDS)
-        self.run(state, elapsed)
+    def _schedule(self) -> None:
+        self._is_due = True
+        self._last_turn = self._loop.time()
+        self._loop.call_later(SWEEP_SECONDS, self._turn)
+
+    def _turn(self) -> None:
+        elapsed = self._loop.time() - self._last_turn
+        # A process that was stopped could not read, so clients do not lose that time.
+        self.run(min(elapsed, 2 * SWEEP_SECONDS))
         self._is_due = False
-        if state.connections or state.tasks:
-            self.begin(loop, state)
+        if self._state.connections or self._state.tasks:
+            self._schedule()
 
-    def run(self, state: ServerState, elapsed: float) -> None:
+    def run(self, elapsed: float) -> None:
         """End what takes too long, so many seconds after the last time."""
         self._now += elapsed
-        connections: list[Any] = [*state.connections]  # Any: uvicorn knows only its own protocols.
+        # Any: uvicorn knows only its own protocols.
+        connections: list[Any] = [*self._state.connections]
         for connection in connections:
             if connection.check(self._now):
                 self._began[connection.task] = self._now
         began = {}
-        for task in state.tasks:
+        for task in self._state.tasks:
             began[task] = self._began.get(task, self._now)
             if self._now - began[task] >= self._request_seconds:
                 task.cancel()
-                began[task] = self._now  # If it still runs after as long again, so does this.
+                began[task] = self._now  # It is cancelled again after as long.
         self._began = began
