@@ -1,38 +1,28 @@
 """The application behind uvicorn, with uvloop and httptools: `pets serve`."""
 
-import asyncio
 import gc
 import logging
 import signal
 import socket
-from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any, Final
 
-import msgspec
 import uvicorn
 from litestar import Litestar
-from litestar.types import Receive, Scope, Send
 from uvicorn.config import LOGGING_CONFIG
-from uvicorn.supervisors import Multiprocess
 
 from pets.api.http.door import Door, DoorProtocol
-from pets.api.http.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, instance_of, problem
 from pets.bootstrap import create_app
 from pets.cli.accepting import AcceptingLoop, SharingLoop, allow_open_files
+from pets.cli.supervisor import Supervisor
+from pets.cli.worker import Worker
 from pets.settings import Settings, SettingsError
 
 logger = logging.getLogger(__name__)
 
 GRACE_SECONDS: Final = 8
 """How long requests in flight may take after a signal to stop. Docker kills after 10 seconds."""
-
-WORKER_SECONDS: Final = 30
-"""How long a worker may take to start, or later to answer its parent, before it is replaced.
-
-On a busy machine the imports of a worker can take longer than uvicorn's 5 seconds.
-"""
 
 BACKLOG: Final = 65_535
 """How many connections may wait to be accepted. The system's `net.core.somaxconn` bounds it."""
@@ -48,13 +38,10 @@ def serve(settings: Settings) -> None:
 
     Raises `SettingsError` if the host and port cannot be listened on.
     """
-    loop = AcceptingLoop if settings.workers == 1 else SharingLoop
     config = uvicorn.Config(
         partial(create_served_app, settings),
         factory=True,
         interface="asgi3",
-        workers=settings.workers,
-        loop=f"{loop.__module__}:{loop.__name__}",
         http=DoorProtocol,
         ws="none",
         lifespan="on",
@@ -64,16 +51,17 @@ def serve(settings: Settings) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_worker_healthcheck=WORKER_SECONDS,
     )
     allow_open_files()
     listener = _listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     logger.info("Listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-    if settings.workers > 1:
-        Multiprocess(config, sockets=[listener]).run()
-    else:
-        uvicorn.Server(config).run(sockets=[listener])
+    loop_factory = AcceptingLoop if settings.workers == 1 else SharingLoop
+
+    def work(end_of_work: int, sign: int) -> None:
+        Worker(config, end_of_work, sign).serve_with(loop_factory, listener)
+
+    Supervisor(work, settings.workers, listener).run()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -85,7 +73,6 @@ def _listen(host: str, port: int) -> socket.socket:
         raise SettingsError(
             f"PETS_HOST, PETS_PORT: cannot listen on {host}, port {port}: {reason}"
         ) from error
-    listener.set_inheritable(True)  # by the workers
     return listener
 
 
@@ -101,7 +88,7 @@ def create_served_app(settings: Settings) -> Door:
         signal.signal(number, partial(_stop, app, signal.getsignal(number)))
     # A store in memory answers at once, so it always has room.
     rooms = app.state.get("rooms", (_always, _always))
-    return Door(partial(_answer, app), *rooms)
+    return Door(app, *rooms, request_seconds=settings.request_timeout)
 
 
 def _always() -> bool:
@@ -112,21 +99,3 @@ def _always() -> bool:
 def _stop(app: Litestar, stop_uvicorn: Any, number: int, frame: FrameType | None) -> None:
     app.state.stopping = True
     stop_uvicorn(number, frame)
-
-
-async def _answer(app: Litestar, scope: Scope, receive: Receive, send: Send) -> None:
-    try:
-        await app(scope, receive, send)
-    except asyncio.CancelledError:
-        # The grace is over. Left alone, uvicorn would answer in plain text.
-        detail = "The service stopped before it could answer."
-        document = problem(503, detail, instance_of(scope["raw_path"]))
-        body = msgspec.json.encode(document)
-        headers = [
-            (b"content-type", MEDIA_TYPE.encode()),
-            (b"retry-after", b"%d" % RETRY_AFTER_SECONDS),
-            (b"connection", b"close"),
-        ]
-        with suppress(RuntimeError):  # The answer has begun.
-            await send({"type": "http.response.start", "status": 503, "headers": headers})
-            await send({"type": "http.response.body", "body": body, "more_body": False})

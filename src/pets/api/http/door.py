@@ -12,8 +12,8 @@ import msgspec
 from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from pets.api.http.problems import MEDIA_TYPE, problem
-from pets.api.http.protocol import ProblemProtocol
+from pets.api.http.problems import MEDIA_TYPE, NOT_DONE, problem
+from pets.api.http.timeouts import Sweep, TimedProtocol
 
 MAX_WAIT_SECONDS: Final = 1.2
 """How long a request waits to be let in. After that it is rejected."""
@@ -30,7 +30,12 @@ MAX_REJECTIONS: Final = 256
 _POLL_SECONDS: Final = 0.005
 
 _REJECTION: Final = msgspec.json.encode(
-    problem(503, "The service has more to do than it can do in time. It has not begun this.", "/")
+    problem(
+        503,
+        "The service has more to do than it can do in time. It has not begun this.",
+        "/",
+        type_=NOT_DONE,
+    )
 )
 # A guess that needs no parsing is enough. If it is wrong, a request waits in the other queue.
 _EXPENSIVE: Final = re.compile(rb"(?:^|&)(?:name=|limit=\d{3})")
@@ -69,7 +74,10 @@ class Door:
         app: ASGIApp,
         has_room: Callable[[], bool],
         has_room_for_expensive: Callable[[], bool],
+        *,
+        request_seconds: float,
     ) -> None:
+        self.sweep = Sweep(request_seconds)
         self._app = app
         self._cheap = _Queue(has_room)
         self._expensive = _Queue(has_room_for_expensive)
@@ -159,10 +167,15 @@ async def _reject(_scope: Scope, _receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": _REJECTION, "more_body": False})
 
 
-class DoorProtocol(ProblemProtocol):
+class DoorProtocol(TimedProtocol):
     """A connection to an application behind a `Door`."""
 
     app: Door
+
+    # As in the class above, the type of the transport is narrower than asyncio's.
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app.sweep.begin(self.server_state, self.loop)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, _app: object) -> None:
         self.app.receive(self, cycle)
