@@ -214,6 +214,19 @@ async def test_one_call_never_changes_a_pet_twice() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_change_that_is_not_shared_keeps_its_condition() -> None:
+    scene = Scene()
+    (old,) = await InMemoryPetRepository.add(scene.inner, [NewPetFactory.build(age=7)])
+    first = await scene.change(1, age=1, expected=old)
+    second = await scene.change(1, age=2, expected=old)
+    await scene.let(0)
+    await scene.let(1)
+    assert scene.inner.calls == [[1], [1]]
+    assert [pet.age for pet in (await first).values()] == [1]
+    assert await second == {}
+
+
+@pytest.mark.anyio
 async def test_a_short_page_never_waits_for_long_ones() -> None:
     scene = Scene()
     await scene.page(1000)
