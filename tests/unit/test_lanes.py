@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from pets.adapters.lanes import Lane
+from pets.domain.errors import StoreUnavailable
 
 MAX_SIZE = 10
 
@@ -100,6 +101,16 @@ async def test_a_batch_takes_the_next_callers_until_it_is_full(
     await scene.call(1, *waiting)
     await scene.end_all()
     assert scene.batches == [[1], *batches]
+
+
+@pytest.mark.anyio
+async def test_a_caller_that_stops_waiting_learns_that_nothing_was_done() -> None:
+    scene = Scene()
+    await scene.call(1, 1)
+    scene.callers[1].cancel()
+    with pytest.raises(StoreUnavailable) as caught:
+        await scene.callers[1]
+    assert str(caught.value) == "The store was too busy to begin this in time."
 
 
 @pytest.mark.anyio
