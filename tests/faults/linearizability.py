@@ -1,4 +1,4 @@
-"""Is the history of one pet linearizable?
+"""A check that the history of one pet is linearizable.
 
 It is if each operation can be given a moment between its call and its answer, so that the answers
 are those of a store that does one operation after the other. An operation whose outcome is unknown
@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Final
 
 Value = tuple[str, int]
 """What the operations see of a pet: its name and age. Every write has a name of its own."""
@@ -119,11 +118,8 @@ def _observed(possibility: Possibility, operations: Iterable[Operation]) -> Poss
     They need not be tried in any other way, because doing them early forbids nothing.
     """
     state, done = possibility
-    fitting = []
-    for operation in operations:
-        if not operation.has_effect and operation.after(state) is not None:
-            fitting.append(operation)
-    return state, done.union(fitting)
+    without_effect = (each for each in operations if not each.has_effect)
+    return state, done.union(each for each in without_effect if each.after(state) is not None)
 
 
 def _with(
