@@ -22,6 +22,7 @@ class Settings:
     - `database_url` chooses the store: `sqlite+aiosqlite:///FILE`, `postgresql://…` or `memory://`.
     - `host` and `port` are the address to listen on. Port 0 takes any free port.
     - `workers` is the number of processes that serve, 1 or more.
+    - `request_timeout` is how long a request may take, in seconds: 1 to 600.
     - `idempotency_ttl` is how long an `Idempotency-Key` is remembered: 1 second to 366 days.
 
     Raises `SettingsError` for a value out of these bounds. A database URL is checked by the
@@ -32,6 +33,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 3000
     workers: int = 1
+    request_timeout: int = 10
     idempotency_ttl: int = _DAY
 
     def __post_init__(self) -> None:
@@ -39,6 +41,9 @@ class Settings:
             raise SettingsError(f"PETS_PORT: {self.port} is not from 0 to 65535")
         if self.workers < 1:
             raise SettingsError(f"PETS_WORKERS: {self.workers} is not 1 or more")
+        if not 1 <= self.request_timeout <= 600:
+            seconds = self.request_timeout
+            raise SettingsError(f"PETS_REQUEST_TIMEOUT: {seconds} is not from 1 to 600")
         if not 1 <= self.idempotency_ttl <= 366 * _DAY:
             seconds = self.idempotency_ttl
             raise SettingsError(f"PETS_IDEMPOTENCY_TTL: {seconds} is not from 1 to {366 * _DAY}")

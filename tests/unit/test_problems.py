@@ -12,7 +12,7 @@ from litestar.testing import TestClient
 from pets.adapters.memory import InMemoryPetRepository
 from pets.api.http.problems import instance_of
 from pets.bootstrap import create_app
-from pets.domain.errors import InvalidPet, StoreUnavailable
+from pets.domain.errors import InvalidPet, OutcomeUnknown, StoreUnavailable
 from pets.domain.repository import PetRepository
 from tests.factories import PetCreateFactory
 
@@ -58,6 +58,22 @@ def test_an_unreachable_store_is_a_503_with_retry_after(
     assert headers["retry-after"] == "5"
     assert "The store is away." in text
     assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    ("error", "type_"),
+    [(StoreUnavailable, "/problems/not-done"), (OutcomeUnknown, "/problems/outcome-unknown")],
+)
+def test_the_type_of_a_503_says_whether_a_change_may_have_been_made(
+    error: type[StoreUnavailable], type_: str
+) -> None:
+    """The type is the path of a page that explains it."""
+    with TestClient(create_app(repository=FailingRepository(error("gone")))) as client:
+        problem = client.delete("/pets/1").json()
+        page = client.get(problem["type"])
+    assert problem["type"] == type_
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/plain")
 
 
 @pytest.mark.parametrize(("method", "path", "body"), REQUESTS)

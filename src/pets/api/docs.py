@@ -1,4 +1,4 @@
-"""A page on which to read and try the API. It loads nothing from another host."""
+"""Pages for readers: the API, to read and to try, and the types of problems."""
 
 from importlib.metadata import distribution
 from importlib.resources import files
@@ -9,6 +9,16 @@ from litestar import Controller, MediaType, Response, get
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 from litestar.response import Redirect
+
+from pets.api.http.problems import NOT_DONE, OUTCOME_UNKNOWN
+
+_PROBLEMS: Final = {
+    NOT_DONE: "The service could not do what the request asks, and has changed nothing. "
+    "The request is safe to send again after the seconds of `Retry-After`.\n",
+    OUTCOME_UNKNOWN: "The service lost its store in the middle of the request. "
+    "The change may have been made or not. Read the pets to find out, or send a creation with an "
+    "`Idempotency-Key`, which is safe to send again.\n",
+}
 
 _MEDIA_TYPES: Final = {
     "swagger-ui-bundle.js": "text/javascript",
@@ -28,8 +38,16 @@ class DocsController(Controller):
     async def root(self) -> Redirect:
         return Redirect("/docs")
 
+    @get("/problems/{name:str}", media_type=MediaType.TEXT)
+    async def problem(self, name: FromPath[str]) -> str:
+        text = _PROBLEMS.get(f"/problems/{name}")
+        if text is None:
+            raise NotFoundException
+        return text
+
     @get("/docs", media_type=MediaType.HTML)
     async def page(self) -> Response[bytes]:
+        """Return a page that loads nothing from another host."""
         page = files("pets.api").joinpath("docs.html").read_bytes()
         headers = {"Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:"}
         return Response(page, headers=headers)

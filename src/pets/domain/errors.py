@@ -17,7 +17,8 @@ class InvalidQuery(ValueError):
 class StoreUnavailable(Exception):
     """The store cannot be reached, does not answer in time, or is not migrated.
 
-    Trying again later may help. Clients see the message. The cause is the store's own error.
+    Nothing was done, so the call is safe to repeat. Clients see the message. The cause is the
+    store's own error.
     """
 
     @property
@@ -27,3 +28,7 @@ class StoreUnavailable(Exception):
             return ""
         lines = str(self.__cause__).splitlines()
         return lines[0] if lines else type(self.__cause__).__name__
+
+
+class OutcomeUnknown(StoreUnavailable):
+    """The store failed in the middle of a change, which may have been made or not."""

@@ -39,8 +39,8 @@ class PetRepository(Protocol):
 
     It works on sets: one pet is a set of one. Each call is one atomic step, and any number of
     calls may run at once. When a call returns, its changes are committed. When it raises, nothing
-    has changed, with one exception: after `StoreUnavailable` a change may have been committed if
-    its confirmation was lost.
+    has changed, with one exception: after `OutcomeUnknown` a change may have been committed,
+    because its confirmation was lost.
 
     Every call may raise `StoreUnavailable`.
     """

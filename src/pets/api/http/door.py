@@ -12,7 +12,7 @@ import msgspec
 from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from pets.api.http.problems import MEDIA_TYPE, problem
+from pets.api.http.problems import MEDIA_TYPE, NOT_DONE, problem
 from pets.api.http.protocol import ProblemProtocol
 
 MAX_WAIT_SECONDS: Final = 1.2
@@ -30,7 +30,12 @@ MAX_REJECTIONS: Final = 256
 _POLL_SECONDS: Final = 0.005
 
 _REJECTION: Final = msgspec.json.encode(
-    problem(503, "The service has more to do than it can do in time. It has not begun this.", "/")
+    problem(
+        503,
+        "The service has more to do than it can do in time. It has not begun this.",
+        "/",
+        type_=NOT_DONE,
+    )
 )
 # A guess that needs no parsing is enough. If it is wrong, a request waits in the other queue.
 _EXPENSIVE: Final = re.compile(rb"(?:^|&)(?:name=|limit=\d{3})")

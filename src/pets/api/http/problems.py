@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from pets.api.http.request import allow
 from pets.api.schemas import NOT_FOUND, Fault, Problem
-from pets.domain.errors import StoreUnavailable
+from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +23,10 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 TOO_LARGE: Final = "The body is over 1 MiB."
 BUG: Final = "The service met an error of its own."
 RETRY_AFTER_SECONDS: Final = 5
+
+NOT_DONE: Final = "/problems/not-done"
+OUTCOME_UNKNOWN: Final = "/problems/outcome-unknown"
+"""The types of a problem with status 503."""
 
 # Python names statuses differently from version to version. These are the names of RFC 9110.
 _PHRASES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
@@ -43,10 +47,15 @@ class InvalidBody(ClientException):
 
 
 def problem(
-    status: int, detail: str, instance: str, errors: list[Fault] | UnsetType = UNSET
+    status: int,
+    detail: str,
+    instance: str,
+    errors: list[Fault] | UnsetType = UNSET,
+    *,
+    type_: str = "about:blank",
 ) -> Problem:
     return Problem(
-        type="about:blank",
+        type=type_,
         title=_PHRASES.get(status) or HTTPStatus(status).phrase,
         status=status,
         detail=detail,
@@ -69,6 +78,7 @@ def instance_of(raw_path: bytes) -> str:
 # Any: Litestar knows of no narrower type of request here.
 def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     status = 500
+    type_ = "about:blank"
     detail = BUG
     headers: Mapping[str, str] | None = None
     faults: list[Fault] | UnsetType = UNSET
@@ -79,6 +89,7 @@ def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[Probl
             # One line without a traceback, because a store that is down fails every request.
             logger.error("%s %s: %s %s", request.method, path, error, error.reason)
             status = 503
+            type_ = OUTCOME_UNKNOWN if isinstance(error, OutcomeUnknown) else NOT_DONE
             detail = str(error)
             headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
         case HTTPException(status_code=known) if known < 500:
@@ -91,7 +102,7 @@ def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[Probl
                 faults = error.faults
         case _:
             logger.error("%s %s failed", request.method, path, exc_info=error)
-    document = problem(status, detail, path, faults)
+    document = problem(status, detail, path, faults, type_=type_)
     return Response(document, status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
