@@ -22,6 +22,9 @@ from tests.integration.conftest import POSTGRESQL_PROGRAMS, execute, fetch
 ROLE: Final = "pets"
 """The user of the service. It is no superuser, because limits do not hold for those."""
 
+SMALL_DISK: Final = "small_disk"
+"""The tablespace on a disk that is soon full."""
+
 CONNECTIONS_OF_A_PROCESS: Final = 15
 START_SECONDS: Final = 30
 
@@ -109,6 +112,13 @@ class PostgreSQLServer:
         standby.touch()
         shutil.chown(standby, self._user)
         self.start()
+
+    def use_small_disk(self, folder: Path) -> None:
+        """Let new databases lie in this folder, if they ask for it."""
+        data = folder / "data"
+        data.mkdir()
+        shutil.chown(data, self._user)
+        self.execute(f"CREATE TABLESPACE {SMALL_DISK} LOCATION '{data}'")
 
     def execute(self, *statements: str) -> None:
         execute(self.admin_url, *statements)

@@ -51,6 +51,7 @@ class Store(Protocol):
 class Scenario:
     """A service with a store, and a fault, which returns as soon as the store is back.
 
+    A fault that no request notices proves nothing, unless it is said not to hurt.
     `module` is run as `pets` is. In faults of the service itself, requests `may_be_unanswered`.
     """
 
@@ -60,6 +61,7 @@ class Scenario:
     workers: int = 2
     module: str = "pets"
     environment: Mapping[str, str] = field(default_factory=dict)
+    hurts: bool = True
     may_be_unanswered: bool = False
 
     async def run(self) -> Findings:
@@ -83,6 +85,8 @@ class Scenario:
         findings.judge_answers(load, may_be_unanswered=self.may_be_unanswered)
         findings.judge_return(load, returned)
         findings.judge_usage(before, after)
+        is_hurt = any(each.status in {0, 503} for each in load.exchanges)
+        findings.complain("no request noticed the fault", when=self.hurts and not is_hurt)
         await self._count(findings, await sampling)
         return findings
 

@@ -4,14 +4,16 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 import asyncpg
 import pytest
 
+from tests.faults.client import Client
 from tests.faults.conftest import Survives
-from tests.faults.postgresql import ROLE, Database, PostgreSQLServer
+from tests.faults.postgresql import ROLE, SMALL_DISK, Database, PostgreSQLServer
 from tests.faults.scenario import OUTAGE_SECONDS, Scenario
 from tests.faults.service import Service
 
@@ -35,6 +37,15 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
         yield connection
     finally:
         await connection.close()
+
+
+async def test_no_fault_at_all(database: Database, survives: Survives) -> None:
+    """Every check passes here, and two workers miss nothing that was acknowledged by the other."""
+
+    async def fault(_: Service) -> None:
+        await asyncio.sleep(3)
+
+    await survives(Scenario(name="no fault", store=database, fault=fault, hurts=False))
 
 
 async def test_a_kill_of_the_server_and_its_restart(
@@ -126,7 +137,7 @@ async def test_deadlocks_that_another_program_causes(
                     await connection.execute("LOCK TABLE pets IN EXCLUSIVE MODE")
                 await asyncio.sleep(0.3)
 
-    await survives(Scenario(name="PostgreSQL: deadlocks", store=database, fault=fault))
+    await survives(Scenario(name="PostgreSQL: deadlocks", store=database, fault=fault, hurts=False))
     query = f"SELECT deadlocks FROM pg_stat_database WHERE datname = '{database.name}'"
     ((deadlocks,),) = await asyncio.to_thread(postgresql.fetch, query)
     assert deadlocks >= 6
@@ -135,9 +146,12 @@ async def test_deadlocks_that_another_program_causes(
 async def test_a_standby_that_only_reads_until_it_is_promoted(
     postgresql: PostgreSQLServer, database: Database, survives: Survives
 ) -> None:
-    async def fault(_: Service) -> None:
+    async def fault(service: Service) -> None:
         await asyncio.to_thread(postgresql.become_standby)
         await asyncio.sleep(3)
+        client = Client(service.port, patience=1)
+        assert (await client.ask("GET", "/pets/?limit=1")).status == 200
+        client.close()
         await asyncio.to_thread(postgresql.execute, "SELECT pg_promote()")
 
     await survives(Scenario(name="PostgreSQL: read-only", store=database, fault=fault))
@@ -156,3 +170,21 @@ async def test_a_limit_of_one_connection(
             await connection.execute(f"{limit} -1")
 
     await survives(Scenario(name="PostgreSQL: connection limit 1", store=database, fault=fault))
+
+
+async def test_a_full_disk(
+    postgresql: PostgreSQLServer, small_disk: Path, survives: Survives
+) -> None:
+    database = await asyncio.to_thread(postgresql.new_database, SMALL_DISK)
+
+    async def fault(_: Service) -> None:
+        ballast = small_disk / "ballast"
+        with ballast.open("wb") as file, suppress(OSError):
+            while True:
+                file.write(bytes(100_000))
+                file.flush()
+        await asyncio.sleep(4)
+        ballast.unlink()
+
+    await survives(Scenario(name="PostgreSQL: disk full", store=database, fault=fault))
+    await asyncio.to_thread(postgresql.execute, f"DROP DATABASE {database.name}")
