@@ -18,6 +18,8 @@ LATE_SECONDS: Final = 2
 MORE_MEGABYTES: Final = 40
 MORE_FILES: Final = 8
 
+ALIVE: Final = "/health/live"
+READY: Final = "/health/ready"
 _PROMISED_STATUSES: Final = {200, 201, 204, 404, 412, 503}
 
 
@@ -108,6 +110,8 @@ class Findings:
         unanswered = sum(1 for each in everything if each.status == 0)
         if not may_be_unanswered:
             self.complain(f"{unanswered} requests got no answer", when=unanswered)
+            alive = all(each.status == 200 for each in load.polls if each.path == ALIVE)
+            self.complain("the service said that it is not alive", when=not alive)
         vague = {each.problem_type for each in load.exchanges if each.status == 503}
         vague -= {NOT_DONE, OUTCOME_UNKNOWN}
         self.complain(f"503 does not say whether it was done: {sorted(vague)}", when=vague)
@@ -118,7 +122,7 @@ class Findings:
         """Check how soon after the store's return the service is ready, and reads and writes."""
         reads = [each for each in load.exchanges if each.method == "GET"]
         writes = [each for each in load.exchanges if each.method == "POST"]
-        ready = [each for each in load.polls if each.path == "/health/ready"]
+        ready = [each for each in load.polls if each.path == READY]
         back = [_first_success(each, returned) for each in (reads, writes, ready)]
         self.back_after = max(back)
         words = f"after the store's return, it read after {back[0]:.1f} s, "

@@ -24,6 +24,7 @@ RECENT: Final = 40
 
 LISTED: Final = 10
 RETRY_SECONDS: Final = 0.3
+REPEAT_SECONDS: Final = 10
 POLL_SECONDS: Final = 0.05
 PATIENCE_SECONDS: Final = 60
 """A client waits far longer than any deadline, so that a request that hangs is noticed."""
@@ -80,9 +81,14 @@ class Load:
         self._stopping.set()
         await asyncio.gather(*self._tasks)
         client = Client(self._port, PATIENCE_SECONDS)
-        while self._repeats:
+        end = time.monotonic() + REPEAT_SECONDS
+        while self._repeats and time.monotonic() < end:
             await self._attempt(client, self._repeats.popleft())
         client.close()
+
+    def cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
 
     async def _poll(self, path: str) -> None:
         client = Client(self._port, PATIENCE_SECONDS)
