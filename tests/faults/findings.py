@@ -1,13 +1,14 @@
 """What the record of a scenario shows, compared with the store and with the promises."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from tests.faults.client import NOT_DONE, OUTCOME_UNKNOWN, Exchange
 from tests.faults.linearizability import Kind, Operation, Result, first_contradiction
-from tests.faults.load import Load
+from tests.faults.record import Creation, Record
 from tests.faults.service import REQUEST_TIMEOUT, Usage
 
 Row = tuple[int, str, int]
@@ -17,10 +18,14 @@ BACK_SECONDS: Final = 2
 LATE_SECONDS: Final = 2
 MORE_MEGABYTES: Final = 40
 MORE_FILES: Final = 8
+SHOWN: Final = 3
+"""How many examples of what is wrong are shown."""
 
 ALIVE: Final = "/health/live"
 READY: Final = "/health/ready"
+_MEANINGS: Final = {NOT_DONE, OUTCOME_UNKNOWN}
 _PROMISED_STATUSES: Final = {200, 201, 204, 404, 412, 503}
+_FAILURES: Final = {0, 500, 503}
 
 
 @dataclass
@@ -43,96 +48,89 @@ class Findings:
         if when:
             self.complaints.append(words)
 
-    def compare(self, load: Load, rows: Sequence[Row]) -> None:
+    def compare(self, record: Record, rows: Sequence[Row]) -> None:
         """Compare the record with the rows that the store has at the end: by sets, by history."""
-        self.requests = len(load.exchanges)
-        self.acknowledged = sum(1 for each in load.exchanges if each.result is Result.DONE)
-        self._compare_sets(load, rows)
-        self._compare_histories(load, rows)
-        self.complain(f"{self.lost} acknowledged pets are lost", when=self.lost)
-        self.complain(f"{self.doubled} pets were created twice", when=self.doubled)
-        number = self.not_linearizable
-        self.complain(f"the histories of {number} pets are not linearizable", when=number)
-
-    def _compare_sets(self, load: Load, rows: Sequence[Row]) -> None:
-        present = {id_ for id_, _, _ in rows}
-        acknowledged = set()
-        may_be_present: dict[str, int] = {}
-        for creation in load.creations:
-            acknowledged |= creation.ids
-            self.doubled += max(0, len(creation.ids) - 1)
-            if creation.may_have_happened and not creation.ids:
-                may_be_present[creation.value[0]] = 1
-        may_be_deleted = set()
-        for id_, operations in load.operations.items():
-            for operation in operations:
-                if operation.kind is Kind.DELETE and operation.has_effect:
-                    may_be_deleted.add(id_)
-        lost = acknowledged - present - may_be_deleted
-        self.lost = len(lost)
-        self.complain(f"lost: {sorted(lost)[:5]}", when=lost)
-        first_names = {
-            creation.value[0] for creation in load.creations if creation.may_have_happened
-        }
-        for id_, name, _ in rows:
-            if id_ in acknowledged:
-                continue
-            if may_be_present.get(name):
-                may_be_present[name] = 0
-            elif name in first_names:
-                self.doubled += 1
-                self.complain(f"doubled: {name!r}")
-            else:
-                self.complain(f"nobody asked for {name!r}, or it was said to be not done")
-
-    def _compare_histories(self, load: Load, rows: Sequence[Row]) -> None:
-        histories = complete_histories(load, rows)
-        for id_, history in histories.items():
+        self.requests = len(record.exchanges)
+        results = Counter(each.result for each in record.exchanges)
+        self.acknowledged = results[Result.DONE]
+        self._find_lost(record, rows)
+        self._find_doubled(record, rows)
+        for id_, history in complete_histories(record, rows).items():
             contradiction = first_contradiction(history)
             if contradiction is not None:
                 self.not_linearizable += 1
-                self.complain(
-                    f"pet {id_}: impossible: {contradiction}", when=self.not_linearizable < 4
-                )
+                is_shown = self.not_linearizable <= SHOWN
+                self.complain(f"pet {id_}: impossible: {contradiction}", when=is_shown)
 
-    def judge_answers(self, load: Load, *, may_be_unanswered: bool = False) -> None:
+    def _find_lost(self, record: Record, rows: Sequence[Row]) -> None:
+        present = {id_ for id_, _, _ in rows}
+        for creation in record.creations:
+            for id_ in creation.ids - present:
+                if not any(map(_may_have_deleted, record.operations[id_])):
+                    self.lost += 1
+                    words = f"lost: {creation.value[0]!r}, id {id_}"
+                    self.complain(words, when=self.lost <= SHOWN)
+
+    def _find_doubled(self, record: Record, rows: Sequence[Row]) -> None:
+        """Look at the rows whose ids were in no answer. They still have their first names."""
+        creations = {}
+        ids = set()
+        for creation in record.creations:
+            ids |= creation.ids
+            self.doubled += max(0, len(creation.ids) - 1)
+            if creation.may_have_happened:
+                creations[creation.value[0]] = creation
+        seen: set[Creation] = set()
+        for id_, name, _ in rows:
+            if id_ in ids:
+                continue
+            creation_of_row = creations.get(name)
+            if creation_of_row is None:
+                self.complain(f"nobody asked for {name!r}, or it was said to be not done")
+            elif creation_of_row.ids or creation_of_row in seen:
+                self.doubled += 1
+            else:
+                seen.add(creation_of_row)
+        self.complain(f"{self.doubled} pets were created twice", when=self.doubled)
+
+    def judge_answers(self, record: Record, *, may_be_unanswered: bool = False) -> None:
         """Check that each answer is in time, and one that is promised."""
-        everything = [*load.exchanges, *load.polls]
-        self.errors = sum(1 for each in everything if each.status == 500)
+        everything = [*record.exchanges, *record.polls]
+        statuses = Counter(each.status for each in everything)
+        self.errors = statuses.pop(500, 0)
         self.complain(f"{self.errors} answers are 500", when=self.errors)
-        self.slowest = max(each.seconds for each in everything)
-        longest = REQUEST_TIMEOUT + LATE_SECONDS
-        self.complain(
-            f"the slowest answer came after {self.slowest:.1f} s", when=self.slowest > longest
-        )
-        statuses = {each.status for each in everything} - _PROMISED_STATUSES - {500, 0}
-        self.complain(f"unexpected statuses: {sorted(statuses)}", when=statuses)
-        unanswered = sum(1 for each in everything if each.status == 0)
+        unanswered = statuses.pop(0, 0)
         if not may_be_unanswered:
             self.complain(f"{unanswered} requests got no answer", when=unanswered)
-            alive = all(each.status == 200 for each in load.polls if each.path == ALIVE)
+            alive = all(each.status == 200 for each in record.polls if each.path == ALIVE)
             self.complain("the service said that it is not alive", when=not alive)
-        vague = {each.problem_type for each in load.exchanges if each.status == 503}
-        vague -= {NOT_DONE, OUTCOME_UNKNOWN}
-        self.complain(f"503 does not say whether it was done: {sorted(vague)}", when=vague)
-        silent = sum(1 for each in everything if each.status == 503 and not each.says_when_to_retry)
+        unexpected = statuses.keys() - _PROMISED_STATUSES
+        self.complain(f"unexpected statuses: {sorted(unexpected)}", when=unexpected)
+        refusals = [each for each in everything if each.status == 503]
+        silent = sum(1 for each in refusals if not each.says_when_to_retry)
         self.complain(f"{silent} answers of 503 have no Retry-After", when=silent)
+        vague = {each.problem_type for each in refusals} - _MEANINGS
+        self.complain(f"503 does not say whether it was done: {vague}", when=vague)
+        self.slowest = max(each.seconds for each in everything)
+        words = f"the slowest answer came after {self.slowest:.1f} s"
+        self.complain(words, when=self.slowest > REQUEST_TIMEOUT + LATE_SECONDS)
 
-    def judge_return(self, load: Load, returned: float) -> None:
+    def judge_return(self, record: Record, returned: float) -> None:
         """Check how soon after the store's return the service is ready, and reads and writes."""
-        reads = [each for each in load.exchanges if each.method == "GET"]
-        writes = [each for each in load.exchanges if each.method == "POST"]
-        ready = [each for each in load.polls if each.path == READY]
-        back = [_first_success(each, returned) for each in (reads, writes, ready)]
-        self.back_after = max(back)
-        words = f"after the store's return, it read after {back[0]:.1f} s, "
-        words += f"wrote after {back[1]:.1f} s and was ready after {back[2]:.1f} s"
+        reads = _first_success("GET", record.exchanges, returned)
+        writes = _first_success("POST", record.exchanges, returned)
+        polls = [each for each in record.polls if each.path == READY]
+        ready = _first_success("GET", polls, returned)
+        self.back_after = max(reads, writes, ready)
+        words = f"after the store's return, it read after {reads:.1f} s, "
+        words += f"wrote after {writes:.1f} s and was ready after {ready:.1f} s"
         self.complain(words, when=self.back_after > BACK_SECONDS)
-        late = returned + BACK_SECONDS
-        failed = sum(1 for each in load.exchanges if each.called > late and each.status in {0, 503})
-        self.complain(
-            f"{failed} requests failed later than 2 s after the store's return", when=failed
-        )
+        failed = 0
+        for each in record.exchanges:
+            if each.called > returned + BACK_SECONDS and each.status in _FAILURES:
+                failed += 1
+        words = f"{failed} requests failed later than 2 s after the store's return"
+        self.complain(words, when=failed)
 
     def judge_usage(self, before: Usage, after: Usage) -> None:
         more = after.megabytes - before.megabytes
@@ -141,34 +139,35 @@ class Findings:
         self.complain(f"the service has {files} more files open", when=files > MORE_FILES)
 
 
-def complete_histories(load: Load, rows: Sequence[Row]) -> dict[int, list[Operation]]:
+def complete_histories(record: Record, rows: Sequence[Row]) -> dict[int, list[Operation]]:
     """Return all that was done with each pet: its creation, and a last look at the store too."""
-    creations = {creation.value: creation for creation in load.creations}
-    ids = {id_: creation for creation in load.creations for id_ in creation.ids}
+    creations = {creation.value: creation for creation in record.creations}
+    ids = {id_: creation for creation in record.creations for id_ in creation.ids}
     last = {id_: (name, age) for id_, name, age in rows}
-    end = max((each.answered for each in load.exchanges), default=0.0) + 1
+    end = max((each.answered for each in record.exchanges), default=0.0) + 1
     histories = {}
-    for id_ in {*ids, *load.operations, *last}:
-        history = list(load.operations[id_])
-        if id_ in last:
-            history.append(Operation(Kind.READ, Result.DONE, end, end + 1, last[id_]))
-        else:
-            history.append(Operation(Kind.READ, Result.MISSING, end, end + 1))
+    for id_ in {*ids, *record.operations, *last}:
+        result = Result.DONE if id_ in last else Result.MISSING
+        look = Operation(Kind.READ, result, end, end + 1, last.get(id_))
+        history = [*record.operations[id_], look]
         creation = ids.get(id_)
-        if creation is None:  # Perhaps a read shows the pet of a creation without an answer.
+        if creation is None:  # A read may show the pet of a creation without an answer.
             seen = (creations.get(each.value) for each in history if each.value)
             creation = next((each for each in seen if each and not each.ids), None)
         if creation is not None and creation.may_have_happened:
-            result = Result.DONE if creation.ids else Result.UNKNOWN
-            answered = creation.answered if creation.ids else math.inf
-            history.append(
-                Operation(Kind.CREATE, result, creation.called, answered, creation.value)
-            )
+            history.append(creation.operation)
         histories[id_] = history
     return histories
 
 
-def _first_success(exchanges: Iterable[Exchange], since: float) -> float:
-    """Return how long after this moment the first request was answered as it should be."""
-    times = [each.answered for each in exchanges if 200 <= each.status < 300]
-    return min((time - since for time in times if time > since), default=math.inf)
+def _may_have_deleted(operation: Operation) -> bool:
+    return operation.kind is Kind.DELETE and operation.has_effect
+
+
+def _first_success(method: str, exchanges: Iterable[Exchange], since: float) -> float:
+    """Return how long after this moment a request of this method first succeeded."""
+    soonest = math.inf
+    for each in exchanges:
+        if each.method == method and each.result is Result.DONE and each.answered > since:
+            soonest = min(soonest, each.answered - since)
+    return soonest

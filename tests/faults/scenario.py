@@ -84,11 +84,11 @@ class Scenario:
             finally:
                 load.cancel()
                 sampling.cancel()
-        findings.compare(load, await self.store.rows())
-        findings.judge_answers(load, may_be_unanswered=self.may_be_unanswered)
-        findings.judge_return(load, returned)
+        findings.compare(load.record, await self.store.rows())
+        findings.judge_answers(load.record, may_be_unanswered=self.may_be_unanswered)
+        findings.judge_return(load.record, returned)
         findings.judge_usage(before, after)
-        is_hurt = any(each.status in {0, 503} for each in load.exchanges)
+        is_hurt = any(each.status in {0, 503} for each in load.record.exchanges)
         findings.complain("no request noticed the fault", when=self.hurts and not is_hurt)
         await self._count(findings, await sampling)
         return findings

@@ -30,6 +30,6 @@ async def test_answers_of_two_workers_fit_one_order_of_events(database_url: str)
         load.start()
         await asyncio.sleep(SECONDS)
         await load.finish()
-    findings.compare(load, await rows(database_url))
-    findings.judge_answers(load)
+    findings.compare(load.record, await rows(database_url))
+    findings.judge_answers(load.record)
     assert findings.complaints == []
