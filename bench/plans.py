@@ -35,7 +35,7 @@ def milliseconds(plan: Sequence[str]) -> float:
 
 
 async def measure(url: str) -> list[str]:
-    config = create_config(parse_url(url), statement_seconds=None, is_for_searches=True)
+    config = create_config(parse_url(url), is_for_searches=True)
     engine = config.get_engine()
     repository = SQLAlchemyPetRepository(engine)
     lines = [

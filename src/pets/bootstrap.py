@@ -43,9 +43,11 @@ def create_app(
         if url is None:
             repository = InMemoryPetRepository(key_ttl)
         else:
-            engine = create_config(url).get_engine()
-            searching = create_config(url, is_for_searches=True).get_engine()
-            store = SQLAlchemyPetRepository(engine, key_ttl, searching)
+            # The rest of a request's time is for everything around the store.
+            seconds = 0.9 * settings.request_timeout
+            engine = create_config(url, seconds=seconds).get_engine()
+            searching = create_config(url, seconds=seconds, is_for_searches=True).get_engine()
+            store = SQLAlchemyPetRepository(engine, key_ttl, searching, seconds)
             batching = BatchingPetRepository(store)
             repository = batching
             state.rooms = (batching.has_room, batching.has_room_for_expensive)
@@ -109,7 +111,7 @@ async def _open_engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
         )
     if is_read_only(url):
         url = read_only(url)
-    config = create_config(url, statement_seconds=None, is_for_searches=True)
+    config = create_config(url, is_for_searches=True)
     engine = config.get_engine()
     try:
         yield engine

@@ -317,6 +317,7 @@ async def test_an_id_that_several_callers_remove_is_counted_once() -> None:
 
 @pytest.mark.anyio
 async def test_cancelling_a_waiting_caller_affects_no_other() -> None:
+    """The caller learns that nothing was done for it."""
     scene = Scene()
     await scene.add("a")
     cancelled, other = await scene.add("b"), await scene.add("c")
@@ -325,6 +326,8 @@ async def test_cancelling_a_waiting_caller_affects_no_other() -> None:
     await scene.let(1)
     assert scene.inner.calls == [["a"], ["c"]]
     assert await names(other) == ["c"]
+    with pytest.raises(StoreUnavailable):
+        await cancelled
 
 
 @pytest.mark.anyio
@@ -356,6 +359,8 @@ async def test_a_page_that_nobody_waits_for_is_not_asked_for() -> None:
     second.cancel()
     await scene.let(0)
     await first
+    with pytest.raises(StoreUnavailable):
+        await second
     assert scene.inner.calls == [[20]]
     await scene.page(10)
     assert scene.inner.calls == [[20], [10]]

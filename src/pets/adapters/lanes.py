@@ -83,7 +83,13 @@ class Lane(Generic[Item, Result]):
             self._waiting[key] = call
             self._waiting_size += self._size(item)
         call.callers.append(caller)
-        return await caller
+        try:
+            return await caller
+        except asyncio.CancelledError:
+            if self._waiting.get(key) is call:
+                # Whoever cancelled the caller learns that nothing was done.
+                raise StoreUnavailable("The store was too busy to begin this in time.") from None
+            raise
 
     async def _serve_waiting(self) -> None:
         while batch := self._next_batch():
@@ -115,7 +121,8 @@ class Lane(Generic[Item, Result]):
             _hand_out(_answers(batch, results))
 
     async def _fail(self, batch: Sequence[_Call[Item, Result]], error: Exception) -> None:
-        # After `StoreUnavailable` the outcome is unknown, so the calls must not be repeated.
+        # A store that is unavailable fails each call alone, too. And if the outcome is unknown, the
+        # calls must not be repeated.
         if len(batch) == 1 or isinstance(error, StoreUnavailable):
             _hand_out(_answers(batch, [error] * len(batch)))
         else:

@@ -23,13 +23,8 @@ _DRIVERS: Final = {
 QUICK_CONNECTIONS: Final = 10
 SEARCH_CONNECTIONS: Final = 5
 
-POSTGRESQL_CONNECT_SECONDS: Final = 5
-
-SQLITE_LOCK_SECONDS: Final = 7
-"""How long a call waits while another one writes.
-
-It is less than the grace of a service that stops, because a waiting call cannot be cancelled.
-"""
+COMMAND_SECONDS: Final = 10
+"""How long a command, which has no time limit of its own, waits to connect or to write."""
 
 
 def parse_url(text: str) -> URL:
@@ -109,24 +104,24 @@ def read_only(url: URL) -> URL:
 
 
 def create_config(
-    url: URL, *, statement_seconds: float | None = 30, is_for_searches: bool = False
+    url: URL, *, seconds: float | None = None, is_for_searches: bool = False
 ) -> SQLAlchemyAsyncConfig:
     """Return the configuration of an engine for a URL from `parse_url`, and of its migrations.
 
-    On PostgreSQL a statement that takes longer than `statement_seconds` fails. An engine for
+    With `seconds`, a call fails in time for an answer within so many seconds. An engine for
     searches has connections of its own, so that searches leave some to the quick calls.
     """
-    connect_args: dict[str, object] = {"timeout": SQLITE_LOCK_SECONDS}
+    wait_seconds = 0.3 * (seconds or COMMAND_SECONDS)
+    # SQLite cannot cancel a call that waits for a lock.
+    connect_args: dict[str, object] = {"timeout": 0.7 * (seconds or COMMAND_SECONDS)}
     is_postgresql = url.get_backend_name() == "postgresql"
     if is_postgresql:
         session = postgresql_session.QUICK_SESSION
         if is_for_searches:
             session = postgresql_session.SEARCH_SESSION
-        connect_args = {
-            "timeout": POSTGRESQL_CONNECT_SECONDS,
-            "command_timeout": statement_seconds,
-            "server_settings": session,
-        }
+        if seconds is not None:
+            session = session | postgresql_session.time_limits(seconds)
+        connect_args = {"timeout": wait_seconds, "server_settings": session}
     config = SQLAlchemyAsyncConfig(
         connection_string=url.render_as_string(hide_password=False),
         metadata=metadata,
@@ -135,7 +130,7 @@ def create_config(
             isolation_level="AUTOCOMMIT",
             pool_size=SEARCH_CONNECTIONS if is_for_searches else QUICK_CONNECTIONS,
             max_overflow=0,
-            pool_timeout=5,
+            pool_timeout=wait_seconds,  # type: ignore[arg-type]  # SQLAlchemy takes fractions of seconds.
             # On PostgreSQL every call ends its own transaction, so there is nothing to roll back.
             pool_reset_on_return=None if is_postgresql else "rollback",  # type: ignore[arg-type]  # SQLAlchemy takes None, but this type does not say so.
             connect_args=connect_args,
@@ -148,6 +143,7 @@ def create_config(
     )
     engine = config.get_engine().sync_engine
     if is_postgresql:
+        event.listen(engine, "connect", postgresql_session.notice_lost_network)
         event.listen(engine, "checkout", postgresql_session.refuse_closed)
     else:
         event.listen(engine, "connect", sqlite.create_casefold)

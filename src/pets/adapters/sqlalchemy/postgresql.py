@@ -21,6 +21,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.sqlalchemy import postgresql_load, postgresql_pages, postgresql_search
+from pets.adapters.sqlalchemy.failures import FAILURES, Meaning, domain_error, spoils
 from pets.adapters.sqlalchemy.statements import Row, Rows, values
 from pets.domain.pet import NewPet
 from pets.domain.query import PetQuery
@@ -133,14 +134,20 @@ class PostgreSQL:
         self._engine = engine
 
     async def __aenter__(self) -> Self:
-        self._lent = await self._engine.raw_connection()
+        try:
+            self._lent = await self._engine.raw_connection()
+        except FAILURES as error:  # Nothing was sent.
+            raise domain_error(error, Meaning.NOT_DONE) from None
         driver = self._lent.driver_connection
         assert isinstance(driver, asyncpg.Connection)
         self._driver = driver
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self._lent.close()  # This gives it back to the pool.
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if spoils(error):
+            self._lent.invalidate()  # This closes it at once.
+        else:
+            self._lent.close()  # This gives it back to the pool.
 
     async def run(self, statement: str) -> Rows:
         rows: Rows = await self._driver.fetch(statement)

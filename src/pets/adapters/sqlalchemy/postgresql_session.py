@@ -1,5 +1,6 @@
 """The settings of sessions on PostgreSQL."""
 
+import socket
 from typing import Any, Final
 
 from sqlalchemy.exc import DisconnectionError
@@ -19,10 +20,12 @@ SESSION: Final = {
     "standard_conforming_strings": "on",
     "DateStyle": "ISO, MDY",
     "TimeZone": "UTC",
-    # This service has its own time limits. An import or an export may take long.
+    # These are for commands, because an import or an export may take long.
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
+    # A statement ends soon after its client has gone.
+    "client_connection_check_interval": "2s",
 }
 """The settings of every session, whatever the defaults of the server, database and user."""
 
@@ -35,6 +38,43 @@ QUICK_SESSION: Final = SESSION | {
 SEARCH_SESSION: Final = SESSION | {
     # How a part of a name is best found depends on the other values of the search.
     "plan_cache_mode": "force_custom_plan",
+}
+
+
+MAX_LOCK_SECONDS: Final = 3
+
+
+def time_limits(seconds: float) -> dict[str, str]:
+    """Return the settings by which the server gives up before a client that waits for `seconds`.
+
+    So the connection stays usable, and it is known that nothing was done.
+    """
+    lock_seconds = min(MAX_LOCK_SECONDS, 0.3 * seconds)
+    return {
+        "statement_timeout": f"{800 * seconds:.0f}ms",
+        "lock_timeout": f"{1000 * lock_seconds:.0f}ms",
+    }
+
+
+def notice_lost_network(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
+    """Have the system close a connection whose other side has been silent for ten seconds.
+
+    asyncpg has no such option.
+    """
+    server: socket.socket = connection.driver_connection._transport.get_extra_info("socket")  # noqa: SLF001  # asyncpg shows it nowhere else.
+    if server.family == socket.AF_UNIX:
+        return
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if hasattr(socket, name):  # Systems differ in what they have.
+            server.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+_KEEPALIVE: Final = {
+    "TCP_KEEPIDLE": 5,  # seconds of silence before the first probe
+    "TCP_KEEPINTVL": 2,  # seconds between probes
+    "TCP_KEEPCNT": 3,  # probes without an answer
+    "TCP_USER_TIMEOUT": 10_000,  # milliseconds that sent bytes may stay unconfirmed
 }
 
 

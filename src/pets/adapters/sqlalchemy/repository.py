@@ -3,28 +3,34 @@
 Nearly every call is one statement, which is a transaction of its own.
 """
 
-import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterable, Collection, Mapping, Sequence
+import asyncio
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeAlias, TypeVar
 
-from asyncpg.exceptions import (
-    DataError,
-    IntegrityConstraintViolationError,
-    InterfaceError,
-    InternalClientError,
-    PostgresError,
-)
-from sqlalchemy.exc import DBAPIError, EmulatedDBAPIException, IntegrityError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from pets.adapters.sqlalchemy.failures import (
+    FAILURES,
+    Conflict,
+    Meaning,
+    domain_error,
+    meaning_of,
+)
 from pets.adapters.sqlalchemy.postgresql import PostgreSQL
 from pets.adapters.sqlalchemy.sqlite import SQLite
 from pets.adapters.sqlalchemy.statements import VERSION, Rows, pets_of, values
 from pets.adapters.sqlalchemy.tables import REVISION
-from pets.domain.errors import StoreUnavailable
+from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
 from pets.domain.repository import Numbered, PetPage
@@ -33,11 +39,19 @@ CLEAR_EVERY: Final = 100
 """After how many added keys the expired ones are cleared."""
 
 
+Result = TypeVar("Result")
+Session: TypeAlias = PostgreSQL | SQLite
+Call: TypeAlias = Callable[[Session], Awaitable[Result]]
+
+
 class SQLAlchemyPetRepository:
     """A `PetRepository` over engines of `pets.adapters.sqlalchemy.engine`.
 
     `searching` is the engine for searches, exports and loads. They can take long, and are planned
     in another way. Without it they share the engine of the quick calls.
+
+    A call takes at most `seconds`, except for exports and loads. A call that failed is repeated
+    once if that is safe.
     """
 
     def __init__(
@@ -45,15 +59,16 @@ class SQLAlchemyPetRepository:
         engine: AsyncEngine,
         key_ttl: timedelta = timedelta(days=1),
         searching: AsyncEngine | None = None,
+        seconds: float | None = None,
     ) -> None:
         self._engine = engine
         self._searching = searching or engine
         self._key_ttl = key_ttl
+        self._seconds = seconds
         self._keys_since_clearing = CLEAR_EVERY  # Clear on the first call after a start.
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
-        async with translated, session_of(self._engine) as session:
-            rows = await session.add(pets)
+        rows = await self._run(lambda session: session.add(pets))
         ids = sorted(id_ for (id_,) in rows)
         return [pet.with_id(id_) for pet, id_ in zip(pets, ids, strict=True)]
 
@@ -62,18 +77,22 @@ class SQLAlchemyPetRepository:
             return {}
         expired = max(pet.created_at for pet in pets.values()) - self._key_ttl
         self._keys_since_clearing += len(pets)
-        async with translated, session_of(self._engine) as session:
-            if self._keys_since_clearing >= CLEAR_EVERY:
-                # Clear twice as many keys as were added, so that expired ones become fewer.
-                number = 2 * self._keys_since_clearing
-                self._keys_since_clearing = 0
+        number = 0
+        if self._keys_since_clearing >= CLEAR_EVERY:
+            # Clear twice as many keys as were added, so that expired ones become fewer.
+            number = 2 * self._keys_since_clearing
+            self._keys_since_clearing = 0
+
+        async def add(session: Session) -> Rows:
+            if number:
                 await session.clear_keys(expired, number)
-            rows = await session.add_once(pets, expired)
+            return await session.add_once(pets, expired)
+
+        rows = await self._run(add, is_repeatable=True)
         return dict(zip((row[5] for row in rows), pets_of(rows), strict=True))
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
-        async with translated, session_of(self._engine) as session:
-            return _by_id(await session.find(_possible(ids)))
+        return _by_id(await self._read(lambda session: session.find(_possible(ids))))
 
     async def pages(self, queries: Sequence[PetQuery]) -> Sequence[PetPage]:
         listings: list[PetQuery] = []
@@ -82,18 +101,13 @@ class SQLAlchemyPetRepository:
             (searches if query.is_search else listings).append(query)
         pages: dict[PetQuery, PetPage] = {}
         if listings:
-            async with translated, session_of(self._engine) as session:
-                pages.update(await session.list_pets(listings))
-        if searches:
-            pages.update(await self._search(searches))
+            pages.update(await self._read(lambda session: session.list_pets(listings)))
+        for query in searches:
+            pages[query] = await self._search(query)
         return [pages[query] for query in queries]
 
-    async def _search(self, queries: Sequence[PetQuery]) -> Mapping[PetQuery, PetPage]:
-        pages = {}
-        async with translated, session_of(self._searching) as session:
-            for query in queries:
-                pages[query] = await session.search(query)
-        return pages
+    async def _search(self, query: PetQuery) -> PetPage:
+        return await self._read(lambda session: session.search(query), self._searching)
 
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         async with (
@@ -111,15 +125,14 @@ class SQLAlchemyPetRepository:
         for id_ in _possible(changes):
             change = changes[id_]
             rows.append((id_, change.name, change.age, change.type))
-        async with translated, session_of(self._engine) as session:
-            return _by_id(await session.change(rows, _expected(expected)))
+        wanted = _expected(expected)
+        return _by_id(await self._run(lambda session: session.change(rows, wanted)))
 
     async def remove(
         self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None
     ) -> set[int]:
         wanted = _expected(expected)
-        async with translated, session_of(self._engine) as session:
-            rows = await session.remove(_possible(ids), wanted)
+        rows = await self._run(lambda session: session.remove(_possible(ids), wanted))
         return {id_ for (id_,) in rows}
 
     async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
@@ -127,25 +140,54 @@ class SQLAlchemyPetRepository:
             return await session.load(pets, skip_taken=skip_taken)
 
     async def check(self) -> None:
-        async with translated, session_of(self._engine) as session:
-            missing = await session.missing_grants()
-            if missing:
-                raise StoreUnavailable(f"The database user lacks {', '.join(missing)}.")
-            revisions = await session.run(VERSION)
-        if [revision for (revision,) in revisions] != [REVISION]:
-            raise StoreUnavailable(
-                "The store is not migrated to this version; `pets migrate` does that."
-            )
+        await self._read(_check)
+
+    async def _read(self, call: Call[Result], engine: AsyncEngine | None = None) -> Result:
+        try:
+            return await self._run(call, engine, is_repeatable=True)
+        except OutcomeUnknown as error:
+            # A call that only reads has changed nothing.
+            raise StoreUnavailable(str(error)) from error.__cause__
+
+    async def _run(
+        self, call: Call[Result], engine: AsyncEngine | None = None, *, is_repeatable: bool = False
+    ) -> Result:
+        """Run a call on a session. If it `is_repeatable`, to do it twice is to do it once."""
+        engine = engine or self._engine
+        async with translated, asyncio.timeout(self._seconds):
+            try:
+                return await _attempt(engine, call)
+            except Conflict:
+                return await _attempt(engine, call)
+            except OutcomeUnknown:
+                if not is_repeatable:
+                    raise
+            try:
+                return await _attempt(engine, call)
+            except StoreUnavailable as error:
+                # The first attempt may have been done.
+                raise OutcomeUnknown(str(error)) from error.__cause__
 
 
-def session_of(engine: AsyncEngine) -> PostgreSQL | SQLite:
+async def _check(session: Session) -> None:
+    missing = await session.missing_grants()
+    if missing:
+        raise StoreUnavailable(f"The database user lacks {', '.join(missing)}.")
+    revisions = await session.run(VERSION)
+    if [revision for (revision,) in revisions] != [REVISION]:
+        raise StoreUnavailable(
+            "The store is not migrated to this version; `pets migrate` does that."
+        )
+
+
+def session_of(engine: AsyncEngine) -> Session:
     """Return a session on one connection. It begins and ends with an `async with`."""
     is_postgresql = engine.dialect.name == "postgresql"
     return PostgreSQL(engine) if is_postgresql else SQLite(engine)
 
 
 class _Translated:
-    """Turns what databases and drivers raise into the domain's error.
+    """Turns what databases and drivers raise into the domain's errors, except for bugs.
 
     It is a class because a generator costs more than reading a row.
     """
@@ -154,31 +196,18 @@ class _Translated:
         pass
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
-        # A value that the domain should have rejected is a bug, not a failing store.
-        if isinstance(error, _FAILURES) and not isinstance(error, _BUGS):
-            cause: Exception = error
-            if isinstance(error, DBAPIError | EmulatedDBAPIException):
-                cause = error.driver_exception
-            raise StoreUnavailable("The store cannot be reached or does not answer.") from cause
+        if isinstance(error, FAILURES):
+            meaning = meaning_of(error)
+            if meaning is not Meaning.BUG:
+                raise domain_error(error, meaning)
 
 
 translated: Final = _Translated()
-_BUGS: Final = (
-    IntegrityError,
-    IntegrityConstraintViolationError,
-    DataError,
-    sqlite3.IntegrityError,
-)
-_FAILURES: Final = (
-    DBAPIError,
-    EmulatedDBAPIException,  # SQLAlchemy's, if a connection cannot be made
-    PoolTimeoutError,
-    PostgresError,
-    InterfaceError,
-    InternalClientError,  # A session that died at a bad moment leaves asyncpg confused.
-    sqlite3.DatabaseError,
-    OSError,
-)
+
+
+async def _attempt(engine: AsyncEngine, call: Call[Result]) -> Result:
+    async with translated, session_of(engine) as session:
+        return await call(session)
 
 
 def _by_id(rows: Rows) -> Mapping[int, Pet]:

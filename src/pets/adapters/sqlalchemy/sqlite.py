@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pets.adapters.sqlalchemy import sqlite_load, sqlite_pages, tables
+from pets.adapters.sqlalchemy.failures import FAILURES, Meaning, domain_error, spoils
 from pets.adapters.sqlalchemy.statements import Rows, pets_of, values
 from pets.domain.pet import NewPet
 from pets.domain.query import PetQuery
@@ -98,13 +99,18 @@ class SQLite:
         self._engine = engine
 
     async def __aenter__(self) -> Self:
-        self._connection = await self._engine.connect()
+        try:
+            self._connection = await self._engine.connect()
+        except FAILURES as error:
+            raise domain_error(error, Meaning.NOT_DONE) from None
         driver = (await self._connection.get_raw_connection()).driver_connection
         assert isinstance(driver, aiosqlite.Connection)
         self._driver = driver
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, Exception) and spoils(error):
+            await self._connection.invalidate()
         await self._connection.close()
 
     async def run(self, statement: str) -> Rows:

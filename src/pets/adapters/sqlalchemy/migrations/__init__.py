@@ -21,7 +21,7 @@ def upgrade(url: URL) -> None:
     if obstacle := sqlite_obstacle(url):
         raise StoreUnavailable(f"cannot use {where}: {obstacle}")
     try:
-        AlembicCommands(create_config(url, statement_seconds=None)).upgrade()
+        AlembicCommands(create_config(url)).upgrade()
     except DBAPIError as error:
         raise StoreUnavailable(f"cannot use {where}") from error.driver_exception
     # The driver raises TypeError and ValueError for options and names that it does not know.

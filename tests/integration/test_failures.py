@@ -1,0 +1,303 @@
+"""What a caller learns when the database fails: not done, outcome unknown, or a bug."""
+
+import asyncio
+import socket
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from asyncpg.exceptions import InternalClientError, PostgresError
+
+from pets.adapters.sqlalchemy.engine import create_config, parse_url
+from pets.adapters.sqlalchemy.failures import MEANINGS, Meaning, domain_error, meaning_of, spoils
+from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
+from pets.bootstrap import migrate
+from pets.domain.errors import OutcomeUnknown, StoreUnavailable
+from pets.domain.pet import NewPet
+from pets.settings import Settings
+from tests.factories import NewPetFactory
+from tests.integration.conftest import execute
+
+SECONDS = 1.0
+"""How long a call may take in these tests."""
+
+# Each statement that adds pets fails until so many have failed. A sequence counts them, because a
+# rollback does not take back its numbers.
+PLANT = """
+    CREATE SEQUENCE failures;
+    CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF nextval('failures') <= {times} THEN {failure}; END IF;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER fail BEFORE INSERT ON pets EXECUTE FUNCTION fail()
+"""
+UPROOT = "DROP FUNCTION IF EXISTS fail() CASCADE; DROP SEQUENCE IF EXISTS failures"
+LOSE_CONNECTION = "PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(10)"
+
+
+def raised(state: str) -> str:
+    return f"RAISE EXCEPTION 'planted' USING ERRCODE = '{state}'"
+
+
+class Store:
+    """A repository on PostgreSQL, and a connection beside it that makes it fail."""
+
+    def __init__(self, repository: SQLAlchemyPetRepository, other: asyncpg.Connection) -> None:
+        self.repository = repository
+        self.other = other
+
+    async def plant(self, failure: str, times: int = 100) -> None:
+        await self.other.execute(PLANT.format(failure=failure, times=times))
+
+    async def attempts(self) -> int:
+        number: int = await self.other.fetchval("SELECT last_value FROM failures")
+        return number
+
+    async def sessions(self) -> list[int]:
+        """Return the process ids of the repository's sessions."""
+        rows = await self.other.fetch(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+            " AND backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY pid"
+        )
+        return [pid for (pid,) in rows]
+
+    async def wait_for_lock(self, ended: int = 0) -> int:
+        """Return the process id of a session that waits for a lock and is not the `ended` one."""
+        query = """
+            SELECT pid FROM pg_locks
+            WHERE NOT granted AND relation = 'pets'::regclass AND pid <> $1
+        """
+        # No event tells of a lock.
+        while (pid := await self.other.fetchval(query, ended)) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        waiting: int = pid
+        return waiting
+
+
+@pytest.fixture
+async def store(postgresql_url: str) -> AsyncIterator[Store]:
+    engine = create_config(parse_url(postgresql_url), seconds=SECONDS).get_engine()
+    other = await asyncpg.connect(postgresql_url)
+    await other.execute("DELETE FROM pets")
+    yield Store(SQLAlchemyPetRepository(engine, seconds=SECONDS), other)
+    await other.execute(UPROOT)
+    await other.close()
+    await engine.dispose()
+
+
+def new_pet() -> NewPet:
+    return NewPetFactory.build()
+
+
+SQLSTATES = {
+    "40001": StoreUnavailable,
+    "40P01": StoreUnavailable,
+    "55P03": StoreUnavailable,
+    "57014": StoreUnavailable,
+    "53300": StoreUnavailable,
+    "57P03": StoreUnavailable,
+    "25006": StoreUnavailable,
+    "53100": StoreUnavailable,
+    "58030": StoreUnavailable,
+    "42P01": StoreUnavailable,  # any other error: the server rolled back
+    "08006": OutcomeUnknown,
+    "57P01": OutcomeUnknown,
+    "57P02": OutcomeUnknown,
+    "22003": PostgresError,
+    "23514": PostgresError,
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("state", "expected"), SQLSTATES.items())
+async def test_an_sqlstate_says_whether_the_call_may_have_been_done(
+    store: Store, state: str, expected: type[Exception]
+) -> None:
+    await store.plant(raised(state))
+    with pytest.raises(expected) as caught:
+        await store.repository.add([new_pet()])
+    assert isinstance(caught.value, OutcomeUnknown) == (expected is OutcomeUnknown)
+
+
+def test_every_row_of_the_table_is_tested() -> None:
+    tested = {state[:2] for state in SQLSTATES} | SQLSTATES.keys() | SQLITE_CODES.keys()
+    assert MEANINGS.keys() <= tested
+
+
+SQLITE_CODES = {
+    "SQLITE_BUSY": Meaning.NOT_DONE,
+    "SQLITE_LOCKED": Meaning.NOT_DONE,
+    "SQLITE_CANTOPEN": Meaning.NOT_DONE,
+    "SQLITE_READONLY": Meaning.READ_ONLY,
+    "SQLITE_FULL": Meaning.DISK,
+    "SQLITE_IOERR": Meaning.UNKNOWN,
+    "SQLITE_CONSTRAINT": Meaning.BUG,
+    "SQLITE_MISMATCH": Meaning.BUG,
+}
+
+
+@pytest.mark.parametrize(("code", "meaning"), SQLITE_CODES.items())
+def test_an_extended_code_of_sqlite_means_what_its_primary_code_does(
+    code: str, meaning: Meaning
+) -> None:
+    error = sqlite3.OperationalError("planted")
+    error.sqlite_errorname = f"{code}_OF_SOME_KIND"
+    assert meaning_of(error) is meaning
+
+
+@pytest.mark.parametrize("error", [InternalClientError("x"), ConnectionResetError()])
+def test_a_confused_driver_makes_the_outcome_unknown(error: Exception) -> None:
+    """A backend that dies at a bad moment leaves asyncpg in an unknown protocol state."""
+    assert isinstance(domain_error(error, meaning_of(error)), OutcomeUnknown)
+    assert spoils(error)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("state", ["40001", "40P01"])
+async def test_a_call_that_conflicts_with_another_is_repeated_once(
+    store: Store, state: str
+) -> None:
+    await store.plant(raised(state), times=1)
+    (pet,) = await store.repository.add([new_pet()])
+    assert await store.repository.find([pet.id]) == {pet.id: pet}
+    await store.other.execute(UPROOT)
+    await store.plant(raised(state), times=2)
+    with pytest.raises(StoreUnavailable):
+        await store.repository.add([new_pet()])
+    assert await store.attempts() == 2
+
+
+@pytest.mark.anyio
+async def test_a_creation_is_not_repeated_after_a_lost_connection(store: Store) -> None:
+    await store.plant(LOSE_CONNECTION, times=1)
+    with pytest.raises(OutcomeUnknown):
+        await store.repository.add([new_pet()])
+    assert await store.attempts() == 1
+
+
+@pytest.mark.anyio
+async def test_a_creation_with_a_key_is_repeated_after_a_lost_connection(store: Store) -> None:
+    await store.plant(LOSE_CONNECTION, times=1)
+    added = await store.repository.add_once({"key": new_pet()})
+    assert await store.repository.find([added["key"].id])
+    assert await store.attempts() == 2
+
+
+@pytest.mark.anyio
+async def test_the_outcome_stays_unknown_if_the_repetition_cannot_begin(
+    store: Store, postgresql_server: str
+) -> None:
+    """The first attempt may have been done, although the second one was not."""
+    database = await store.other.fetchval("SELECT current_database()")
+    connections = f"ALTER DATABASE {database} ALLOW_CONNECTIONS"
+    await store.plant(LOSE_CONNECTION)
+    await store.repository.check()  # opens the only connection
+    await asyncio.to_thread(execute, postgresql_server, f"{connections} false")
+    try:
+        with pytest.raises(OutcomeUnknown):
+            await store.repository.add_once({"other key": new_pet()})
+        with pytest.raises(StoreUnavailable) as caught:
+            await store.repository.find([1])
+        assert not isinstance(caught.value, OutcomeUnknown)
+    finally:
+        await asyncio.to_thread(execute, postgresql_server, f"{connections} true")
+
+
+@pytest.mark.anyio
+async def test_a_read_is_repeated_after_a_lost_connection(store: Store) -> None:
+    (pet,) = await store.repository.add([new_pet()])
+    async with store.other.transaction():
+        await store.other.execute("LOCK pets")
+        reading = asyncio.create_task(store.repository.find([pet.id]))
+        first = await store.wait_for_lock()
+        await store.other.execute(f"SELECT pg_terminate_backend({first})")
+        await store.wait_for_lock(ended=first)
+    assert await reading == {pet.id: pet}
+
+
+@pytest.mark.anyio
+async def test_the_server_gives_up_first_and_the_connection_stays(store: Store) -> None:
+    """It waits for a lock for at most 3 s, and less if the deadline is near."""
+    await store.repository.find([1])
+    sessions = await store.sessions()
+    async with store.other.transaction():
+        await store.other.execute("LOCK pets")
+        begun = time.monotonic()
+        with pytest.raises(StoreUnavailable) as caught:
+            await store.repository.add([new_pet()])
+    assert time.monotonic() - begun < SECONDS
+    assert not isinstance(caught.value, OutcomeUnknown)
+    assert await store.sessions() == sessions
+
+
+@pytest.mark.anyio
+async def test_a_slow_statement_is_not_done(store: Store) -> None:
+    await store.plant("PERFORM pg_sleep(10)")
+    with pytest.raises(StoreUnavailable) as caught:
+        await store.repository.add([new_pet()])
+    assert caught.value.reason == "canceling statement due to statement timeout"
+    assert not isinstance(caught.value, OutcomeUnknown)
+
+
+@pytest.mark.anyio
+async def test_a_server_that_does_not_give_up_makes_the_outcome_unknown_in_time(
+    store: Store, postgresql_url: str
+) -> None:
+    """Its connection is not used again, because an answer may still come."""
+    engine = create_config(parse_url(postgresql_url)).get_engine()  # without a time limit
+    repository = SQLAlchemyPetRepository(engine, seconds=SECONDS)
+    await store.plant("PERFORM pg_sleep(10)", times=1)
+    begun = time.monotonic()
+    with pytest.raises(OutcomeUnknown):
+        await repository.add([new_pet()])
+    assert time.monotonic() - begun < SECONDS + 0.5
+    assert await repository.add([new_pet()])
+    await engine.dispose()
+
+
+@pytest.mark.anyio
+async def test_a_read_only_server_loses_its_connection_at_a_change_alone(store: Store) -> None:
+    """The pool must not stay on a primary that another server has replaced."""
+    await store.repository.find([1])
+    first = await store.sessions()
+    await store.plant(raised("25006"))
+    with pytest.raises(StoreUnavailable, match="no changes"):
+        await store.repository.add([new_pet()])
+    await store.repository.find([1])
+    assert set(await store.sessions()).isdisjoint(first)
+
+
+@pytest.mark.anyio
+async def test_a_server_that_accepts_and_says_nothing_is_given_up_in_time() -> None:
+    silent = socket.create_server(("127.0.0.1", 0))
+    port = silent.getsockname()[1]
+    url = parse_url(f"postgresql://pets@127.0.0.1:{port}/pets")
+    engine = create_config(url, seconds=SECONDS).get_engine()
+    begun = time.monotonic()
+    with pytest.raises(StoreUnavailable) as caught:
+        await SQLAlchemyPetRepository(engine, seconds=SECONDS).add([new_pet()])
+    assert time.monotonic() - begun < SECONDS
+    assert not isinstance(caught.value, OutcomeUnknown)
+    silent.close()
+
+
+@pytest.mark.anyio
+async def test_a_locked_file_of_sqlite_is_not_done_in_time(tmp_path: Path) -> None:
+    file = tmp_path / "pets.db"
+    url = f"sqlite+aiosqlite:///{file}"
+    await asyncio.to_thread(migrate, Settings(database_url=url))
+    engine = create_config(parse_url(url), seconds=SECONDS).get_engine()
+    repository = SQLAlchemyPetRepository(engine, seconds=SECONDS)
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable) as caught:
+        await repository.add([new_pet()])
+    assert not isinstance(caught.value, OutcomeUnknown)
+    other.execute("ROLLBACK")
+    assert await repository.add([new_pet()])
+    other.close()
+    await engine.dispose()
