@@ -100,8 +100,7 @@ class Proxy:
             while data := await source.read(_AT_ONCE):
                 await self._flowing.wait()
                 if is_answer and self._is_to_be_cut():
-                    sink.write(data[: len(data) // 2])
-                    await sink.drain()
+                    await self._write(sink, data[: len(data) // 2])
                     route.reset()
                     break
                 await self._write(sink, data)
@@ -115,7 +114,7 @@ class Proxy:
         return self._cut_every > 0 and self._answers % self._cut_every == 0
 
     async def _write(self, sink: asyncio.StreamWriter, data: bytes) -> None:
-        while data:
+        while data and not sink.is_closing():
             sink.write(data[: self._at_once])
             data = data[self._at_once :]
             await sink.drain()

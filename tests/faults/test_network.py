@@ -56,7 +56,7 @@ async def test_a_black_hole_that_outlasts_the_deadline(
         await asyncio.sleep(OUTAGE_SECONDS)
         proxy.pass_on()
 
-    await survives(Scenario(name="network: black hole", store=distant, fault=fault))
+    await survives(Scenario(name="network: black hole", store=distant, fault=fault, workers=1))
 
 
 async def test_a_black_hole_that_ends_in_resets(

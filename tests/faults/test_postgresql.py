@@ -82,7 +82,9 @@ async def test_sessions_that_are_ended_again_and_again(
                 )
                 await asyncio.sleep(0.2)
 
-    await survives(Scenario(name="PostgreSQL: sessions terminated", store=database, fault=fault))
+    await survives(
+        Scenario(name="PostgreSQL: sessions terminated", store=database, fault=fault, workers=1)
+    )
 
 
 async def test_a_crash_of_one_session_which_ends_all_others(
@@ -115,7 +117,9 @@ async def test_a_lock_of_the_table_that_outlasts_the_deadline(
             await connection.execute("LOCK TABLE pets IN ACCESS EXCLUSIVE MODE")
             await asyncio.sleep(OUTAGE_SECONDS)
 
-    await survives(Scenario(name="PostgreSQL: table locked", store=database, fault=fault))
+    await survives(
+        Scenario(name="PostgreSQL: table locked", store=database, fault=fault, workers=1)
+    )
 
 
 async def test_deadlocks_that_another_program_causes(
