@@ -86,7 +86,7 @@ class Scenario:
                 after = service.usage()
                 await load.finish()
             finally:
-                load.cancel()
+                await load.cancel()
                 sampling.cancel()
         findings.compare(load.record, await self.store.rows())
         findings.judge_answers(

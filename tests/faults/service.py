@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -75,6 +76,13 @@ class Service:
             # Each process can write to the log until it ends.
             await asyncio.shield(self._reader)
             return await self._process.wait()
+
+    def wait_for_end_of(self, pids: Iterable[int]) -> None:
+        """Return as soon as none of these processes is left."""
+        end = time.monotonic() + STOP_SECONDS
+        while not set(self.pids()).isdisjoint(pids):
+            assert time.monotonic() < end
+            time.sleep(0.02)
 
     def pids(self) -> list[int]:
         """Return the processes, the parent first."""
