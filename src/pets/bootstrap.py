@@ -19,8 +19,9 @@ from pets.adapters.sqlalchemy.migrations import upgrade
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.api.docs import DocsController
 from pets.api.health import HealthController
+from pets.api.http.application import Application
 from pets.api.http.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
-from pets.api.http.request import ApiRequest, Application
+from pets.api.http.request import ApiRequest
 from pets.api.openapi import openapi_config
 from pets.api.pets import PetsController
 from pets.domain.repository import PetRepository
@@ -47,7 +48,7 @@ def create_app(
             seconds = 0.9 * settings.request_timeout
             engine = create_config(url, seconds=seconds).get_engine()
             searching = create_config(url, seconds=seconds, is_for_searches=True).get_engine()
-            store = SQLAlchemyPetRepository(engine, key_ttl, searching, seconds)
+            store = SQLAlchemyPetRepository(engine, key_ttl, searching)
             batching = BatchingPetRepository(store)
             repository = batching
             state.rooms = (batching.has_room, batching.has_room_for_expensive)

@@ -83,7 +83,7 @@ async def store(postgresql_url: str) -> AsyncIterator[Store]:
     engine = create_config(parse_url(postgresql_url), seconds=SECONDS).get_engine()
     other = await asyncpg.connect(postgresql_url)
     await other.execute("DELETE FROM pets")
-    yield Store(SQLAlchemyPetRepository(engine, seconds=SECONDS), other)
+    yield Store(SQLAlchemyPetRepository(engine), other)
     await other.execute(UPROOT)
     await other.close()
     await engine.dispose()
@@ -248,8 +248,10 @@ async def test_a_server_that_does_not_give_up_makes_the_outcome_unknown_in_time(
     store: Store, postgresql_url: str
 ) -> None:
     """Its connection is not used again, because an answer may still come."""
-    engine = create_config(parse_url(postgresql_url)).get_engine()  # without a time limit
-    repository = SQLAlchemyPetRepository(engine, seconds=SECONDS)
+    engine = create_config(parse_url(postgresql_url), seconds=SECONDS).get_engine()
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql("SET statement_timeout = 0")
+    repository = SQLAlchemyPetRepository(engine)
     await store.plant("PERFORM pg_sleep(10)", times=1)
     begun = time.monotonic()
     with pytest.raises(OutcomeUnknown):
@@ -279,7 +281,7 @@ async def test_a_server_that_accepts_and_says_nothing_is_given_up_in_time() -> N
     engine = create_config(url, seconds=SECONDS).get_engine()
     begun = time.monotonic()
     with pytest.raises(StoreUnavailable) as caught:
-        await SQLAlchemyPetRepository(engine, seconds=SECONDS).add([new_pet()])
+        await SQLAlchemyPetRepository(engine).add([new_pet()])
     assert time.monotonic() - begun < SECONDS
     assert not isinstance(caught.value, OutcomeUnknown)
     silent.close()
@@ -291,7 +293,7 @@ async def test_a_locked_file_of_sqlite_is_not_done_in_time(tmp_path: Path) -> No
     url = f"sqlite+aiosqlite:///{file}"
     await asyncio.to_thread(migrate, Settings(database_url=url))
     engine = create_config(parse_url(url), seconds=SECONDS).get_engine()
-    repository = SQLAlchemyPetRepository(engine, seconds=SECONDS)
+    repository = SQLAlchemyPetRepository(engine)
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable) as caught:

@@ -108,8 +108,9 @@ def create_config(
 ) -> SQLAlchemyAsyncConfig:
     """Return the configuration of an engine for a URL from `parse_url`, and of its migrations.
 
-    With `seconds`, a call fails in time for an answer within so many seconds. An engine for
-    searches has connections of its own, so that searches leave some to the quick calls.
+    With `seconds`, a statement takes no longer. On PostgreSQL the server gives up a little earlier,
+    so that the connection stays usable. An engine for searches has connections of its own, so that
+    searches leave some to the quick calls.
     """
     wait_seconds = 0.3 * (seconds or COMMAND_SECONDS)
     # SQLite cannot cancel a call that waits for a lock.
@@ -121,7 +122,11 @@ def create_config(
             session = postgresql_session.SEARCH_SESSION
         if seconds is not None:
             session = session | postgresql_session.time_limits(seconds)
-        connect_args = {"timeout": wait_seconds, "server_settings": session}
+        connect_args = {
+            "timeout": wait_seconds,
+            "command_timeout": seconds,
+            "server_settings": session,
+        }
     config = SQLAlchemyAsyncConfig(
         connection_string=url.render_as_string(hide_password=False),
         metadata=metadata,

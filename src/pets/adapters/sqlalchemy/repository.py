@@ -3,7 +3,6 @@
 Nearly every call is one statement, which is a transaction of its own.
 """
 
-import asyncio
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -50,8 +49,7 @@ class SQLAlchemyPetRepository:
     `searching` is the engine for searches, exports and loads. They can take long, and are planned
     in another way. Without it they share the engine of the quick calls.
 
-    A call takes at most `seconds`, except for exports and loads. A call that failed is repeated
-    once if that is safe.
+    A call that failed is repeated once if that is safe.
     """
 
     def __init__(
@@ -59,12 +57,10 @@ class SQLAlchemyPetRepository:
         engine: AsyncEngine,
         key_ttl: timedelta = timedelta(days=1),
         searching: AsyncEngine | None = None,
-        seconds: float | None = None,
     ) -> None:
         self._engine = engine
         self._searching = searching or engine
         self._key_ttl = key_ttl
-        self._seconds = seconds
         self._keys_since_clearing = CLEAR_EVERY  # Clear on the first call after a start.
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
@@ -154,19 +150,24 @@ class SQLAlchemyPetRepository:
     ) -> Result:
         """Run a call on a session. If it `is_repeatable`, to do it twice is to do it once."""
         engine = engine or self._engine
-        async with translated, asyncio.timeout(self._seconds):
-            try:
-                return await _attempt(engine, call)
-            except Conflict:
-                return await _attempt(engine, call)
-            except OutcomeUnknown:
-                if not is_repeatable:
-                    raise
-            try:
-                return await _attempt(engine, call)
-            except StoreUnavailable as error:
-                # The first attempt may have been done.
+        may_be_done = False
+        try:
+            async with translated, session_of(engine) as session:
+                return await call(session)
+        except Conflict:
+            pass
+        except OutcomeUnknown as error:
+            has_time = not isinstance(error.__cause__, TimeoutError)
+            if not (is_repeatable and has_time):
+                raise
+            may_be_done = True
+        try:
+            async with translated, session_of(engine) as session:
+                return await call(session)
+        except StoreUnavailable as error:
+            if may_be_done:
                 raise OutcomeUnknown(str(error)) from error.__cause__
+            raise
 
 
 async def _check(session: Session) -> None:
@@ -203,11 +204,6 @@ class _Translated:
 
 
 translated: Final = _Translated()
-
-
-async def _attempt(engine: AsyncEngine, call: Call[Result]) -> Result:
-    async with translated, session_of(engine) as session:
-        return await call(session)
 
 
 def _by_id(rows: Rows) -> Mapping[int, Pet]:
