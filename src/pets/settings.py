@@ -23,6 +23,7 @@ class Settings:
     - `host` and `port` are the address to listen on. Port 0 takes any free port.
     - `workers` is the number of processes that serve, 1 or more.
     - `request_timeout` is how long a request may take, in seconds: 1 to 600.
+    - `startup_timeout` is how long a service that starts waits for its store: 0 to 3600 seconds.
     - `idempotency_ttl` is how long an `Idempotency-Key` is remembered: 1 second to 366 days.
 
     Raises `SettingsError` for a value out of these bounds. A database URL is checked by the
@@ -34,6 +35,7 @@ class Settings:
     port: int = 3000
     workers: int = 1
     request_timeout: int = 10
+    startup_timeout: int = 60
     idempotency_ttl: int = _DAY
 
     def __post_init__(self) -> None:
@@ -44,6 +46,9 @@ class Settings:
         if not 1 <= self.request_timeout <= 600:
             seconds = self.request_timeout
             raise SettingsError(f"PETS_REQUEST_TIMEOUT: {seconds} is not from 1 to 600")
+        if not 0 <= self.startup_timeout <= 3600:
+            seconds = self.startup_timeout
+            raise SettingsError(f"PETS_STARTUP_TIMEOUT: {seconds} is not from 0 to 3600")
         if not 1 <= self.idempotency_ttl <= 366 * _DAY:
             seconds = self.idempotency_ttl
             raise SettingsError(f"PETS_IDEMPOTENCY_TTL: {seconds} is not from 1 to {366 * _DAY}")

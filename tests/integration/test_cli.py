@@ -26,6 +26,7 @@ def test_an_unreachable_store_is_one_line_and_exit_code_1(
 ) -> None:
     """The line names the setting and shows no password."""
     monkeypatch.setenv("PETS_DATABASE_URL", url)
+    monkeypatch.setenv("PETS_STARTUP_TIMEOUT", "0")
     assert main([command]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("pets: PETS_DATABASE_URL: cannot use ")

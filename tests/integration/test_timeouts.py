@@ -259,7 +259,6 @@ class TestAClientThatDoesNotRead:
             await asyncio.sleep(0.02)  # The system moves the next bytes.
         assert length > 2**22
         assert server.connections == 1
-        assert len(server.tasks) == 1
 
     async def test_is_cut_off_when_it_closes_too(self, server: Server, reader: Connection) -> None:
         """Its answers would wait for it as long, because the server would not drop them."""

@@ -61,6 +61,8 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("PETS_PORT", "65536"),
         ("PETS_WORKERS", "many"),
         ("PETS_WORKERS", "0"),
+        ("PETS_STARTUP_TIMEOUT", "-1"),
+        ("PETS_STARTUP_TIMEOUT", "3601"),
     ],
 )
 def test_an_invalid_setting_is_one_line_and_exit_code_2(
@@ -88,7 +90,7 @@ def test_flags_override_environment_variables(
 ) -> None:
     started: list[Settings] = []
     monkeypatch.setattr("pets.cli.serve.serve", started.append)
-    monkeypatch.setattr("pets.bootstrap.migrate", lambda _: None)
+    monkeypatch.setattr("pets.cli.waiting.migrate", lambda _: None)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert main(["serve", *flags]) == 0

@@ -80,7 +80,9 @@ class Acceptor:
         self._loop.remove_reader(self._listener)
 
     async def wait_closed(self) -> None:
-        return
+        """Wait until each accepted connection has its protocol."""
+        if self._opening:
+            await asyncio.wait(self._opening)
 
     def _accept(self) -> None:
         try:

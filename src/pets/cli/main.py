@@ -120,8 +120,8 @@ def _pets() -> None:
 )
 def _serve(**options: str | int | None) -> int:
     """Migrate the store, then serve until SIGTERM or Ctrl-C."""
-    from pets.bootstrap import migrate
     from pets.cli.serve import serve
+    from pets.cli.waiting import migrate_when_reachable
 
     heed_signals()
     environment = dict(os.environ)
@@ -129,7 +129,7 @@ def _serve(**options: str | int | None) -> int:
         if value is not None:
             environment[variable] = str(value)
     settings = Settings.from_environment(environment)
-    migrate(settings)
+    migrate_when_reachable(settings)
     serve(settings)
     return 0
 

@@ -11,23 +11,18 @@ from typing import Any, Final
 import uvicorn
 from litestar import Litestar
 from uvicorn.config import LOGGING_CONFIG
-from uvicorn.supervisors import Multiprocess
 
 from pets.api.http.door import Door, DoorProtocol
 from pets.bootstrap import create_app
 from pets.cli.accepting import AcceptingLoop, SharingLoop, allow_open_files
+from pets.cli.supervisor import Supervisor
+from pets.cli.worker import Worker
 from pets.settings import Settings, SettingsError
 
 logger = logging.getLogger(__name__)
 
 GRACE_SECONDS: Final = 8
 """How long requests in flight may take after a signal to stop. Docker kills after 10 seconds."""
-
-WORKER_SECONDS: Final = 30
-"""How long a worker may take to start, or later to answer its parent, before it is replaced.
-
-On a busy machine the imports of a worker can take longer than uvicorn's 5 seconds.
-"""
 
 BACKLOG: Final = 65_535
 """How many connections may wait to be accepted. The system's `net.core.somaxconn` bounds it."""
@@ -43,13 +38,10 @@ def serve(settings: Settings) -> None:
 
     Raises `SettingsError` if the host and port cannot be listened on.
     """
-    loop = AcceptingLoop if settings.workers == 1 else SharingLoop
     config = uvicorn.Config(
         partial(create_served_app, settings),
         factory=True,
         interface="asgi3",
-        workers=settings.workers,
-        loop=f"{loop.__module__}:{loop.__name__}",
         http=DoorProtocol,
         ws="none",
         lifespan="on",
@@ -59,16 +51,17 @@ def serve(settings: Settings) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_worker_healthcheck=WORKER_SECONDS,
     )
     allow_open_files()
     listener = _listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     logger.info("Listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-    if settings.workers > 1:
-        Multiprocess(config, sockets=[listener]).run()
-    else:
-        uvicorn.Server(config).run(sockets=[listener])
+    loop_factory = AcceptingLoop if settings.workers == 1 else SharingLoop
+
+    def work(end_of_work: int, sign: int) -> None:
+        Worker(config, end_of_work, sign).serve_with(loop_factory, listener)
+
+    Supervisor(work, settings.workers, listener).run()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -80,7 +73,6 @@ def _listen(host: str, port: int) -> socket.socket:
         raise SettingsError(
             f"PETS_HOST, PETS_PORT: cannot listen on {host}, port {port}: {reason}"
         ) from error
-    listener.set_inheritable(True)  # by the workers
     return listener
 
 

@@ -32,3 +32,7 @@ class StoreUnavailable(Exception):
 
 class OutcomeUnknown(StoreUnavailable):
     """The store failed in the middle of a change, which may have been made or not."""
+
+
+class StoreUnreachable(StoreUnavailable):
+    """The store does not take connections now. It may only be starting."""

@@ -17,6 +17,9 @@ from pets.api.http.closing import AnswerTransport, BrokenBody
 from pets.api.http.heads import MAX_HEAD_BYTES, HeadTooLarge, check_head, check_size, origin_form
 from pets.api.http.problems import MEDIA_TYPE, problem
 
+QUIET_SECONDS: Final = 2
+"""How long a service that stops waits for another request of a connection that is kept open."""
+
 _SLICE_BYTES: Final = 16 * 1024
 
 
@@ -33,6 +36,7 @@ class ProblemProtocol(HttpToolsProtocol):
     _bytes_without_progress = 0
     _awaits_body = False  # whether the request of `cycle` has not yet arrived in full
     _keep_alive = False  # whether the connection may stay open after `cycle`
+    _stops = False  # whether the next answer is the last one
     _previous_cycle: RequestResponseCycle
 
     # uvicorn narrows the type of the transport in the same way, so the override must be ignored.
@@ -123,7 +127,7 @@ class ProblemProtocol(HttpToolsProtocol):
         cycle = self.cycle
         cycle.transport = self._answers
         self._answers.lingers = True
-        self._keep_alive = cycle.keep_alive
+        self._keep_alive = cycle.keep_alive and not self._stops
         cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -155,15 +159,30 @@ class ProblemProtocol(HttpToolsProtocol):
     # uvicorn's returns None, but asyncio lets a protocol keep the connection open.
     def eof_received(self) -> bool:  # type: ignore[override]
         """Let a client that has sent everything and closed its side receive its answers."""
-        is_answered = self.cycle is None or self.cycle.response_complete
-        if is_answered or self._awaits_body:
+        if self._is_idle() or self._awaits_body:
             return False
         self.cycle.keep_alive = False
         return True
 
     def shutdown(self) -> None:
-        self._keep_alive = False
-        super().shutdown()
+        """Close after the next answer, or after QUIET_SECONDS without a request.
+
+        A client may be sending a request just now, and would lose it if an idle connection were
+        closed at once. It reads in the last answer that the connection closes.
+        """
+        self._stops = True
+        if self._is_idle():
+            self.loop.call_later(QUIET_SECONDS, self._close_if_idle)
+        else:
+            self._keep_alive = False
+            super().shutdown()
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _close_if_idle(self) -> None:
+        if self._is_idle():
+            self._answers.close()
 
     def _refuse(self, refusal: HTTPException) -> None:
         """Answer with the refusal as soon as all earlier requests are answered, and close."""

@@ -1,0 +1,164 @@
+"""The parent of the workers: it starts them, watches them, and replaces those that end."""
+
+import faulthandler
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing import connection, get_context
+from multiprocessing.context import ForkProcess
+from socket import socket
+from typing import Final
+
+STUCK_SECONDS: Final = 6
+"""After so long without a sign of life a worker shows its stacks, and is killed."""
+
+START_SECONDS: Final = 30
+"""How long a worker may take to start. On a busy machine that can be long."""
+
+_TURN_SECONDS: Final = 0.1
+_DUMP_SECONDS: Final = 0.5
+"""How long a stuck worker may take to show its stacks."""
+
+# A forked worker has all modules, so it starts within a fraction of a second. This parent runs no
+# thread that a fork could leave behind.
+_PROCESSES: Final = get_context("fork")
+
+logger = logging.getLogger(__name__)
+
+Work = Callable[[int, int], None]
+"""Serves. The first file ends when the worker must stop; signs of life go into the second."""
+
+
+class _Worker:
+    """A process that serves, as its parent knows it."""
+
+    def __init__(self, process: ForkProcess, signs_of_life: int) -> None:
+        self.process = process
+        self.is_ready = False
+        self.is_old = False  # to be replaced
+        self.is_leaving = False
+        self._signs_of_life = signs_of_life
+        self._silent_seconds = 0.0
+
+    def watch(self, seconds: float) -> None:
+        """Kill this worker if it is stuck. So many seconds have passed since the last watch."""
+        self._silent_seconds += seconds
+        if self._read_signs_of_life():
+            self.is_ready = True
+            self._silent_seconds = 0
+        limit = STUCK_SECONDS if self.is_ready else START_SECONDS
+        if self._silent_seconds > limit:
+            self._silent_seconds = 0
+            logger.error("Worker %d is stuck, and is killed. Its stacks:", self.process.pid)
+            self.signal(signal.SIGQUIT)
+            time.sleep(_DUMP_SECONDS)
+            self.process.kill()
+
+    def _read_signs_of_life(self) -> bool:
+        try:
+            return bool(os.read(self._signs_of_life, 4096))
+        except BlockingIOError:
+            return False
+
+    def signal(self, number: int) -> None:
+        if self.process.pid and self.process.is_alive():
+            os.kill(self.process.pid, number)
+
+    def forget(self) -> None:
+        os.close(self._signs_of_life)
+        self.process.close()
+
+
+class Supervisor:
+    """Keeps so many workers at work.
+
+    SIGTERM and SIGINT stop them. SIGHUP replaces them one by one: each goes when another one is
+    ready. So there is at most one more than the number.
+    """
+
+    def __init__(self, work: Work, number: int, listener: socket) -> None:
+        self._work = work
+        self._number = number
+        self._listener = listener
+        self._workers: list[_Worker] = []
+        self._must_stop = False
+        self._must_renew = False
+        # Only this process has the end that is written to, so the pipe ends with this process.
+        self._end_of_work, self._lifeline = os.pipe()
+
+    def run(self) -> None:
+        """Return when a signal to stop has come and all workers have ended."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, self._renew)
+        before = time.monotonic()
+        while self._workers or not self._must_stop:
+            if self._must_stop:
+                self._let_all_go()
+            else:
+                self._start_and_replace()
+            endings = [worker.process.sentinel for worker in self._workers]
+            connection.wait(endings, _TURN_SECONDS)
+            now = time.monotonic()
+            # Time in which this process was stopped, or the machine slept, does not count.
+            seconds = min(now - before, 5 * _TURN_SECONDS)
+            before = now
+            for worker in self._workers:
+                worker.watch(seconds)
+            self._forget_ended()
+
+    def _stop(self, *_: object) -> None:
+        self._must_stop = True
+
+    def _renew(self, *_: object) -> None:
+        self._must_renew = True
+
+    def _let_all_go(self) -> None:
+        if self._lifeline >= 0:
+            logger.info("Stopping %d workers", len(self._workers))
+            self._listener.close()
+            os.close(self._lifeline)
+            self._lifeline = -1
+
+    def _start_and_replace(self) -> None:
+        if self._must_renew:
+            self._must_renew = False
+            logger.info("Replacing %d workers", len(self._workers))
+            for worker in self._workers:
+                worker.is_old = True
+        has_old = any(worker.is_old for worker in self._workers)
+        while len(self._workers) < self._number + has_old:
+            self._start()
+        oldest = self._workers[0]  # They are in the order in which they were started.
+        all_are_ready = all(worker.is_ready for worker in self._workers)
+        if has_old and all_are_ready and not oldest.is_leaving:
+            oldest.is_leaving = True
+            oldest.signal(signal.SIGTERM)
+
+    def _start(self) -> None:
+        signs_of_life, sign = os.pipe()
+        os.set_blocking(signs_of_life, False)
+        os.set_blocking(sign, False)
+        process = _PROCESSES.Process(target=self._be_worker, args=(sign,))
+        process.start()
+        os.close(sign)
+        self._workers.append(_Worker(process, signs_of_life))
+
+    def _be_worker(self, sign: int) -> None:
+        os.close(self._lifeline)
+        faulthandler.register(signal.SIGQUIT)
+        self._work(self._end_of_work, sign)
+
+    def _forget_ended(self) -> None:
+        for worker in self._workers.copy():
+            if worker.process.is_alive():
+                continue
+            self._workers.remove(worker)
+            if not worker.is_leaving and not self._must_stop:
+                pid, code = worker.process.pid, worker.process.exitcode
+                logger.error("Worker %d ended with status %d. Another one starts.", pid, code)
+                if not worker.is_ready:
+                    time.sleep(1)  # The next one may fail too.
+            worker.forget()

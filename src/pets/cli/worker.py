@@ -1,0 +1,55 @@
+"""A process that serves, until its parent says otherwise or is gone."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from socket import socket
+from typing import Final
+
+import uvicorn
+
+_SIGN_SECONDS: Final = 1
+"""How often the event loop shows its parent that it is not stuck."""
+
+
+class Worker(uvicorn.Server):
+    """uvicorn, with signs of life, and an end that loses no request.
+
+    It stops on SIGTERM and SIGINT, and at the end of the file `end_of_work`. Signs of life are
+    written to `sign`, the first one when it serves.
+    """
+
+    def __init__(self, config: uvicorn.Config, end_of_work: int, sign: int) -> None:
+        super().__init__(config)
+        self._end_of_work = end_of_work
+        self._sign = sign
+
+    def serve_with(
+        self, loop_factory: Callable[[], asyncio.AbstractEventLoop], listener: socket
+    ) -> None:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(self.serve(sockets=[listener]))
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._end_of_work, self._stop, loop)
+        await super().startup(sockets)
+        self._show_life(loop)
+
+    def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.remove_reader(self._end_of_work)
+        signal.raise_signal(signal.SIGTERM)
+
+    def _show_life(self, loop: asyncio.AbstractEventLoop) -> None:
+        with suppress(OSError):  # The parent is gone, or so busy that it has read none for hours.
+            os.write(self._sign, b".")
+        loop.call_later(_SIGN_SECONDS, self._show_life, loop)
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        # A connection that is being opened must be known when all are told to close.
+        for acceptor in self.servers:
+            acceptor.close()
+            await acceptor.wait_closed()
+        await super().shutdown(sockets)
