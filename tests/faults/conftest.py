@@ -1,14 +1,12 @@
 """The stores of the scenarios, and the table of what was found."""
 
-import os
-import subprocess
-import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from tests.faults.disks import memory_disk
 from tests.faults.findings import Findings
 from tests.faults.postgresql import SMALL_DISK, Database, PostgreSQLServer, own_server
 from tests.faults.scenario import Scenario
@@ -51,19 +49,10 @@ def database(postgresql: PostgreSQLServer) -> Database:
 @pytest.fixture
 def small_disk(postgresql: PostgreSQLServer) -> Iterator[Path]:
     """A disk of 24 MB, which has the tablespace of the same name."""
-    folder = Path(tempfile.mkdtemp(prefix="pets-small-disk-"))
-    as_root = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m,mode=777", "tmpfs", str(folder)]
-    try:
-        subprocess.run([*as_root, *mount], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        folder.rmdir()
-        pytest.skip(f"no disk can be mounted here: {error}")
-    postgresql.use_small_disk(folder)
-    yield folder
-    postgresql.execute(f"DROP TABLESPACE {SMALL_DISK}")
-    subprocess.run([*as_root, "umount", str(folder)], check=True)
-    folder.rmdir()
+    with memory_disk(megabytes=24) as folder:
+        postgresql.use_small_disk(folder)
+        yield folder
+        postgresql.execute(f"DROP TABLESPACE {SMALL_DISK}")
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Final
 
 from tests.faults.client import Client
@@ -44,32 +44,33 @@ class Load:
         """Let every client finish, and repeat the creations with keys that are not acknowledged."""
         self._stopping.set()
         await asyncio.gather(*self._tasks)
-        client = Client(self._port, PATIENCE_SECONDS)
-        worker = Worker(client, self._shared, random.Random())
         end = time.monotonic() + REPEAT_SECONDS
-        while self._shared.repeats and time.monotonic() < end:
-            await worker.repeat()
-        client.close()
+        with closing(self._client()) as client:
+            worker = Worker(client, self._shared, random.Random())
+            while self._shared.repeats and time.monotonic() < end:
+                await worker.repeat()
 
-    def cancel(self) -> None:
+    async def cancel(self) -> None:
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _client(self) -> Client:
+        return Client(self._port, PATIENCE_SECONDS)
 
     async def _poll(self, path: str) -> None:
-        client = Client(self._port, PATIENCE_SECONDS)
-        while not self._stopping.is_set():
-            self.record.polls.append(await client.ask("GET", path))
-            await asyncio.sleep(POLL_SECONDS)
-        client.close()
+        with closing(self._client()) as client:
+            while not self._stopping.is_set():
+                self.record.polls.append(await client.ask("GET", path))
+                await asyncio.sleep(POLL_SECONDS)
 
     async def _work(self, chance: random.Random) -> None:
-        client = Client(self._port, PATIENCE_SECONDS)
-        worker = Worker(client, self._shared, chance)
-        while not self._stopping.is_set():
-            pause = CLIENTS / RATE * chance.uniform(0.5, 1.5)
-            next_step = time.monotonic() + pause
-            await worker.step()
-            remaining = max(next_step - time.monotonic(), 0)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), remaining)
-        client.close()
+        with closing(self._client()) as client:
+            worker = Worker(client, self._shared, chance)
+            while not self._stopping.is_set():
+                pause = CLIENTS / RATE * chance.uniform(0.5, 1.5)
+                next_step = time.monotonic() + pause
+                await worker.step()
+                remaining = max(next_step - time.monotonic(), 0)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), remaining)

@@ -52,7 +52,8 @@ class Scenario:
     """A service with a store, and a fault, which returns as soon as the store is back.
 
     A fault that no request notices proves nothing, unless it is said not to hurt.
-    `module` is run as `pets` is. In faults of the service itself, requests `may_be_unanswered`.
+    `module` is run as `pets` is. In faults of the service itself, so many requests may be
+    `unanswered`, or nobody accepts connections because the service `goes_away`.
     """
 
     name: str
@@ -62,13 +63,16 @@ class Scenario:
     module: str = "pets"
     environment: Mapping[str, str] = field(default_factory=dict)
     hurts: bool = True
-    may_be_unanswered: bool = False
+    deadline: int = REQUEST_TIMEOUT
+    unanswered: int = 0
+    goes_away: bool = False
 
     async def run(self) -> Findings:
         """Let the service suffer the fault under load, and return what the record shows."""
         findings = Findings(self.name)
+        environment = {"PETS_REQUEST_TIMEOUT": str(self.deadline), **self.environment}
         async with served(
-            self.store.url, workers=self.workers, module=self.module, **self.environment
+            self.store.url, workers=self.workers, module=self.module, **environment
         ) as service:
             load = Load(service.port)
             sampling = asyncio.create_task(_most_connections(self.store))
@@ -82,10 +86,15 @@ class Scenario:
                 after = service.usage()
                 await load.finish()
             finally:
-                load.cancel()
+                await load.cancel()
                 sampling.cancel()
         findings.compare(load.record, await self.store.rows())
-        findings.judge_answers(load.record, may_be_unanswered=self.may_be_unanswered)
+        findings.judge_answers(
+            load.record,
+            deadline=self.deadline,
+            unanswered=self.unanswered,
+            goes_away=self.goes_away,
+        )
         findings.judge_return(load.record, returned)
         findings.judge_usage(before, after)
         is_hurt = any(each.status in {0, 503} for each in load.record.exchanges)
