@@ -32,7 +32,7 @@ async def explain(url: str, query: PetQuery) -> list[str]:
         await driver.execute(f"PREPARE page AS {statement}")
         page = f"EXECUTE page ({', '.join(literals)})"
         await driver.execute(page)  # The first run of a session takes longer.
-        plan = await driver.fetch(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {page}")
+        plan = await driver.fetch(f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF) {page}")
     finally:
         await driver.close()
     return [line for (line,) in plan]

@@ -19,8 +19,9 @@ from pets.adapters.sqlalchemy.migrations import upgrade
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.api.docs import DocsController
 from pets.api.health import HealthController
+from pets.api.http.application import Application
 from pets.api.http.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
-from pets.api.http.request import ApiRequest, Application
+from pets.api.http.request import ApiRequest
 from pets.api.openapi import openapi_config
 from pets.api.pets import PetsController
 from pets.domain.repository import PetRepository

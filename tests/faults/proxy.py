@@ -5,9 +5,11 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+_ESTABLISHED: Final = "01"
 _AT_ONCE: Final = 65_536
 
 
@@ -27,10 +29,7 @@ class _Route:
 
 
 class Proxy:
-    """Passes bytes on in both directions until it is told to do worse.
-
-    `open` is how many connections the service has.
-    """
+    """Passes bytes on in both directions until it is told to do worse."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -42,8 +41,16 @@ class Proxy:
         self._at_once = _AT_ONCE
         self._pause = 0.0
         self._cut_every = 0
-        self.open = 0
         self.port = 0
+
+    def connections(self) -> int:
+        """Return how many connections the service has, as the kernel sees them."""
+        number = 0
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, _, remote, state, *_ = line.split()
+            if remote.endswith(f":{self.port:04X}") and state == _ESTABLISHED:
+                number += 1
+        return number
 
     def swallow(self) -> None:
         """Pass nothing on any more, in either direction. Nobody is told."""
@@ -68,11 +75,9 @@ class Proxy:
         self._cut_every = cut_every
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.open += 1
         try:
             store_reader, store = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
-            self.open -= 1
             writer.transport.abort()
             return
         route = _Route(writer, store)
@@ -104,8 +109,6 @@ class Proxy:
                     route.reset()
                     break
                 await self._write(sink, data)
-        if not is_answer:
-            self.open -= 1
         await self._flowing.wait()
         sink.close()
 

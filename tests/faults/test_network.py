@@ -23,7 +23,7 @@ class DistantDatabase(Database):
         self._proxy = proxy
 
     async def connections(self) -> int:
-        return self._proxy.open
+        return self._proxy.connections()
 
 
 @pytest.fixture

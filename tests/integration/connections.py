@@ -18,6 +18,9 @@ from pets.domain.repository import PetRepository
 
 READ_SECONDS: Final = 10
 
+REQUEST_SECONDS: Final = 10
+"""How long the server lets a request take."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -72,6 +75,26 @@ class Connection:
         """Close the client's side, which can still receive answers."""
         self._writer.write_eof()
 
+    async def lose(self) -> None:
+        """Reset the connection, and return when the server knows it."""
+        self._protocol.transport.abort()
+        await asyncio.sleep(0)
+
+    async def wait_until_blocked(self) -> None:
+        """Return when the server can write no more, because the client has not read enough."""
+        async with asyncio.timeout(READ_SECONDS):
+            while not self._protocol.flow.write_paused:  # noqa: ASYNC110  # It has no event.
+                await asyncio.sleep(0.01)
+
+    async def take(self, number: int) -> bytes:
+        """Take at most so many bytes of what the server has sent."""
+        async with asyncio.timeout(READ_SECONDS):
+            return await self._reader.read(number)
+
+    def is_open(self) -> bool:
+        """Whether the server has left the connection open, as far as the client has read."""
+        return not self._reader.at_eof()
+
     async def answer(self) -> Answer:
         """Return the next answer, which must have a body."""
         async with asyncio.timeout(READ_SECONDS):
@@ -102,7 +125,7 @@ class Server:
         has_room_for_expensive: Callable[[], bool] = lambda: True,
     ) -> None:
         app = create_app(repository=repository)
-        self.door = Door(app, has_room, has_room_for_expensive)
+        self.door = Door(app, has_room, has_room_for_expensive, request_seconds=REQUEST_SECONDS)
         self._config = uvicorn.Config(
             self.door,
             http=DoorProtocol,
@@ -113,6 +136,7 @@ class Server:
         )
         self._config.load()
         self._state = ServerState()
+        self._new_protocol = partial(DoorProtocol, self._config, self._state, {})
         self._state.default_headers = [(b"date", b"Tue, 24 Nov 2026 13:00:00 GMT")]
 
     @property
@@ -120,14 +144,39 @@ class Server:
         """One for each request that the application has begun and not finished."""
         return self._state.tasks
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._state.connections)
+
+    async def sweep(self, *times: float) -> None:
+        """Let sweeps come, each so many seconds after the one before."""
+        for seconds in times:
+            self.door.sweep.run(seconds)
+            for _ in range(10):  # The loop does what is due.
+                await asyncio.sleep(0)
+
+    async def wait_for_connections_to_end(self) -> None:
+        async with asyncio.timeout(READ_SECONDS):
+            while self._state.connections:  # noqa: ASYNC110  # uvicorn has no event for this.
+                await asyncio.sleep(0.01)
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[int]:
+        """Listen on a port of 127.0.0.1 until the end of the block."""
+        loop = asyncio.get_running_loop()
+        async with await loop.create_server(self._new_protocol, "127.0.0.1", 0) as listener:
+            yield listener.sockets[0].getsockname()[1]
+
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         loop = asyncio.get_running_loop()
         client_end, server_end = socket.socketpair()
         client_end.settimeout(0)
         server_end.settimeout(0)
-        new_protocol = partial(DoorProtocol, self._config, self._state, {})
-        transport, protocol = await loop.connect_accepted_socket(new_protocol, sock=server_end)
+        transport, protocol = await loop.connect_accepted_socket(
+            self._new_protocol, sock=server_end
+        )
         reader, writer = await asyncio.open_connection(sock=client_end, limit=2**20)
         try:
             yield Connection(protocol, reader, writer)

@@ -30,6 +30,7 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 NOT_IN_ANCHOR = re.compile(r"[^\w\- ]")
 SETTING = re.compile(r"^\| `(PETS_\w+)` \|[^|]*\| `([^`]*)` \|", re.MULTILINE)
 ARROW = re.compile(r"^ *(\w+) --> (.+)$", re.MULTILINE)
+TEST = re.compile(r"\b(?:test_\w+|Test[A-Z]\w+)")
 CALL = re.compile(r"^\| `([A-Z]+ /\S*)` \|", re.MULTILINE)
 AT_64_CONNECTIONS = re.compile(r"^\| (\S.*\S) +\| +64 \| (`\w+`) +\| +([\d,]+) \|", re.MULTILINE)
 """The load, the server and its requests a second, in a row of `bench/results.md`."""
@@ -112,6 +113,16 @@ def test_every_setting_is_documented_with_its_default() -> None:
     for setting in dataclasses.fields(Settings):
         defaults[f"PETS_{setting.name.upper()}"] = str(setting.default)
     assert dict(SETTING.findall(CONFIGURATION.read_text())) == defaults
+
+
+def test_every_limit_is_shown_by_tests_that_exist() -> None:
+    sources = ""
+    for path in ROOT.glob("tests/**/*.py"):
+        sources += f"{path.name}\n{path.read_text()}"
+    names = TEST.findall((ROOT / "docs" / "limits.md").read_text())
+    assert len(names) > 20
+    for name in names:
+        assert re.search(rf"\b{name}\b", sources), name
 
 
 def test_every_call_is_documented() -> None:

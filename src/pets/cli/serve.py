@@ -1,23 +1,18 @@
 """The application behind uvicorn, with uvloop and httptools: `pets serve`."""
 
-import asyncio
 import gc
 import logging
 import signal
 import socket
-from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any, Final
 
-import msgspec
 import uvicorn
 from litestar import Litestar
-from litestar.types import Receive, Scope, Send
 from uvicorn.config import LOGGING_CONFIG
 
 from pets.api.http.door import Door, DoorProtocol
-from pets.api.http.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, instance_of, problem
 from pets.bootstrap import create_app
 from pets.cli.accepting import AcceptingLoop, SharingLoop, allow_open_files
 from pets.cli.supervisor import Supervisor
@@ -93,7 +88,7 @@ def create_served_app(settings: Settings) -> Door:
         signal.signal(number, partial(_stop, app, signal.getsignal(number)))
     # A store in memory answers at once, so it always has room.
     rooms = app.state.get("rooms", (_always, _always))
-    return Door(partial(_answer, app), *rooms)
+    return Door(app, *rooms, request_seconds=settings.request_timeout)
 
 
 def _always() -> bool:
@@ -104,21 +99,3 @@ def _always() -> bool:
 def _stop(app: Litestar, stop_uvicorn: Any, number: int, frame: FrameType | None) -> None:
     app.state.stopping = True
     stop_uvicorn(number, frame)
-
-
-async def _answer(app: Litestar, scope: Scope, receive: Receive, send: Send) -> None:
-    try:
-        await app(scope, receive, send)
-    except asyncio.CancelledError:
-        # The grace is over. Left alone, uvicorn would answer in plain text.
-        detail = "The service stopped before it could answer."
-        document = problem(503, detail, instance_of(scope["raw_path"]))
-        body = msgspec.json.encode(document)
-        headers = [
-            (b"content-type", MEDIA_TYPE.encode()),
-            (b"retry-after", b"%d" % RETRY_AFTER_SECONDS),
-            (b"connection", b"close"),
-        ]
-        with suppress(RuntimeError):  # The answer has begun.
-            await send({"type": "http.response.start", "status": 503, "headers": headers})
-            await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -11,7 +11,7 @@ from multiprocessing.context import ForkProcess
 from socket import socket
 from typing import Final
 
-STUCK_SECONDS: Final = 7
+STUCK_SECONDS: Final = 6
 """After so long without a sign of life a worker shows its stacks, and is killed."""
 
 START_SECONDS: Final = 30
@@ -103,7 +103,7 @@ class Supervisor:
             connection.wait(endings, _TURN_SECONDS)
             now = time.monotonic()
             # Time in which this process was stopped, or the machine slept, does not count.
-            seconds = min(now - before, 2 * _TURN_SECONDS)
+            seconds = min(now - before, 5 * _TURN_SECONDS)
             before = now
             for worker in self._workers:
                 worker.watch(seconds)

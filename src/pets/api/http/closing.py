@@ -16,14 +16,13 @@ class AnswerTransport(asyncio.Transport):
 
     Closing a connection with unread bytes resets it, and a reset can destroy an answer before the
     client has read it (RFC 9112, 9.6). So while the client is sending, only the sending side is
-    closed at first. The protocol discards what comes until the client closes, or until
-    LINGER_SECONDS have passed.
+    closed at first. The protocol discards what comes until the client closes, or until the sweep
+    ends this after LINGER_SECONDS.
     """
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__()
         self._transport = transport
-        self._loop = loop
         self._head: bytes | bytearray | memoryview = b""
         self.lingers = False  # whether the client is still sending
         self.is_lingering = False
@@ -56,7 +55,6 @@ class AnswerTransport(asyncio.Transport):
         self.is_lingering = True
         self._transport.write_eof()
         self._transport.resume_reading()
-        self._loop.call_later(LINGER_SECONDS, self._transport.close)
 
 
 class BrokenBody(asyncio.Event):

@@ -13,7 +13,7 @@ from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from pets.api.http.problems import MEDIA_TYPE, NOT_DONE, problem
-from pets.api.http.protocol import ProblemProtocol
+from pets.api.http.timeouts import Sweep, TimedProtocol
 
 MAX_WAIT_SECONDS: Final = 1.2
 """How long a request waits to be let in. After that it is rejected."""
@@ -74,7 +74,10 @@ class Door:
         app: ASGIApp,
         has_room: Callable[[], bool],
         has_room_for_expensive: Callable[[], bool],
+        *,
+        request_seconds: float,
     ) -> None:
+        self.sweep = Sweep(request_seconds)
         self._app = app
         self._cheap = _Queue(has_room)
         self._expensive = _Queue(has_room_for_expensive)
@@ -164,10 +167,15 @@ async def _reject(_scope: Scope, _receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": _REJECTION, "more_body": False})
 
 
-class DoorProtocol(ProblemProtocol):
+class DoorProtocol(TimedProtocol):
     """A connection to an application behind a `Door`."""
 
     app: Door
+
+    # As in the class above, the type of the transport is narrower than asyncio's.
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app.sweep.begin(self.server_state, self.loop)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, _app: object) -> None:
         self.app.receive(self, cycle)

@@ -42,12 +42,11 @@ class ProblemProtocol(HttpToolsProtocol):
     # uvicorn narrows the type of the transport in the same way, so the override must be ignored.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._answers = AnswerTransport(transport, self.loop)
+        self._answers = AnswerTransport(transport)
 
     def data_received(self, data: bytes) -> None:
         if self._refused or self._answers.is_lingering:
             return
-        self._unset_keepalive_if_required()
         # One read may bring more than MAX_HEAD_BYTES, so it is parsed in slices.
         for start in range(0, len(data), _SLICE_BYTES):
             try:
@@ -148,8 +147,14 @@ class ProblemProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        """Begin the next request, as uvicorn does. But set no timer, because there is a sweep."""
         self._answers.write_head()  # An answer to HEAD has no body.
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
 
     # uvicorn's returns None, but asyncio lets a protocol keep the connection open.
     def eof_received(self) -> bool:  # type: ignore[override]

@@ -1,0 +1,101 @@
+"""The application: answers to HEAD, OPTIONS and cancelled requests, which Litestar lacks."""
+
+import asyncio
+import logging
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar
+
+from pets.api.http.answer import Answer
+from pets.api.http.problems import (
+    MEDIA_TYPE,
+    NOT_DONE,
+    OUTCOME_UNKNOWN,
+    RETRY_AFTER_SECONDS,
+    instance_of,
+    problem,
+)
+from pets.api.http.request import MERGE_PATCH_TYPES, allow
+
+logger = logging.getLogger(__name__)
+
+_READS: Final = {"GET", "OPTIONS"}  # HEAD is answered like GET.
+
+
+class Application(Litestar):
+    """Answers HEAD like GET but without the body, and OPTIONS with all methods of the path.
+
+    For `*` these are the methods of the whole service (RFC 9110, 9.3.2 and 9.3.7). The application
+    also keeps an encoded slash apart from a slash (RFC 3986, 2.2), because the server decodes a
+    path before it is routed.
+
+    A request that the server cancels, because its time is over, is answered with 503.
+    """
+
+    # Any: Litestar's types are unions.
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            if b"%" in scope["raw_path"]:
+                path = scope["raw_path"].partition(b"?")[0]
+                if b"%2f" in path.lower():
+                    scope["path"] = path.decode("latin-1")  # No route matches `%2F`.
+            method = scope["method"]
+            if method == "HEAD":
+                scope = scope | {"method": "GET"}
+                send = partial(_send_head, send)
+            elif method == "OPTIONS" and scope["path"] == "*":
+                await self._answer_for_all(scope, receive, send)
+                return
+            elif method == "OPTIONS":
+                send = partial(self._send_options, scope, send)
+        try:
+            await super().__call__(scope, receive, send)
+        except asyncio.CancelledError:
+            if scope["type"] != "http":
+                raise
+            with suppress(RuntimeError):  # The answer has begun.
+                await _send_no_answer(scope, send)
+
+    async def _answer_for_all(self, scope: Any, receive: Any, send: Any) -> None:
+        methods: set[str] = set()
+        for route in self.routes:
+            methods.update(route.methods)
+        answer = Answer(204, b"", (b"allow", allow(methods).encode()))
+        await answer(scope, receive, send)
+
+    async def _send_options(self, scope: Any, send: Any, message: Any) -> None:
+        # Litestar names only the methods of the handler that it registered first.
+        if message["type"] == "http.response.start" and "path_template" in scope:
+            path = scope["path_template"]
+            (route,) = [route for route in self.routes if route.path_format == path]
+            answer_headers = [(b"allow", allow(route.methods).encode())]
+            if "PATCH" in route.methods:
+                answer_headers.append((b"accept-patch", ", ".join(MERGE_PATCH_TYPES).encode()))
+            message = message | {"headers": answer_headers}
+        await send(message)
+
+
+async def _send_head(send: Any, message: Any) -> None:
+    if message["type"] == "http.response.body":
+        message = message | {"body": b""}
+    await send(message)
+
+
+async def _send_no_answer(scope: Any, send: Any) -> None:
+    method = scope["method"]
+    path = instance_of(scope["raw_path"])
+    logger.error("%s %s was not answered in time", method, path)
+    type_ = NOT_DONE if method in _READS else OUTCOME_UNKNOWN
+    detail = "The service did not answer in time."
+    document = problem(503, detail, path, type_=type_)
+    body = msgspec.json.encode(document)
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"retry-after", b"%d" % RETRY_AFTER_SECONDS),
+    ]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,152 @@
+"""How long clients and requests may take, and the sweep that ends those that take longer."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from litestar.exceptions import HTTPException
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.server import ServerState
+
+from pets.api.http.closing import LINGER_SECONDS
+from pets.api.http.protocol import ProblemProtocol
+
+HEAD_SECONDS: Final = 10
+"""How long the head of a request may take from its first byte. Then it is refused with 408."""
+
+BODY_SECONDS: Final = 30
+"""How long the body of a request may take from its head. Then it is refused with 408."""
+
+READER_SECONDS: Final = 30
+"""How long a client may take nothing of what was written to it. Then it is cut off."""
+
+IDLE_SECONDS: Final = 75
+"""How long a connection may be without a request, the first one too. Then it is closed."""
+
+SWEEP_SECONDS: Final = 1
+"""The time between two sweeps. All that is above may take so much longer."""
+
+
+class RequestTooSlow(HTTPException):
+    status_code = 408
+    detail = (
+        f"A head must arrive within {HEAD_SECONDS} seconds, and a body within {BODY_SECONDS} more."
+    )
+
+
+class Wait(NamedTuple):
+    """What a connection waits for, the most seconds for that, and what ends it then."""
+
+    seconds: float
+    end: Callable[[], None]
+    after: object  # what came before, so that two waits of one kind differ
+
+
+class TimedProtocol(ProblemProtocol):
+    """A connection that ends if its client takes too long."""
+
+    task: asyncio.Task[None] | None = None  # of the request that was begun last
+    _begun_cycle: RequestResponseCycle | None = None
+    _wait: Wait | None = None
+    _wait_began = 0.0
+    _unread = 0  # bytes of answers that the client has not taken
+
+    # Any: uvicorn and Litestar type ASGI applications differently.
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        task = self.loop.create_task(cycle.run_asgi(app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        self.task = task
+        self._begun_cycle = cycle
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # uvicorn tells only the request that came last, but an earlier one may be running.
+        if self._begun_cycle:
+            self.cycle = self._begun_cycle
+        super().connection_lost(exc)
+
+    def check(self, now: float) -> bool:
+        """End the connection if its client takes too long. Return whether the client is awaited."""
+        unread = self.transport.get_write_buffer_size()
+        wait = self._find_wait(unread)
+        if wait != self._wait or unread < self._unread:
+            self._wait = wait
+            self._wait_began = now
+        elif now - self._wait_began >= wait.seconds:
+            wait.end()
+        self._unread = unread
+        return wait.seconds < math.inf
+
+    def _find_wait(self, unread: int) -> Wait:
+        cycle = self.cycle
+        if unread:
+            return Wait(READER_SECONDS, self.transport.abort, self.task)
+        if self._answers.is_lingering:
+            return Wait(LINGER_SECONDS, self.transport.close, cycle)
+        if cycle is None or cycle.response_complete:
+            # The parser makes a scope when a head begins.
+            last_scope = cycle.scope if cycle else None
+            if self.scope is last_scope:
+                return Wait(IDLE_SECONDS, self.transport.close, cycle)
+            return Wait(HEAD_SECONDS, self._refuse_slow_request, cycle)
+        if self._awaits_body and not self.pipeline and not self._refused:
+            return Wait(BODY_SECONDS, self._refuse_slow_request, cycle)
+        return Wait(math.inf, self.transport.close, cycle)  # for the application
+
+    def _refuse_slow_request(self) -> None:
+        self._refuse(RequestTooSlow())
+
+
+class Sweep:
+    """Ends connections and requests that take too long. It looks at all of them once a second.
+
+    A timer for each request would take more time. A request has `request_seconds` for its answer
+    from when it has arrived in full, also if its client has gone.
+    """
+
+    _state: ServerState
+    _loop: asyncio.AbstractEventLoop
+
+    def __init__(self, request_seconds: float) -> None:
+        self._request_seconds = request_seconds
+        self._now = 0.0
+        self._last_turn = 0.0
+        self._is_due = False
+        self._began: dict[asyncio.Task[None], float] = {}
+
+    def begin(self, state: ServerState, loop: asyncio.AbstractEventLoop) -> None:
+        """Sweep from now on, until all connections and requests have ended."""
+        self._state = state
+        self._loop = loop
+        if not self._is_due:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        self._is_due = True
+        self._last_turn = self._loop.time()
+        self._loop.call_later(SWEEP_SECONDS, self._turn)
+
+    def _turn(self) -> None:
+        elapsed = self._loop.time() - self._last_turn
+        # A process that was stopped could not read, so clients do not lose that time.
+        self.run(min(elapsed, 2 * SWEEP_SECONDS))
+        self._is_due = False
+        if self._state.connections or self._state.tasks:
+            self._schedule()
+
+    def run(self, elapsed: float) -> None:
+        """End what takes too long, so many seconds after the last time."""
+        self._now += elapsed
+        # Any: uvicorn knows only its own protocols.
+        connections: list[Any] = [*self._state.connections]
+        for connection in connections:
+            if connection.check(self._now):
+                self._began[connection.task] = self._now
+        began = {}
+        for task in self._state.tasks:
+            began[task] = self._began.get(task, self._now)
+            if self._now - began[task] >= self._request_seconds:
+                task.cancel()
+                began[task] = self._now  # It is cancelled again after as long.
+        self._began = began
