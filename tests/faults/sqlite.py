@@ -26,12 +26,15 @@ class SQLiteFile:
 
     def wait_for_a_write(self) -> None:
         """Return as soon as a transaction is being written, which takes until the disk has it."""
-        log = Path(f"{self.path}-wal")
-        before = log.stat().st_mtime_ns
+        before = self._last_write()
         end = time.monotonic() + WRITE_SECONDS
-        while log.stat().st_mtime_ns == before:
+        while self._last_write() == before:
             assert time.monotonic() < end, "nothing is written"
             time.sleep(0.0005)
+
+    def _last_write(self) -> int:
+        log = Path(f"{self.path}-wal")
+        return log.stat().st_mtime_ns if log.exists() else 0
 
     def files(self) -> list[str]:
         """Return the files that SQLite writes pets to."""

@@ -39,44 +39,25 @@ def disk(tmp_path: Path) -> Iterator[ImageDisk]:
         yield disk
 
 
-async def test_kills_of_one_worker_in_the_middle_of_writes(
-    file: SQLiteFile, survives: Survives
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_kills_in_the_middle_of_writes(
+    workers: int, file: SQLiteFile, survives: Survives
 ) -> None:
+    """What a killed worker left is put right by the other one, or by its successor."""
+
     async def fault(service: Service) -> None:
         for number in range(KILLS):
             await asyncio.to_thread(file.wait_for_a_write)
             os.kill(service.worker_pids()[0], signal.SIGKILL)
             await service.wait_for_start(number + 1)
-            await asyncio.sleep(random.uniform(0, 0.2))
+            await asyncio.sleep(random.uniform(0.2, 0.4))
 
     scenario = Scenario(
-        name=f"SQLite: SIGKILL of one of two workers, {KILLS} times",
+        name=f"SQLite: one of {workers} killed in mid-write, {KILLS} times",
         store=file,
         fault=fault,
+        workers=workers,
         unanswered=KILLS * IN_FLIGHT,
-    )
-    await survives(scenario)
-
-
-async def test_kills_of_the_only_worker_in_the_middle_of_writes(
-    file: SQLiteFile, survives: Survives
-) -> None:
-    """SQLite begins with what the killed one left, because nobody else has the file open."""
-
-    async def fault(service: Service) -> None:
-        for _number in range(KILLS):
-            await asyncio.to_thread(file.wait_for_a_write)
-            await service.kill()
-            await service.start()
-            await asyncio.sleep(random.uniform(0, 0.2))
-
-    scenario = Scenario(
-        name=f"SQLite: SIGKILL of the only worker, {KILLS} times",
-        store=file,
-        fault=fault,
-        workers=1,
-        unanswered=math.inf,
-        goes_away=True,
     )
     await survives(scenario)
 
