@@ -183,10 +183,9 @@ async def test_a_full_disk(
 
     async def fault(_: Service) -> None:
         ballast = small_disk / "ballast"
-        with ballast.open("wb") as file, suppress(OSError):
-            while True:
-                file.write(bytes(100_000))
-                file.flush()
+        with suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while file.write(bytes(100_000)):
+                pass
         await asyncio.sleep(4)
         ballast.unlink()
 
