@@ -66,9 +66,12 @@ class Findings:
 
     def _find_lost(self, record: Record, rows: Sequence[Row]) -> None:
         present = {id_ for id_, _, _ in rows}
+        uses = Counter(id_ for creation in record.creations for id_ in creation.ids)
         for creation in record.creations:
-            for id_ in creation.ids - present:
-                if not any(map(_may_have_deleted, record.operations[id_])):
+            for id_ in creation.ids:
+                is_deleted = any(map(_may_have_deleted, record.operations[id_]))
+                # An id that was given twice had been forgotten.
+                if uses[id_] > 1 or not (id_ in present or is_deleted):
                     self.lost += 1
                     words = f"lost: {creation.value[0]!r}, id {id_}"
                     self.complain(words, when=self.lost <= SHOWN)
@@ -100,7 +103,7 @@ class Findings:
         record: Record,
         *,
         deadline: int = REQUEST_TIMEOUT,
-        unanswered: int = 0,
+        unanswered: float = 0,
         goes_away: bool = False,
     ) -> None:
         """Check that each answer is in time, and one that is promised.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, Final, ParamSpec, TypeVar
 
 from pets.adapters.batching import BatchingPetRepository
-from pets.adapters.sqlalchemy import postgresql_session
+from pets.adapters.sqlalchemy import postgresql_session, sqlite
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.cli.main import main
 from pets.domain.errors import StoreUnavailable
@@ -77,6 +77,14 @@ def commit_is_acknowledged_before_it_is_safe() -> None:
         session["synchronous_commit"] = "off"
 
 
+def sqlite_does_not_wait_for_its_disk() -> None:
+    def write_unsafely(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+    sqlite.write_safely = write_unsafely
+
+
 def write_is_retried_after_a_lost_connection() -> None:
     repository = SQLAlchemyPetRepository
     repository.add = _twice(repository.add)  # type: ignore[method-assign]  # the fault
@@ -122,6 +130,7 @@ FAULTS: Final[Sequence[Callable[[], None]]] = [
     reader_joins_the_batch_under_way,
     change_is_acknowledged_before_it_commits,
     commit_is_acknowledged_before_it_is_safe,
+    sqlite_does_not_wait_for_its_disk,
     write_is_retried_after_a_lost_connection,
     key_is_forgotten,
     expected_is_not_compared,

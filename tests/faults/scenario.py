@@ -64,7 +64,7 @@ class Scenario:
     environment: Mapping[str, str] = field(default_factory=dict)
     hurts: bool = True
     deadline: int = REQUEST_TIMEOUT
-    unanswered: int = 0
+    unanswered: float = 0
     goes_away: bool = False
 
     async def run(self) -> Findings:

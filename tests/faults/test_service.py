@@ -1,6 +1,7 @@
 """Processes of the service end in every way, and no acknowledged pet is lost or doubled."""
 
 import asyncio
+import math
 import os
 import signal
 import time
@@ -46,7 +47,7 @@ async def test_a_kill_of_all_processes(database: Database, survives: Survives) -
         name="service: SIGKILL of all",
         store=database,
         fault=fault,
-        unanswered=IN_FLIGHT,
+        unanswered=math.inf,
         goes_away=True,
     )
     await survives(scenario)

@@ -1,6 +1,7 @@
 """The file of SQLite and its disk fail in every way, and no acknowledged pet is lost or doubled."""
 
 import asyncio
+import math
 import os
 import random
 import signal
@@ -12,11 +13,13 @@ from typing import Final
 
 import pytest
 
+from tests.faults import mutants
 from tests.faults.conftest import Survives
 from tests.faults.disks import ImageDisk, as_root, filled, image_disk, memory_disk, run_as_root
 from tests.faults.scenario import OUTAGE_SECONDS, Scenario
 from tests.faults.service import Service, signal_each
 from tests.faults.sqlite import SQLiteFile
+from tests.faults.test_mutants import findings_with
 from tests.faults.test_service import IN_FLIGHT
 
 pytestmark = pytest.mark.anyio
@@ -72,7 +75,7 @@ async def test_kills_of_the_only_worker_in_the_middle_of_writes(
         store=file,
         fault=fault,
         workers=1,
-        unanswered=KILLS * IN_FLIGHT,
+        unanswered=math.inf,
         goes_away=True,
     )
     await survives(scenario)
@@ -166,10 +169,20 @@ async def test_a_kill_after_commits_that_the_disk_did_not_make_safe(
         name="SQLite: fdatasync fails, then SIGKILL",
         store=file,
         fault=fault,
-        unanswered=IN_FLIGHT,
+        unanswered=math.inf,
         goes_away=True,
     )
     await survives(scenario)
+
+
+async def cut_power(service: Service, disk: ImageDisk, file: SQLiteFile) -> None:
+    """Stop all processes in the middle of a write, and go on with what the disk had then."""
+    await asyncio.to_thread(file.wait_for_a_write)
+    signal_each(service.pids(), signal.SIGSTOP)
+    await asyncio.to_thread(disk.remember)
+    await service.kill()
+    await asyncio.to_thread(disk.go_back)
+    await service.start()
 
 
 async def test_power_cuts(disk: ImageDisk, survives: Survives) -> None:
@@ -178,19 +191,25 @@ async def test_power_cuts(disk: ImageDisk, survives: Survives) -> None:
 
     async def fault(service: Service) -> None:
         for _number in range(CUTS):
-            await asyncio.to_thread(file.wait_for_a_write)
-            signal_each(service.pids(), signal.SIGSTOP)
-            await asyncio.to_thread(disk.remember)
-            await service.kill()
-            await asyncio.to_thread(disk.go_back)
-            await service.start()
+            await cut_power(service, disk, file)
             await asyncio.sleep(0.5)
 
     scenario = Scenario(
         name=f"SQLite: power cut, {CUTS} times",
         store=file,
         fault=fault,
-        unanswered=CUTS * IN_FLIGHT,
+        unanswered=math.inf,
         goes_away=True,
     )
     await survives(scenario)
+
+
+async def test_a_commit_that_a_power_cut_undoes_is_found(disk: ImageDisk) -> None:
+    file = SQLiteFile(disk.folder)
+
+    async def fault(service: Service) -> None:
+        await cut_power(service, disk, file)
+
+    plant = mutants.sqlite_does_not_wait_for_its_disk
+    findings = await findings_with(plant, file, fault)
+    assert findings.lost

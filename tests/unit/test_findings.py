@@ -52,6 +52,12 @@ def test_an_acknowledged_pet_that_is_absent_is_lost() -> None:
     assert (findings.lost, findings.not_linearizable) == (1, 1)
 
 
+def test_an_acknowledged_pet_whose_id_another_one_gets_is_lost() -> None:
+    record = record_of(CREATED)
+    record.creations += record_of(CREATED).creations
+    assert findings_of(record, ROW).lost
+
+
 def test_an_acknowledged_pet_that_was_deleted_is_not_lost() -> None:
     assert findings_of(deleted(record_of(CREATED), Result.DONE)).complaints == []
 
