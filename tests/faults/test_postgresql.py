@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,7 @@ import pytest
 
 from tests.faults.client import Client
 from tests.faults.conftest import Survives
+from tests.faults.disks import filled
 from tests.faults.postgresql import ROLE, SMALL_DISK, Database, PostgreSQLServer
 from tests.faults.scenario import OUTAGE_SECONDS, Scenario
 from tests.faults.service import Service
@@ -182,13 +183,8 @@ async def test_a_full_disk(
     database = await asyncio.to_thread(postgresql.new_database, SMALL_DISK)
 
     async def fault(_: Service) -> None:
-        ballast = small_disk / "ballast"
-        with ballast.open("wb") as file, suppress(OSError):
-            while True:
-                file.write(bytes(100_000))
-                file.flush()
-        await asyncio.sleep(4)
-        ballast.unlink()
+        with filled(small_disk):
+            await asyncio.sleep(4)
 
     await survives(Scenario(name="PostgreSQL: disk full", store=database, fault=fault))
     await asyncio.to_thread(postgresql.execute, f"DROP DATABASE {database.name}")

@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 from asyncpg.exceptions import InsufficientPrivilegeError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.sqlalchemy.repository import session_of, translated
+from pets.adapters.sqlalchemy.failures import translated
+from pets.adapters.sqlalchemy.repository import session_of
 from pets.adapters.sqlalchemy.statements import Rows
 from pets.domain.errors import StoreUnavailable
 

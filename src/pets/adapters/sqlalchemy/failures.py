@@ -124,3 +124,22 @@ def _cause_of(error: BaseException) -> BaseException:
     if isinstance(error, DBAPIError | EmulatedDBAPIException):
         return error.driver_exception
     return error
+
+
+class _Translated:
+    """Turns what databases and drivers raise into the domain's errors, except for bugs.
+
+    It is a class because a generator costs more than reading a row.
+    """
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, FAILURES):
+            meaning = meaning_of(error)
+            if meaning is not Meaning.BUG:
+                raise domain_error(error, meaning)
+
+
+translated: Final = _Translated()

@@ -18,13 +18,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.sqlalchemy.failures import (
-    FAILURES,
-    Conflict,
-    Meaning,
-    domain_error,
-    meaning_of,
-)
+from pets.adapters.sqlalchemy.failures import Conflict, translated
 from pets.adapters.sqlalchemy.postgresql import PostgreSQL
 from pets.adapters.sqlalchemy.sqlite import SQLite
 from pets.adapters.sqlalchemy.statements import VERSION, Rows, pets_of, values
@@ -185,25 +179,6 @@ def session_of(engine: AsyncEngine) -> Session:
     """Return a session on one connection. It begins and ends with an `async with`."""
     is_postgresql = engine.dialect.name == "postgresql"
     return PostgreSQL(engine) if is_postgresql else SQLite(engine)
-
-
-class _Translated:
-    """Turns what databases and drivers raise into the domain's errors, except for bugs.
-
-    It is a class because a generator costs more than reading a row.
-    """
-
-    async def __aenter__(self) -> None:
-        pass
-
-    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, FAILURES):
-            meaning = meaning_of(error)
-            if meaning is not Meaning.BUG:
-                raise domain_error(error, meaning)
-
-
-translated: Final = _Translated()
 
 
 def _by_id(rows: Rows) -> Mapping[int, Pet]:
