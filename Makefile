@@ -5,10 +5,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench mutants lock
+.PHONY: help run test test-faults check bench mutants lock
 
 help: ## Print this help
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: .venv/run ## Serve on http://127.0.0.1:3000, with the pets in the file pets.db
 	@exec $(BIN)/pets serve
@@ -18,6 +18,9 @@ test: .venv/dev ## Run all tests, against SQLite and a real PostgreSQL, and meas
 	$(BIN)/coverage run -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+test-faults: .venv/dev ## Let databases, networks and processes fail under load, in 10 minutes; TABLE=file: write what was found
+	$(BIN)/pytest tests/faults $(if $(TABLE),--table=$(TABLE))
 
 check: .venv/bench ## Check format, lint, types and the direction of imports
 	$(BIN)/ruff format --check
