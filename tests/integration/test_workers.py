@@ -61,12 +61,6 @@ def pair(sqlite_url: str) -> Iterator[Served]:
         yield service
 
 
-def workers(service: Served) -> list[int]:
-    pid = service.process.pid
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in children.split()]
-
-
 def connect(service: Served) -> socket.socket:
     return socket.create_connection(("127.0.0.1", service.port), 10)
 
@@ -137,12 +131,12 @@ async def test_sighup_replaces_all_workers_and_fails_no_request(
     sqlite_url: str, number: int
 ) -> None:
     with served(sqlite_url, workers=number) as service:
-        before = workers(service)
+        before = service.workers
         async with load(service) as clients:
             service.process.send_signal(signal.SIGHUP)
             for _ in range(number):
                 await asyncio.to_thread(service.wait_for_line, "Finished server process")
-        assert len(set(workers(service)) - set(before)) == number
+        assert len(set(service.workers) - set(before)) == number
         assert service.stop() == 0
     assert clients.failures == []
     assert set(clients.answers) == {200, 201}
@@ -191,15 +185,15 @@ def test_sigterm_ends_a_replacement_of_the_workers(pair: Served) -> None:
 
 
 def test_a_killed_worker_costs_only_its_own_connections(pair: Served) -> None:
-    victim, _ = workers(pair)
+    victim, _ = pair.workers
     os.kill(victim, signal.SIGSTOP)  # So the other worker accepts the connection.
     with connect(pair) as connection:
         assert ask(connection).startswith(b"HTTP/1.1 200 ")
         os.kill(victim, signal.SIGKILL)
         pair.wait_for_line("startup complete")
         assert ask(connection).startswith(b"HTTP/1.1 200 ")
-    assert len(workers(pair)) == 2
-    assert victim not in workers(pair)
+    assert len(pair.workers) == 2
+    assert victim not in pair.workers
 
 
 def test_a_worker_that_cannot_be_started_is_started_later(
@@ -207,7 +201,7 @@ def test_a_worker_that_cannot_be_started_is_started_later(
 ) -> None:
     started_with(FORK_FAILS_ONCE, tmp_path, monkeypatch)
     with served(sqlite_url) as service:
-        os.kill(workers(service)[0], signal.SIGKILL)
+        os.kill(service.workers[0], signal.SIGKILL)
         service.wait_for_line("Cannot start a worker: no process is left")
         service.wait_for_line("startup complete")
         assert service.request("GET", "/health/ready").status_code == 200
@@ -229,7 +223,7 @@ def test_a_stuck_worker_shows_its_stacks_and_is_replaced(
 ) -> None:
     started_with(STUCK_BY_SIGNAL, tmp_path, monkeypatch)
     with served(sqlite_url) as service:
-        (stuck,) = workers(service)
+        (stuck,) = service.workers
         assert service.request("GET", "/health/live").status_code == 200  # It has started.
         began = time.monotonic()
         os.kill(stuck, signal.SIGUSR1)
@@ -238,7 +232,7 @@ def test_a_stuck_worker_shows_its_stacks_and_is_replaced(
         service.wait_for_line("startup complete")
         assert time.monotonic() - began < 10
         assert service.request("GET", "/health/ready").status_code == 200
-        assert workers(service) != [stuck]
+        assert service.workers != [stuck]
 
 
 def test_a_service_that_is_stopped_and_continued_keeps_its_workers(
@@ -247,7 +241,7 @@ def test_a_service_that_is_stopped_and_continued_keeps_its_workers(
     """As when the machine sleeps, or `docker pause` stops the container."""
     started_with(IMPATIENT, tmp_path, monkeypatch)
     with served(sqlite_url, workers=2) as service:
-        before = workers(service)
+        before = service.workers
         processes = [service.process.pid, *before]
         for process in processes:
             os.kill(process, signal.SIGSTOP)
@@ -255,5 +249,5 @@ def test_a_service_that_is_stopped_and_continued_keeps_its_workers(
         for process in processes:
             os.kill(process, signal.SIGCONT)
         time.sleep(1)  # The parent looks ten times.
-        assert workers(service) == before
+        assert service.workers == before
         assert service.request("GET", "/health/ready").status_code == 200
