@@ -1,0 +1,93 @@
+"""The stores of the scenarios, and the table of what was found."""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.faults.disks import memory_disk
+from tests.faults.findings import Findings
+from tests.faults.postgresql import SMALL_DISK, Database, PostgreSQLServer, own_server
+from tests.faults.scenario import Scenario
+
+COLUMNS: Final = (
+    "scenario",
+    "requests",
+    "acknowledged",
+    "lost",
+    "doubled",
+    "not linearizable",
+    "500s",
+    "slowest answer",
+    "back after",
+)
+Survives = Callable[[Scenario], Awaitable[None]]
+
+_FINDINGS = pytest.StashKey[list[Findings]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--table", metavar="FILE", help="write the table of the scenarios to a file")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_FINDINGS] = []
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQLServer]:
+    with own_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgresql: PostgreSQLServer) -> Database:
+    return postgresql.new_database()
+
+
+@pytest.fixture
+def small_disk(postgresql: PostgreSQLServer) -> Iterator[Path]:
+    """A disk of 24 MB, which has the tablespace of the same name."""
+    with memory_disk(megabytes=24) as folder:
+        postgresql.use_small_disk(folder)
+        yield folder
+        postgresql.execute(f"DROP TABLESPACE {SMALL_DISK}")
+
+
+@pytest.fixture
+def survives(pytestconfig: pytest.Config) -> Survives:
+    """Runs a scenario, and adds it to the table that is shown at the end."""
+
+    async def survive(scenario: Scenario) -> None:
+        findings = await scenario.run()
+        pytestconfig.stash[_FINDINGS].append(findings)
+        assert findings.complaints == []
+
+    return survive
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    rows = config.stash[_FINDINGS]
+    if not rows:
+        return
+    lines = [_line(COLUMNS), "|---" + "|--:" * (len(COLUMNS) - 1) + "|"]
+    lines += map(_row, rows)
+    terminalreporter.section("faults")
+    for line in lines:
+        terminalreporter.write_line(line)
+    file = config.getoption("--table")
+    if file:
+        Path(file).write_text("\n".join([*lines, ""]))
+
+
+def _row(row: Findings) -> str:
+    counts = (row.requests, row.acknowledged, row.lost, row.doubled, row.not_linearizable)
+    times = (f"{row.slowest:.1f} s", f"{row.back_after:.1f} s")
+    return _line((row.scenario, *counts, row.errors, *times))
+
+
+def _line(cells: Sequence[object]) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
