@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pets.api.http.timeouts import QUIET_SECONDS, SWEEP_SECONDS
+from pets.cli.accepting import AcceptingLoop
 from tests.integration.served import Served, served
 
 GET = b"GET /pets/?limit=1 HTTP/1.1\r\nhost: pets\r\n\r\n"
@@ -151,6 +152,30 @@ async def test_sigterm_loses_no_answer_of_a_kept_connection(pair: Served) -> Non
             assert await asyncio.to_thread(pair.process.wait, 10) == 0
     assert clients.failures == []
     assert set(clients.answers) == {200, 201}
+
+
+def test_connections_that_wait_are_accepted_before_the_listener_closes() -> None:
+    async def close_while_one_waits() -> list[asyncio.Protocol]:
+        opened: list[asyncio.Protocol] = []
+
+        def new_protocol() -> asyncio.Protocol:
+            opened.append(asyncio.Protocol())
+            return opened[-1]
+
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, AcceptingLoop)
+        listener = socket.create_server(("127.0.0.1", 0))
+        address = listener.getsockname()
+        acceptor = await loop.create_server(new_protocol, sock=listener, backlog=10)
+        with socket.create_connection(address):  # The loop does not turn meanwhile.
+            acceptor.close()
+            await acceptor.wait_closed()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        return opened
+
+    with asyncio.Runner(loop_factory=AcceptingLoop) as runner:
+        assert len(runner.run(close_while_one_waits())) == 1
 
 
 def test_readiness_is_503_on_a_kept_connection_after_sigterm(pair: Served) -> None:
