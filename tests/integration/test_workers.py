@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pets.api.http.timeouts import QUIET_SECONDS, SWEEP_SECONDS
+from pets.cli.accepting import AcceptingLoop
 from tests.integration.served import Served, served
 
 GET = b"GET /pets/?limit=1 HTTP/1.1\r\nhost: pets\r\n\r\n"
@@ -59,12 +60,6 @@ def pair(sqlite_url: str) -> Iterator[Served]:
     """A service with two workers."""
     with served(sqlite_url, workers=2) as service:
         yield service
-
-
-def workers(service: Served) -> list[int]:
-    pid = service.process.pid
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in children.split()]
 
 
 def connect(service: Served) -> socket.socket:
@@ -137,12 +132,12 @@ async def test_sighup_replaces_all_workers_and_fails_no_request(
     sqlite_url: str, number: int
 ) -> None:
     with served(sqlite_url, workers=number) as service:
-        before = workers(service)
+        before = service.workers
         async with load(service) as clients:
             service.process.send_signal(signal.SIGHUP)
             for _ in range(number):
                 await asyncio.to_thread(service.wait_for_line, "Finished server process")
-        assert len(set(workers(service)) - set(before)) == number
+        assert len(set(service.workers) - set(before)) == number
         assert service.stop() == 0
     assert clients.failures == []
     assert set(clients.answers) == {200, 201}
@@ -157,6 +152,30 @@ async def test_sigterm_loses_no_answer_of_a_kept_connection(pair: Served) -> Non
             assert await asyncio.to_thread(pair.process.wait, 10) == 0
     assert clients.failures == []
     assert set(clients.answers) == {200, 201}
+
+
+def test_connections_that_wait_are_accepted_before_the_listener_closes() -> None:
+    async def close_while_one_waits() -> list[asyncio.Protocol]:
+        opened: list[asyncio.Protocol] = []
+
+        def new_protocol() -> asyncio.Protocol:
+            opened.append(asyncio.Protocol())
+            return opened[-1]
+
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, AcceptingLoop)
+        listener = socket.create_server(("127.0.0.1", 0))
+        address = listener.getsockname()
+        acceptor = await loop.create_server(new_protocol, sock=listener, backlog=10)
+        with socket.create_connection(address):  # The loop does not turn meanwhile.
+            acceptor.close()
+            await acceptor.wait_closed()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        return opened
+
+    with asyncio.Runner(loop_factory=AcceptingLoop) as runner:
+        assert len(runner.run(close_while_one_waits())) == 1
 
 
 def test_readiness_is_503_on_a_kept_connection_after_sigterm(pair: Served) -> None:
@@ -191,15 +210,15 @@ def test_sigterm_ends_a_replacement_of_the_workers(pair: Served) -> None:
 
 
 def test_a_killed_worker_costs_only_its_own_connections(pair: Served) -> None:
-    victim, _ = workers(pair)
+    victim, _ = pair.workers
     os.kill(victim, signal.SIGSTOP)  # So the other worker accepts the connection.
     with connect(pair) as connection:
         assert ask(connection).startswith(b"HTTP/1.1 200 ")
         os.kill(victim, signal.SIGKILL)
         pair.wait_for_line("startup complete")
         assert ask(connection).startswith(b"HTTP/1.1 200 ")
-    assert len(workers(pair)) == 2
-    assert victim not in workers(pair)
+    assert len(pair.workers) == 2
+    assert victim not in pair.workers
 
 
 def test_a_worker_that_cannot_be_started_is_started_later(
@@ -207,7 +226,7 @@ def test_a_worker_that_cannot_be_started_is_started_later(
 ) -> None:
     started_with(FORK_FAILS_ONCE, tmp_path, monkeypatch)
     with served(sqlite_url) as service:
-        os.kill(workers(service)[0], signal.SIGKILL)
+        os.kill(service.workers[0], signal.SIGKILL)
         service.wait_for_line("Cannot start a worker: no process is left")
         service.wait_for_line("startup complete")
         assert service.request("GET", "/health/ready").status_code == 200
@@ -229,7 +248,7 @@ def test_a_stuck_worker_shows_its_stacks_and_is_replaced(
 ) -> None:
     started_with(STUCK_BY_SIGNAL, tmp_path, monkeypatch)
     with served(sqlite_url) as service:
-        (stuck,) = workers(service)
+        (stuck,) = service.workers
         assert service.request("GET", "/health/live").status_code == 200  # It has started.
         began = time.monotonic()
         os.kill(stuck, signal.SIGUSR1)
@@ -238,7 +257,7 @@ def test_a_stuck_worker_shows_its_stacks_and_is_replaced(
         service.wait_for_line("startup complete")
         assert time.monotonic() - began < 10
         assert service.request("GET", "/health/ready").status_code == 200
-        assert workers(service) != [stuck]
+        assert service.workers != [stuck]
 
 
 def test_a_service_that_is_stopped_and_continued_keeps_its_workers(
@@ -247,7 +266,7 @@ def test_a_service_that_is_stopped_and_continued_keeps_its_workers(
     """As when the machine sleeps, or `docker pause` stops the container."""
     started_with(IMPATIENT, tmp_path, monkeypatch)
     with served(sqlite_url, workers=2) as service:
-        before = workers(service)
+        before = service.workers
         processes = [service.process.pid, *before]
         for process in processes:
             os.kill(process, signal.SIGSTOP)
@@ -255,5 +274,5 @@ def test_a_service_that_is_stopped_and_continued_keeps_its_workers(
         for process in processes:
             os.kill(process, signal.SIGCONT)
         time.sleep(1)  # The parent looks ten times.
-        assert workers(service) == before
+        assert service.workers == before
         assert service.request("GET", "/health/ready").status_code == 200
