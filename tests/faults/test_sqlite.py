@@ -14,12 +14,12 @@ from typing import Final
 import pytest
 
 from tests.faults import mutants
-from tests.faults.conftest import Survives
+from tests.faults.conftest import Reveals, Survives
 from tests.faults.disks import ImageDisk, as_root, filled, image_disk, memory_disk, run_as_root
 from tests.faults.scenario import OUTAGE_SECONDS, Scenario
 from tests.faults.service import Service, signal_each
 from tests.faults.sqlite import SQLiteFile
-from tests.faults.test_mutants import findings_with
+from tests.faults.test_mutants import planted
 from tests.faults.test_service import IN_FLIGHT
 
 pytestmark = pytest.mark.anyio
@@ -185,12 +185,12 @@ async def test_power_cuts(disk: ImageDisk, survives: Survives) -> None:
     await survives(scenario)
 
 
-async def test_a_commit_that_a_power_cut_undoes_is_found(disk: ImageDisk) -> None:
+async def test_a_commit_that_a_power_cut_undoes_is_found(disk: ImageDisk, reveals: Reveals) -> None:
     file = SQLiteFile(disk.folder)
 
     async def fault(service: Service) -> None:
         await cut_power(service, disk, file)
 
     plant = mutants.sqlite_does_not_wait_for_its_disk
-    findings = await findings_with(plant, file, fault)
+    findings = await reveals(planted(plant, file, fault))
     assert findings.lost
