@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -120,8 +121,9 @@ async def failing_syncs(pids: Sequence[int]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        if tracer.returncode is None:
-            await asyncio.to_thread(run_as_root, "kill", str(tracer.pid))
+        # It may have ended already, with the last of the processes.
+        kill = as_root("kill", str(tracer.pid))
+        await asyncio.to_thread(subprocess.run, kill, check=False, capture_output=True)
         await tracer.communicate()
 
 
