@@ -1,11 +1,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-	--generate-hashes --no-header pyproject.toml
+	--generate-hashes --no-header
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults check bench lock
+.PHONY: help run test test-faults check bench mutants lock
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -31,15 +31,22 @@ check: .venv/bench ## Check format, lint, types and the direction of imports
 bench: .venv/bench ## Measure beside other servers, in 15 minutes; QUICK=1: in 4; SOAK=1: memory over 5 minutes
 	@QUICK=$(QUICK) SOAK=$(SOAK) $(BIN)/python -m bench.run
 
-lock: .venv/dev ## Renew requirements.txt, requirements-dev.txt and requirements-bench.txt
-	$(COMPILE) --output-file requirements.txt
-	$(COMPILE) --group dev --constraint requirements.txt --output-file requirements-dev.txt
-	$(COMPILE) --group bench --constraint requirements-dev.txt --output-file requirements-bench.txt
+mutants: .venv/mutants ## Change the code in a thousand ways, in half an hour, and list the changes that no test notices
+	rm -rf mutants
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
+lock: .venv/dev ## Renew requirements.txt and the other requirements-*.txt
+	$(COMPILE) pyproject.toml --output-file requirements.txt
+	$(COMPILE) pyproject.toml --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(COMPILE) pyproject.toml --group bench --constraint requirements-dev.txt --output-file requirements-bench.txt
+	$(COMPILE) --group mutants --constraint requirements-dev.txt --output-file requirements-mutants.txt
 
 .venv/run: requirements.txt pyproject.toml
 .venv/dev: requirements-dev.txt pyproject.toml
 .venv/bench: requirements-bench.txt pyproject.toml
-.venv/run .venv/dev .venv/bench:
+.venv/mutants: requirements-mutants.txt .venv/dev
+.venv/run .venv/dev .venv/bench .venv/mutants:
 	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("Python 3.11 or newer is needed: make PYTHON=…")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --require-hashes --requirement $<
@@ -48,7 +55,7 @@ lock: .venv/dev ## Renew requirements.txt, requirements-dev.txt and requirements
 
 # A virtual environment holds its own path. It is replaced if its folder was moved or copied.
 ifneq ($(shell grep -s '^command = ' .venv/pyvenv.cfg | grep -vF -- ' $(CURDIR)/.venv'),)
-.venv/run .venv/dev .venv/bench: moved
+.venv/run .venv/dev .venv/bench .venv/mutants: moved
 .PHONY: moved
 moved:
 	rm -rf .venv

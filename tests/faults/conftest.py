@@ -1,4 +1,4 @@
-"""The stores of the scenarios, and the table of what was found."""
+"""The stores of the scenarios, and the tables of what was found."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +12,6 @@ from tests.faults.postgresql import SMALL_DISK, Database, PostgreSQLServer, own_
 from tests.faults.scenario import Scenario
 
 COLUMNS: Final = (
-    "scenario",
     "requests",
     "acknowledged",
     "lost",
@@ -23,16 +22,19 @@ COLUMNS: Final = (
     "back after",
 )
 Survives = Callable[[Scenario], Awaitable[None]]
+Reveals = Callable[[Scenario], Awaitable[Findings]]
 
 _FINDINGS = pytest.StashKey[list[Findings]]()
+_PLANTED = pytest.StashKey[list[Findings]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--table", metavar="FILE", help="write the table of the scenarios to a file")
+    parser.addoption("--table", metavar="FILE", help="write the tables of what was found to a file")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_FINDINGS] = []
+    config.stash[_PLANTED] = []
 
 
 @pytest.fixture(scope="session")
@@ -67,20 +69,35 @@ def survives(pytestconfig: pytest.Config) -> Survives:
     return survive
 
 
+@pytest.fixture
+def reveals(pytestconfig: pytest.Config) -> Reveals:
+    """Runs a scenario with a planted fault, and adds it to a table of its own."""
+
+    async def reveal(scenario: Scenario) -> Findings:
+        findings = await scenario.run()
+        pytestconfig.stash[_PLANTED].append(findings)
+        return findings
+
+    return reveal
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    rows = config.stash[_FINDINGS]
-    if not rows:
-        return
-    lines = [_line(COLUMNS), "|---" + "|--:" * (len(COLUMNS) - 1) + "|"]
-    lines += map(_row, rows)
-    terminalreporter.section("faults")
+    lines = []
+    tables = {"scenario": config.stash[_FINDINGS], "planted fault": config.stash[_PLANTED]}
+    for name, rows in tables.items():
+        if rows:
+            lines += ["", *_table(name, rows)]
     for line in lines:
         terminalreporter.write_line(line)
     file = config.getoption("--table")
     if file:
-        Path(file).write_text("\n".join([*lines, ""]))
+        Path(file).write_text("\n".join([*lines[1:], ""]))
+
+
+def _table(name: str, rows: Sequence[Findings]) -> list[str]:
+    return [_line((name, *COLUMNS)), "|---" + "|--:" * len(COLUMNS) + "|", *map(_row, rows)]
 
 
 def _row(row: Findings) -> str:

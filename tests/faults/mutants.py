@@ -17,7 +17,7 @@ from pets.cli.main import main
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import NewPet, Pet, PetChange
 
-DELAY_SECONDS: Final = 0.03
+DELAY_SECONDS: Final = 0.1
 """How long a database that is not on this machine takes to answer."""
 
 Parameters = ParamSpec("Parameters")

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -14,12 +15,12 @@ from typing import Final
 import pytest
 
 from tests.faults import mutants
-from tests.faults.conftest import Survives
+from tests.faults.conftest import Reveals, Survives
 from tests.faults.disks import ImageDisk, as_root, filled, image_disk, memory_disk, run_as_root
 from tests.faults.scenario import OUTAGE_SECONDS, Scenario
 from tests.faults.service import Service, signal_each
 from tests.faults.sqlite import SQLiteFile
-from tests.faults.test_mutants import findings_with
+from tests.faults.test_mutants import planted
 from tests.faults.test_service import IN_FLIGHT
 
 pytestmark = pytest.mark.anyio
@@ -120,8 +121,9 @@ async def failing_syncs(pids: Sequence[int]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        if tracer.returncode is None:
-            await asyncio.to_thread(run_as_root, "kill", str(tracer.pid))
+        # It may have ended already, with the last of the processes.
+        kill = as_root("kill", str(tracer.pid))
+        await asyncio.to_thread(subprocess.run, kill, check=False, capture_output=True)
         await tracer.communicate()
 
 
@@ -185,12 +187,12 @@ async def test_power_cuts(disk: ImageDisk, survives: Survives) -> None:
     await survives(scenario)
 
 
-async def test_a_commit_that_a_power_cut_undoes_is_found(disk: ImageDisk) -> None:
+async def test_a_commit_that_a_power_cut_undoes_is_found(disk: ImageDisk, reveals: Reveals) -> None:
     file = SQLiteFile(disk.folder)
 
     async def fault(service: Service) -> None:
         await cut_power(service, disk, file)
 
     plant = mutants.sqlite_does_not_wait_for_its_disk
-    findings = await findings_with(plant, file, fault)
+    findings = await reveals(planted(plant, file, fault))
     assert findings.lost

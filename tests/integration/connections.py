@@ -123,9 +123,11 @@ class Server:
         repository: PetRepository,
         has_room: Callable[[], bool] = lambda: True,
         has_room_for_expensive: Callable[[], bool] = lambda: True,
+        *,
+        request_seconds: float = REQUEST_SECONDS,
     ) -> None:
         app = create_app(repository=repository)
-        self.door = Door(app, has_room, has_room_for_expensive, request_seconds=REQUEST_SECONDS)
+        self.door = Door(app, has_room, has_room_for_expensive, request_seconds=request_seconds)
         self._config = uvicorn.Config(
             self.door,
             http=DoorProtocol,
@@ -169,7 +171,8 @@ class Server:
             yield listener.sockets[0].getsockname()[1]
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def accepted(self) -> AsyncIterator[tuple[DoorProtocol, socket.socket]]:
+        """Accept a connection, and return both ends."""
         loop = asyncio.get_running_loop()
         client_end, server_end = socket.socketpair()
         client_end.settimeout(0)
@@ -177,15 +180,23 @@ class Server:
         transport, protocol = await loop.connect_accepted_socket(
             self._new_protocol, sock=server_end
         )
-        reader, writer = await asyncio.open_connection(sock=client_end, limit=2**20)
         try:
-            yield Connection(protocol, reader, writer)
+            yield protocol, client_end
         finally:
-            writer.close()
+            client_end.close()
             transport.close()
             async with asyncio.timeout(READ_SECONDS):
                 while self._state.tasks:
                     await asyncio.wait(self._state.tasks)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        async with self.accepted() as (protocol, client_end):
+            reader, writer = await asyncio.open_connection(sock=client_end, limit=2**20)
+            try:
+                yield Connection(protocol, reader, writer)
+            finally:
+                writer.close()
 
     async def exchange(self, *parts: bytes) -> list[Answer]:
         """Send these parts on a new connection, and return all answers until it is closed."""

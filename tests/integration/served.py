@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
@@ -22,6 +23,13 @@ class Served:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def workers(self) -> list[int]:
+        """The numbers of the processes that serve."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return [int(child) for child in children.split()]
 
     def request(
         self,
@@ -53,9 +61,16 @@ class Served:
         raise AssertionError(f"the process ended without logging {part!r}")
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send the signal and return the exit code of the process."""
+        """Send the signal to the parent and return its exit code."""
         self.process.send_signal(number)
         return self.process.wait(timeout=30)
+
+    def kill(self) -> None:
+        """End all processes at once."""
+        workers = self.workers
+        self.stop(signal.SIGKILL)
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
 
 
 def start(

@@ -165,6 +165,7 @@ def test_a_record_of_an_import_may_have_1_mib(
 SETTINGS = {
     "PETS_PORT": (0, 65_535),
     "PETS_REQUEST_TIMEOUT": (1, 600),
+    "PETS_STARTUP_TIMEOUT": (0, 3600),
     "PETS_IDEMPOTENCY_TTL": (1, 366 * 24 * 60 * 60),
 }
 

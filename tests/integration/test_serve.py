@@ -5,7 +5,7 @@ import json
 import signal
 import socket
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +119,14 @@ def test_finishes_requests_in_flight_before_it_stops(postgresql_url: str) -> Non
         assert service.process.wait(timeout=30) == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_keeps_every_pet_that_it_acknowledged(database_url: str, number: int) -> None:
+@pytest.mark.parametrize("end", [Served.stop, Served.kill])
+def test_keeps_every_pet_that_it_acknowledged(
+    database_url: str, end: Callable[[Served], object]
+) -> None:
     with served(database_url) as service:
         empty(service)
         acknowledged = [add(service) for _ in range(20)]
-        service.stop(number)
+        end(service)
     with served(database_url) as service:
         assert pets(service) == {"count": 20, "items": acknowledged}
 

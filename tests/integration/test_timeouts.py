@@ -20,6 +20,7 @@ from pets.api.http.timeouts import (
     IDLE_SECONDS,
     READER_SECONDS,
 )
+from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import NewPet, Pet, PetType
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
@@ -51,6 +52,12 @@ class StuckRepository(InMemoryPetRepository):
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
         await self.works.wait()
         return await super().add(pets)
+
+    async def remove(
+        self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None
+    ) -> set[int]:
+        await self.works.wait()
+        return await super().remove(ids, expected=expected)
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
         await self.works.wait()
@@ -178,6 +185,22 @@ class TestABody:
         await server.sweep(REQUEST_SECONDS - 1)
         assert (await connection.answer()).status == 201
 
+    async def test_has_its_own_time(self, server: Server, connection: Connection) -> None:
+        """At each sweep a body is unfinished, but never the same one."""
+        connection.read(CREATION)
+        for _ in range(2 * BODY_SECONDS):
+            await server.sweep(1)
+            connection.read(BOY + CREATION)
+            assert (await connection.answer()).status == 201
+
+    async def test_that_is_not_read_does_not_prolong_its_request(
+        self, server: Server, repository: StuckRepository, connection: Connection
+    ) -> None:
+        repository.works.clear()
+        connection.read(b"DELETE /pets/1 HTTP/1.1\r\nContent-Length: 9\r\n" + HOST + b"\r\n")
+        await server.sweep(0, BODY_SECONDS, 0, REQUEST_SECONDS)
+        assert statuses(await connection.answers()) == [503]
+
     async def test_is_not_timed_while_an_earlier_request_is_answered(
         self, server: Server, repository: StuckRepository, connection: Connection
     ) -> None:
@@ -260,6 +283,22 @@ class TestAClientThatDoesNotRead:
         assert length > 2**22
         assert server.connections == 1
 
+    async def test_is_served_while_it_takes_parts_of_one_answer(
+        self, server: Server, repository: StuckRepository
+    ) -> None:
+        await repository.add([NewPet(name="\N{DOG}" * 100, age=7, type=PetType.DOG)] * 1000)
+        loop = asyncio.get_running_loop()
+        length = 0
+        async with server.accepted() as (protocol, client):
+            protocol.data_received(LONG_LISTING)
+            while length < 450_000:
+                await server.sweep(READER_SECONDS / 6)
+                async with asyncio.timeout(5):
+                    part = await loop.sock_recv(client, 50_000)
+                assert part
+                length += len(part)
+            assert server.connections == 1
+
     async def test_is_cut_off_when_it_closes_too(self, server: Server, reader: Connection) -> None:
         """Its answers would wait for it as long, because the server would not drop them."""
         reader.read(b"GARBAGE\r\n\r\n")
@@ -333,6 +372,44 @@ class TestARequestThatIsNotAnswered:
             assert len(server.tasks) == 1
             await server.sweep(1)
             assert not server.tasks
+
+
+class SlowlyFailingRepository(StuckRepository):
+    """Takes its time to fail when it is cancelled."""
+
+    async def pages(self, queries: Sequence[PetQuery]) -> Sequence[PetPage]:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await self.works.wait()
+            raise StoreUnavailable("The store is clean again.") from None
+        return await super().pages(queries)
+
+
+async def test_a_store_may_take_time_to_clean_up() -> None:
+    repository = SlowlyFailingRepository()
+    repository.works.clear()
+    server = Server(repository)
+    async with server.connection() as connection:
+        connection.read(LISTING)
+        await server.sweep(0, REQUEST_SECONDS, REQUEST_SECONDS - 1)
+        repository.works.set()
+        assert (await connection.answer()).document["detail"] == "The store is clean again."
+
+
+async def test_a_request_without_its_client_ends_without_help(
+    repository: StuckRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweeps are real ones, and go on when no connection is left."""
+    monkeypatch.setattr(timeouts, "SWEEP_SECONDS", 0.05)
+    repository.works.clear()
+    server = Server(repository, request_seconds=0.2)
+    async with server.connection() as connection:
+        connection.read(LISTING)
+        await connection.lose()
+        assert not server.connections
+        await asyncio.wait(server.tasks, timeout=5)
+        assert not server.tasks
 
 
 async def test_a_process_that_was_stopped_takes_no_time_from_clients(

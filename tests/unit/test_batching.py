@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 
 from pets.adapters.batching import (
+    MAX_ALONE,
     MAX_ROWS,
     MAX_SEARCHES,
     MAX_SHORT_LIMIT,
@@ -57,6 +58,10 @@ class GatedRepository(InMemoryPetRepository):
     async def pages(self, queries: Sequence[PetQuery]) -> Sequence[PetPage]:
         await self._gate([query.limit for query in queries])
         return await super().pages(queries)
+
+    async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
+        await self._gate(set(ids))
+        return await super().find(ids)
 
     async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
         await self._gate(list(pets))
@@ -117,6 +122,8 @@ class Scene:
         calls: dict[str, Callable[[], Coroutine[None, None, object]]] = {
             "add": lambda: self.repository.add([new]),
             "add_once": lambda: self.repository.add_once({str(number): new}),
+            "find": lambda: self.repository.find([number]),
+            "change": lambda: self.repository.change({number: PetChange(age=1)}),
             "remove": lambda: self.repository.remove([number]),
             "pages": lambda: self.repository.pages(
                 [PetQuery(age_min=number % 101, limit=number % 100)]
@@ -204,6 +211,19 @@ async def test_one_call_never_changes_a_pet_twice() -> None:
     await scene.change(2, age=2)
     await scene.change(2, age=3)
     assert scene.inner.calls == [[1], [2]]
+
+
+@pytest.mark.anyio
+async def test_a_change_that_is_not_shared_keeps_its_condition() -> None:
+    scene = Scene()
+    (old,) = await InMemoryPetRepository.add(scene.inner, [NewPetFactory.build(age=7)])
+    first = await scene.change(1, age=1, expected=old)
+    second = await scene.change(1, age=2, expected=old)
+    await scene.let(0)
+    await scene.let(1)
+    assert scene.inner.calls == [[1], [1]]
+    assert [pet.age for pet in (await first).values()] == [1]
+    assert await second == {}
 
 
 @pytest.mark.anyio
@@ -412,7 +432,7 @@ async def test_after_a_failure_the_next_callers_are_served() -> None:
 @pytest.mark.anyio
 async def test_callers_who_share_an_answer_take_no_room() -> None:
     scene = Scene()
-    for _ in range(2000):
+    for _ in range(3000):
         asyncio.ensure_future(page_of(scene.repository, PetQuery()))  # noqa: RUF006  # The scene ends.
         asyncio.ensure_future(scene.repository.find([1]))  # noqa: RUF006  # The scene ends.
     await scene.settle()
@@ -420,7 +440,7 @@ async def test_callers_who_share_an_answer_take_no_room() -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("lane", ["add", "add_once", "remove", "pages"])
+@pytest.mark.parametrize("lane", ["add", "add_once", "find", "change", "remove", "pages"])
 async def test_distinct_work_takes_room_until_its_batch_begins(lane: str) -> None:
     scene = Scene()
     waiting = 0
@@ -436,12 +456,34 @@ async def test_distinct_work_takes_room_until_its_batch_begins(lane: str) -> Non
 
 
 @pytest.mark.anyio
-async def test_expensive_pages_take_no_room_of_cheap_ones() -> None:
+async def test_waiting_readers_of_one_long_page_share_an_answer() -> None:
+    scene = Scene()
+    await scene.page(1000)
+    pages = [await scene.page(500) for _ in range(2)]
+    await scene.let(0)
+    await scene.let(1)
+    assert scene.inner.calls == [[1000], [500]]
+    assert await pages[0] is await pages[1]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("first_limit", "name"), [(1000, None), (0, "a")])
+async def test_expensive_pages_take_no_room_of_cheap_ones(
+    first_limit: int, name: str | None
+) -> None:
     scene = Scene()
     for number in range(200):
-        await scene.page(1000 + number)
-        await scene.page(number, "a")
+        await scene.page(first_limit + number, name)
     assert scene.repository.has_room()
+    assert not scene.repository.has_room_for_expensive()
+
+
+@pytest.mark.anyio
+async def test_two_searches_may_wait_for_each_that_runs() -> None:
+    scene = Scene()
+    for number in range(3 * MAX_SEARCHES):
+        assert scene.repository.has_room_for_expensive()
+        await scene.page(number, "a")
     assert not scene.repository.has_room_for_expensive()
 
 
@@ -449,14 +491,21 @@ async def test_expensive_pages_take_no_room_of_cheap_ones() -> None:
 async def test_calls_that_cannot_be_shared_take_room_until_they_end() -> None:
     scene = Scene()
     (pet,) = await InMemoryPetRepository.add(scene.inner, [NewPetFactory.build()])
-    calls: list[asyncio.Future[set[int]]] = []
-    while scene.repository.has_room():
-        assert len(calls) < 1000
-        removal = scene.repository.remove([pet.id], expected={pet.id: pet})
-        calls.append(asyncio.ensure_future(removal))
-        await asyncio.sleep(0)
+
+    async def fill(calls: int) -> None:
+        for _ in range(calls):
+            assert scene.repository.has_room()
+            removal = scene.repository.remove([pet.id], expected={pet.id: pet})
+            scene.tasks.append(asyncio.ensure_future(removal))
+            await asyncio.sleep(0)
+        assert not scene.repository.has_room()
+
+    await fill(MAX_ALONE)
     await scene.let(0)
-    assert scene.repository.has_room()
+    await fill(1)
+    for call in range(1, MAX_ALONE + 1):
+        await scene.let(call)
+    await fill(MAX_ALONE)
 
 
 @pytest.mark.anyio

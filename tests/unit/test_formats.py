@@ -194,6 +194,24 @@ def test_bytes_that_are_not_utf_8_are_not_csv() -> None:
         csv_reader(PetLine, CSV_HEADER)(b"1,\xff,7,dog,")
 
 
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_the_end_of_a_line_is_no_part_of_its_last_value(end: bytes) -> None:
+    read = csv_reader(PetLine, b"type,age,name" + end)
+    assert read(b"dog,7,MAX" + end).name == "MAX"
+    read = csv_reader(PetLine, b"name,age,type" + end)
+    with pytest.raises(BadLine, match=f"^{TYPE}$"):
+        read(b"boy,7,dog " + end)
+
+
+def test_the_columns_that_a_header_needs_and_may_have_are_named() -> None:
+    with pytest.raises(BadLine) as caught:
+        csv_reader(PetLine, b"name,age")
+    assert str(caught.value) == (
+        "the header must name each of name age type once, "
+        "and may name no other than name age type id created_at"
+    )
+
+
 @pytest.mark.parametrize(
     "header",
     [b"", b"boy,7,dog", b"name,age", b"name,age,type,age", b"name,age,type,breed", b"\xff"],

@@ -34,6 +34,7 @@ def repository() -> RacingRepository:
 @pytest.mark.parametrize(
     ("condition", "status", "looks"),
     [
+        ({}, 200, 0),
         ({"if-match": "{}"}, 412, 1),
         ({"if-match": '{}, "x"'}, 412, 1),
         ({"if-match": "*"}, 200, 3),

@@ -1,6 +1,8 @@
 """The rules of a pet."""
 
+import time
 import unicodedata
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -76,13 +78,30 @@ def test_an_age_outside_0_to_100_is_rejected(age: int) -> None:
     ],
 )
 def test_a_time_has_no_zone_and_whole_seconds(created_at: datetime) -> None:
-    with pytest.raises(InvalidPet, match="created_at must be"):
+    with pytest.raises(
+        InvalidPet, match=r"^created_at must be in whole seconds, without a time zone$"
+    ):
         new_pet(created_at=created_at)
 
 
 def test_a_new_pet_is_created_now() -> None:
     before = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
     assert before <= new_pet().created_at <= datetime.now(UTC).replace(tzinfo=None)
+
+
+@pytest.fixture
+def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The clock of the machine shows another hour than that of UTC."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_from_utc")
+def test_a_new_pet_is_created_now_in_utc() -> None:
+    assert abs(new_pet().created_at - datetime.now(UTC).replace(tzinfo=None)) < timedelta(minutes=1)
 
 
 def test_a_pet_is_a_new_pet_with_an_id() -> None:

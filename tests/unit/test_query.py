@@ -1,9 +1,69 @@
-"""Queries: which positions they may begin after."""
+"""Queries: which values they may have, and which positions they may begin after."""
+
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from pets.domain.errors import InvalidQuery
+from pets.domain.pet import MAX_ID
 from pets.domain.query import PetQuery, PetSort, Position
+
+AGE = "an integer from 0 to 100"
+PART = "1 to 100 characters, none of them a control character"
+TIME = datetime.fromisoformat("2021-05-18T19:10:17")
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "rule"),
+    [
+        ("age_min", -1, AGE),
+        ("age_max", 101, AGE),
+        ("name", "", PART),
+        ("limit", -1, "an integer, 0 or more"),
+        ("after", Position(1, 2), "a position in the order of the query"),
+    ],
+)
+def test_a_bad_value_is_rejected_with_its_rule(
+    member: str,
+    value: Any,  # Any: each member has a type of its own
+    rule: str,
+) -> None:
+    with pytest.raises(InvalidQuery) as caught:
+        PetQuery(**{member: value})
+    error = caught.value
+    assert (error.member, error.rule, str(error)) == (member, rule, f"{member} must be {rule}")
+
+
+@pytest.mark.parametrize(
+    ("sort", "value"),
+    [
+        (PetSort.ID, "1"),
+        (PetSort.NAME, 1),
+        (PetSort.NAME, ""),
+        (PetSort.NAME, "a\n"),
+        (PetSort.AGE, "7"),
+        (PetSort.CREATED_AT, 7),
+        (PetSort.CREATED_AT, TIME.replace(tzinfo=UTC)),
+    ],
+)
+def test_a_position_has_a_value_of_the_member_sorted_by(
+    sort: PetSort, value: int | str | datetime
+) -> None:
+    with pytest.raises(InvalidQuery, match="after"):
+        PetQuery(sort=sort, after=Position(value, 1))
+
+
+@pytest.mark.parametrize("id_", [1, MAX_ID])
+def test_a_position_may_have_the_lowest_or_the_highest_id(id_: int) -> None:
+    position = Position("boy", id_)
+    assert PetQuery(sort=PetSort.NAME, after=position).after == position
+
+
+@pytest.mark.parametrize("id_", [0, MAX_ID + 1])
+def test_a_position_outside_the_range_of_ids_is_rejected(id_: int) -> None:
+    with pytest.raises(InvalidQuery, match="after"):
+        PetQuery(sort=PetSort.NAME, after=Position("boy", id_))
 
 
 @pytest.mark.parametrize("age", [4, 10])

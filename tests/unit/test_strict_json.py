@@ -34,6 +34,11 @@ def test_a_document_is_decoded_or_its_fault_is_named(members: list[tuple[str, ob
             assert read == decode(json.dumps(dict(members)).encode(), struct)
 
 
+def test_an_error_says_what_the_document_should_have_been() -> None:
+    with pytest.raises(Invalid, match=r"^PetCreate$"):
+        decode(b"{}", PetCreate)
+
+
 @pytest.mark.parametrize("first", [("age", "x"), ("name", ""), ("type", 1)])
 def test_a_line_may_repeat_a_member_as_a_body_may(first: tuple[str, object]) -> None:
     line = written([first, ("name", "boy"), ("age", 7), ("type", "dog")])

@@ -5,6 +5,7 @@ import os
 import resource
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 import uvloop
@@ -76,8 +77,15 @@ class Acceptor:
             self._loop.add_reader(self._listener, self._accept)
 
     def close(self) -> None:
+        """Accept what waits, because it would be reset, and then nothing more."""
+        if self._is_closed:
+            return
         self._is_closed = True
         self._loop.remove_reader(self._listener)
+        with suppress(OSError):  # Nothing more waits.
+            while self._lowest_free_file() < self._max_files:
+                self._open(self._listener.accept()[0])
+        self._listener.close()
 
     async def wait_closed(self) -> None:
         """Wait until each accepted connection has its protocol."""

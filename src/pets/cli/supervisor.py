@@ -1,4 +1,8 @@
-"""The parent of the workers: it starts them, watches them, and replaces those that end."""
+"""The parent of the workers: it starts them, watches them, and replaces those that end.
+
+uvicorn has one too. But it asks a thread whether a worker is well, so it does not see a stuck
+event loop. Its workers stay when it is killed, and it heeds no signal while it replaces workers.
+"""
 
 import faulthandler
 import logging
@@ -18,8 +22,14 @@ START_SECONDS: Final = 30
 """How long a worker may take to start. On a busy machine that can be long."""
 
 _TURN_SECONDS: Final = 0.1
+_MAX_TURN_SECONDS: Final = 0.5
+"""If more time has passed, this process was stopped, or the machine slept. It does not count."""
+
 _DUMP_SECONDS: Final = 0.5
 """How long a stuck worker may take to show its stacks."""
+
+_PAUSE_SECONDS: Final = 1
+"""How long to wait after a worker could not start, because the next one may fail too."""
 
 # A forked worker has all modules, so it starts within a fraction of a second. This parent runs no
 # thread that a fork could leave behind.
@@ -31,8 +41,8 @@ Work = Callable[[int, int], None]
 """Serves. The first file ends when the worker must stop; signs of life go into the second."""
 
 
-class _Worker:
-    """A process that serves, as its parent knows it."""
+class _Child:
+    """A worker, as its parent knows it."""
 
     def __init__(self, process: ForkProcess, signs_of_life: int) -> None:
         self.process = process
@@ -67,6 +77,7 @@ class _Worker:
             os.kill(self.process.pid, number)
 
     def forget(self) -> None:
+        """Free what a worker that has ended has left."""
         os.close(self._signs_of_life)
         self.process.close()
 
@@ -82,9 +93,10 @@ class Supervisor:
         self._work = work
         self._number = number
         self._listener = listener
-        self._workers: list[_Worker] = []
+        self._workers: list[_Child] = []
         self._must_stop = False
         self._must_renew = False
+        self._watched = time.monotonic()  # at this time for the last time
         # Only this process has the end that is written to, so the pipe ends with this process.
         self._end_of_work, self._lifeline = os.pipe()
 
@@ -93,34 +105,24 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, self._renew)
-        before = time.monotonic()
-        while self._workers or not self._must_stop:
-            if self._must_stop:
-                self._let_all_go()
-            else:
+        while not self._must_stop:
+            try:
                 self._start_and_replace()
-            endings = [worker.process.sentinel for worker in self._workers]
-            connection.wait(endings, _TURN_SECONDS)
-            now = time.monotonic()
-            # Time in which this process was stopped, or the machine slept, does not count.
-            seconds = min(now - before, 5 * _TURN_SECONDS)
-            before = now
-            for worker in self._workers:
-                worker.watch(seconds)
-            self._forget_ended()
+            except OSError as error:  # There are too many processes, or too little memory.
+                logger.error("Cannot start a worker: %s", error)  # noqa: TRY400  # It is no bug.
+                time.sleep(_PAUSE_SECONDS)
+            self._watch()
+        logger.info("Stopping %d workers", len(self._workers))
+        self._listener.close()
+        os.close(self._lifeline)
+        while self._workers:
+            self._watch()
 
     def _stop(self, *_: object) -> None:
         self._must_stop = True
 
     def _renew(self, *_: object) -> None:
         self._must_renew = True
-
-    def _let_all_go(self) -> None:
-        if self._lifeline >= 0:
-            logger.info("Stopping %d workers", len(self._workers))
-            self._listener.close()
-            os.close(self._lifeline)
-            self._lifeline = -1
 
     def _start_and_replace(self) -> None:
         if self._must_renew:
@@ -142,23 +144,37 @@ class Supervisor:
         os.set_blocking(signs_of_life, False)
         os.set_blocking(sign, False)
         process = _PROCESSES.Process(target=self._be_worker, args=(sign,))
-        process.start()
-        os.close(sign)
-        self._workers.append(_Worker(process, signs_of_life))
+        try:
+            process.start()
+        except OSError:
+            os.close(signs_of_life)
+            raise
+        finally:
+            os.close(sign)
+        self._workers.append(_Child(process, signs_of_life))
 
     def _be_worker(self, sign: int) -> None:
         os.close(self._lifeline)
         faulthandler.register(signal.SIGQUIT)
         self._work(self._end_of_work, sign)
 
-    def _forget_ended(self) -> None:
+    def _watch(self) -> None:
+        endings = [worker.process.sentinel for worker in self._workers]
+        connection.wait(endings, _TURN_SECONDS)
+        now = time.monotonic()
+        seconds = min(now - self._watched, _MAX_TURN_SECONDS)
+        self._watched = now
         for worker in self._workers.copy():
-            if worker.process.is_alive():
-                continue
-            self._workers.remove(worker)
-            if not worker.is_leaving and not self._must_stop:
-                pid, code = worker.process.pid, worker.process.exitcode
-                logger.error("Worker %d ended with status %d. Another one starts.", pid, code)
-                if not worker.is_ready:
-                    time.sleep(1)  # The next one may fail too.
-            worker.forget()
+            worker.watch(seconds)
+            if not worker.process.is_alive():
+                self._forget(worker)
+
+    def _forget(self, worker: _Child) -> None:
+        self._workers.remove(worker)
+        is_missing = not worker.is_leaving and not self._must_stop
+        if is_missing:
+            pid = worker.process.pid
+            logger.error("Worker %d ended with status %d.", pid, worker.process.exitcode)
+        if is_missing and not worker.is_ready:
+            time.sleep(_PAUSE_SECONDS)
+        worker.forget()

@@ -1,6 +1,7 @@
 """What SQLite does its own way: sessions, its SQL, and running it."""
 
 import json
+import os
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -19,7 +20,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pets.adapters.sqlalchemy import sqlite_load, sqlite_pages, tables
-from pets.adapters.sqlalchemy.failures import FAILURES, Meaning, domain_error, spoils
+from pets.adapters.sqlalchemy.failures import (
+    FAILURES,
+    Meaning,
+    domain_error,
+    meaning_of,
+    spoils,
+)
 from pets.adapters.sqlalchemy.statements import Rows, pets_of, values
 from pets.domain.pet import NewPet
 from pets.domain.query import PetQuery
@@ -109,9 +116,18 @@ class SQLite:
         return self
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, Exception) and spoils(error):
+        if isinstance(error, Exception) and spoils(error) and not self._is_as_good_as_new(error):
             await self._connection.invalidate()
         await self._connection.close()
+
+    def _is_as_good_as_new(self, error: Exception) -> bool:
+        """Whether another connection could not write either.
+
+        SQLite keeps the file of a closed connection open while others read, so a new connection
+        for each failed write would use up the open files.
+        """
+        is_read_only = meaning_of(error) is Meaning.READ_ONLY
+        return is_read_only and not os.access(self._engine.url.database or "", os.W_OK)
 
     async def run(self, statement: str) -> Rows:
         result = await self._connection.exec_driver_sql(statement)

@@ -17,9 +17,6 @@ from pets.api.http.closing import AnswerTransport, BrokenBody
 from pets.api.http.heads import MAX_HEAD_BYTES, HeadTooLarge, check_head, check_size, origin_form
 from pets.api.http.problems import MEDIA_TYPE, problem
 
-QUIET_SECONDS: Final = 2
-"""How long a service that stops waits for another request of a connection that is kept open."""
-
 _SLICE_BYTES: Final = 16 * 1024
 
 
@@ -165,24 +162,18 @@ class ProblemProtocol(HttpToolsProtocol):
         return True
 
     def shutdown(self) -> None:
-        """Close after the next answer, or after QUIET_SECONDS without a request.
+        """Let the next answer be the last one. The client reads in it that the connection closes.
 
-        A client may be sending a request just now, and would lose it if an idle connection were
-        closed at once. It reads in the last answer that the connection closes.
+        If an idle connection were closed at once, a client that is just sending a request would
+        lose it. The sweep closes the connection if it stays idle.
         """
         self._stops = True
-        if self._is_idle():
-            self.loop.call_later(QUIET_SECONDS, self._close_if_idle)
-        else:
+        if not self._is_idle():
             self._keep_alive = False
             super().shutdown()
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
-
-    def _close_if_idle(self) -> None:
-        if self._is_idle():
-            self._answers.close()
 
     def _refuse(self, refusal: HTTPException) -> None:
         """Answer with the refusal as soon as all earlier requests are answered, and close."""

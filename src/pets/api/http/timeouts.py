@@ -24,6 +24,9 @@ READER_SECONDS: Final = 30
 IDLE_SECONDS: Final = 75
 """How long a connection may be without a request, the first one too. Then it is closed."""
 
+QUIET_SECONDS: Final = 2
+"""The same while the service stops."""
+
 SWEEP_SECONDS: Final = 1
 """The time between two sweeps. All that is above may take so much longer."""
 
@@ -84,11 +87,12 @@ class TimedProtocol(ProblemProtocol):
             return Wait(READER_SECONDS, self.transport.abort, self.task)
         if self._answers.is_lingering:
             return Wait(LINGER_SECONDS, self.transport.close, cycle)
-        if cycle is None or cycle.response_complete:
+        if self._is_idle():
             # The parser makes a scope when a head begins.
             last_scope = cycle.scope if cycle else None
             if self.scope is last_scope:
-                return Wait(IDLE_SECONDS, self.transport.close, cycle)
+                seconds = QUIET_SECONDS if self._stops else IDLE_SECONDS
+                return Wait(seconds, self.transport.close, cycle)
             return Wait(HEAD_SECONDS, self._refuse_slow_request, cycle)
         if self._awaits_body and not self.pipeline and not self._refused:
             return Wait(BODY_SECONDS, self._refuse_slow_request, cycle)
