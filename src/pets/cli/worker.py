@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from socket import socket
+from socket import SHUT_RDWR, socket
 from typing import Final
 
 import uvicorn
@@ -34,12 +34,17 @@ class Worker(uvicorn.Server):
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         loop = asyncio.get_running_loop()
-        loop.add_reader(self._end_of_work, self._stop, loop)
+        loop.add_reader(self._end_of_work, self._stop, loop, sockets)
         await super().startup(sockets)
         self._show_life(loop)
 
-    def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _stop(self, loop: asyncio.AbstractEventLoop, listeners: list[socket] | None) -> None:
         loop.remove_reader(self._end_of_work)
+        for listener in listeners or []:
+            # This closes it for all workers. Otherwise a client could connect, and send a request,
+            # until the last worker closes it.
+            with suppress(OSError):  # Another worker has done so.
+                listener.shutdown(SHUT_RDWR)
         signal.raise_signal(signal.SIGTERM)
 
     def _show_life(self, loop: asyncio.AbstractEventLoop) -> None:
