@@ -1,8 +1,11 @@
 """The composition root: settings → repository → application. The only file that knows everyone."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
+from typing import Final
 
 from litestar import Litestar
 from litestar.datastructures import State
@@ -27,6 +30,9 @@ from pets.api.pets import PetsController
 from pets.domain.repository import PetRepository
 from pets.settings import MEMORY, Settings, SettingsError
 
+CLOSE_SECONDS: Final = 1
+"""How long a service that stops waits for its connections to the store to close."""
+
 
 def create_app(
     settings: Settings | None = None, repository: PetRepository | None = None
@@ -49,10 +55,10 @@ def create_app(
             engine = create_config(url, seconds=seconds).get_engine()
             searching = create_config(url, seconds=seconds, is_for_searches=True).get_engine()
             store = SQLAlchemyPetRepository(engine, key_ttl, searching)
-            batching = BatchingPetRepository(store)
+            batching = BatchingPetRepository(store, seconds)
             repository = batching
             state.rooms = (batching.has_room, batching.has_room_for_expensive)
-            on_shutdown += [engine.dispose, searching.dispose]
+            on_shutdown += [partial(_close, engine), partial(_close, searching)]
     state.repository = repository
     return Application(
         route_handlers=[PetsController, HealthController, DocsController],
@@ -64,6 +70,13 @@ def create_app(
         state=state,
         logging_config=None,
     )
+
+
+async def _close(engine: AsyncEngine) -> None:
+    # A store that does not answer would keep the service from stopping. The system closes the rest.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await engine.dispose()
 
 
 def migrate(settings: Settings) -> None:

@@ -5,6 +5,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import asyncpg
@@ -17,6 +18,7 @@ from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.bootstrap import migrate
 from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 from pets.domain.pet import NewPet
+from pets.domain.query import PetQuery
 from pets.settings import Settings
 from tests.factories import NewPetFactory
 from tests.integration.conftest import execute
@@ -302,4 +304,59 @@ async def test_a_locked_file_of_sqlite_is_not_done_in_time(tmp_path: Path) -> No
     other.execute("ROLLBACK")
     assert await repository.add([new_pet()])
     other.close()
+    await engine.dispose()
+
+
+SLOW_SEARCH = PetQuery(name="x" * 100, limit=1)
+
+
+@pytest.fixture
+async def slow_sqlite(tmp_path: Path) -> AsyncIterator[SQLAlchemyPetRepository]:
+    """A file in which a search takes seconds."""
+    url = f"sqlite+aiosqlite:///{tmp_path / 'pets.db'}"
+    await asyncio.to_thread(migrate, Settings(database_url=url))
+    with closing(sqlite3.connect(tmp_path / "pets.db")) as file, file:
+        file.execute("""
+            WITH RECURSIVE numbers (number) AS (
+                SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 300000
+            )
+            INSERT INTO pets (name, age, type, created_at)
+            SELECT printf('%.*c', 100, 'x'), 1, 'dog', '2026-11-24 00:00:00' FROM numbers
+        """)
+    engine = create_config(parse_url(url), seconds=SECONDS).get_engine()
+    yield SQLAlchemyPetRepository(engine)
+    await engine.dispose()
+
+
+@pytest.mark.anyio
+async def test_a_search_of_sqlite_that_is_cancelled_ends_at_once(
+    slow_sqlite: SQLAlchemyPetRepository,
+) -> None:
+    begun = time.monotonic()
+    await slow_sqlite.pages([SLOW_SEARCH])
+    whole = time.monotonic() - begun
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(whole / 10):
+            await slow_sqlite.pages([SLOW_SEARCH])
+    assert time.monotonic() - begun < whole / 2
+    assert await slow_sqlite.find([1])
+
+
+@pytest.mark.anyio
+async def test_a_creation_on_sqlite_that_is_cancelled_raises_no_other_error(tmp_path: Path) -> None:
+    """Its rollback fails, because SQLAlchemy gives up a connection whose call is cancelled."""
+    file = tmp_path / "pets.db"
+    url = f"sqlite+aiosqlite:///{file}"
+    await asyncio.to_thread(migrate, Settings(database_url=url))
+    engine = create_config(parse_url(url), seconds=SECONDS).get_engine()
+    repository = SQLAlchemyPetRepository(engine)
+    pets = dict(zip(map(str, range(20_000)), NewPetFactory.batch(20_000), strict=True))
+    adding = asyncio.create_task(repository.add_once(pets))
+    wal = file.with_name("pets.db-wal")
+    while not (wal.exists() and wal.stat().st_size):  # noqa: ASYNC110  # No event tells of it.
+        await asyncio.sleep(0)
+    adding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await adding
     await engine.dispose()

@@ -17,7 +17,7 @@ from pets.adapters.batching import (
 )
 from pets.adapters.lanes import MAX_ANSWERS
 from pets.adapters.memory import InMemoryPetRepository
-from pets.domain.errors import StoreUnavailable
+from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 from pets.domain.pet import NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
@@ -83,9 +83,9 @@ class GatedRepository(InMemoryPetRepository):
 class Scene:
     """Callers of a batching repository and the calls of its inner one, one step at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float | None = None) -> None:
         self.inner = GatedRepository()
-        self.repository = BatchingPetRepository(self.inner)
+        self.repository = BatchingPetRepository(self.inner, seconds)
         self.tasks: list[asyncio.Future[object]] = []
 
     async def page(self, limit: int = 20, name: str | None = None) -> asyncio.Task[PetPage]:
@@ -412,6 +412,29 @@ async def test_a_lost_connection_fails_the_batch_without_a_retry() -> None:
         with pytest.raises(StoreUnavailable, match="gone"):
             await task
     assert len(scene.inner.calls) == 2
+
+
+@pytest.mark.anyio
+async def test_a_batch_that_takes_too_long_ends_and_the_next_callers_are_served() -> None:
+    scene = Scene(seconds=0.01)
+    await scene.add("a")
+    changing = await scene.add("b")
+    await scene.let(0)
+    with pytest.raises(OutcomeUnknown):
+        await changing
+    await scene.add("c")
+    assert scene.inner.calls == [["a"], ["b"], ["c"]]
+
+
+@pytest.mark.anyio
+async def test_a_batch_of_reads_that_takes_too_long_has_changed_nothing() -> None:
+    scene = Scene(seconds=0.01)
+    await scene.page()
+    reading = await scene.page()
+    await scene.let(0)
+    with pytest.raises(StoreUnavailable) as caught:
+        await reading
+    assert not isinstance(caught.value, OutcomeUnknown)
 
 
 @pytest.mark.anyio

@@ -50,21 +50,25 @@ class BatchingPetRepository:
     - Different pets are changed by one call. A call for a pet that another call is changing is
       not shared, and neither is a removal with `expected`.
 
+    A batch takes at most `seconds`. After that its callers learn that the outcome is unknown.
+
     Any number of callers may wait. `has_room` says whether more of them should come.
     """
 
-    def __init__(self, inner: PetRepository) -> None:
+    def __init__(self, inner: PetRepository, seconds: float | None = None) -> None:
         self._inner = inner
         self._alone = 0
-        self._adding = Lane(self._add, len, MAX_PETS)
-        self._adding_once = Lane(self._add_once, len, MAX_PETS)
-        self._finding = Lane(self._find, len, MAX_IDS, shares=True)
-        self._removing = Lane(self._remove, len, MAX_IDS)
-        self._changing = Lane(self._change, _ids, MAX_PETS)
+        self._adding = Lane(self._add, len, MAX_PETS, seconds=seconds)
+        self._adding_once = Lane(self._add_once, len, MAX_PETS, seconds=seconds)
+        self._finding = Lane(self._find, len, MAX_IDS, seconds=seconds, shares=True)
+        self._removing = Lane(self._remove, len, MAX_IDS, seconds=seconds)
+        self._changing = Lane(self._change, _ids, MAX_PETS, seconds=seconds)
         self._being_changed: set[int] = set()
-        self._short = Lane(inner.pages, _rows, MAX_ROWS, shares=True)
-        self._long = Lane(inner.pages, _rows, MAX_ROWS, shares=True)
-        self._searching = Lane(inner.pages, _one, 1, width=MAX_SEARCHES, shares=True)
+        self._short = Lane(inner.pages, _rows, MAX_ROWS, seconds=seconds, shares=True)
+        self._long = Lane(inner.pages, _rows, MAX_ROWS, seconds=seconds, shares=True)
+        self._searching = Lane(
+            inner.pages, _one, 1, seconds=seconds, width=MAX_SEARCHES, shares=True
+        )
 
     def has_room(self) -> bool:
         """Whether little enough work waits for more to come. Work that is shared counts once."""

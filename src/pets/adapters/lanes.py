@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
-from pets.domain.errors import StoreUnavailable
+from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 
 MAX_ANSWERS: Final = 64
 """How many callers of a batch are answered in one turn of the event loop."""
@@ -32,9 +32,10 @@ class Lane(Generic[Item, Result]):
     `width` batches may run at once. A caller that finds the lane free goes at once and alone, as
     fast as without a lane. Callers that come later wait and form the next batches, so none gets
     an older answer. If the lane `shares`, those that wait with equal items share a result.
+    A batch takes at most `seconds`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # Each argument tells how one lane differs from another.
         self,
         run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
         size: Callable[[Item], int],
@@ -42,12 +43,14 @@ class Lane(Generic[Item, Result]):
         *,
         width: int = 1,
         shares: bool = False,
+        seconds: float | None = None,
     ) -> None:
         self._run = run
         self._size = size
         self._max_size = max_size
         self._width = width
         self._shares = shares
+        self._seconds = seconds
         self._running = 0
         self._waiting: dict[Hashable, _Call[Item, Result]] = {}  # the first in front
         self._waiting_size = 0
@@ -114,15 +117,22 @@ class Lane(Generic[Item, Result]):
 
     async def _serve(self, batch: Sequence[_Call[Item, Result]]) -> None:
         try:
-            results = await self._run([call.item for call in batch])
+            # Nobody cancels a batch, because each of its callers is cancelled alone.
+            async with asyncio.timeout(self._seconds):
+                results = await self._run([call.item for call in batch])
+        except TimeoutError:
+            # Only reads are shared, and a read changes nothing.
+            unavailable = StoreUnavailable if self._shares else OutcomeUnknown
+            error = unavailable("The store did not answer in time.")
+            _hand_out(_answers(batch, [error] * len(batch)))
         except Exception as error:  # noqa: BLE001  # The callers get it, whatever it is.
             await self._fail(batch, error)
         else:
             _hand_out(_answers(batch, results))
 
     async def _fail(self, batch: Sequence[_Call[Item, Result]], error: Exception) -> None:
-        # A store that is unavailable fails each call alone, too. And if the outcome is unknown, the
-        # calls must not be repeated.
+        # If the store is unavailable, each call alone would fail, or wait as long. And if the
+        # outcome is unknown, the calls must not be repeated.
         if len(batch) == 1 or isinstance(error, StoreUnavailable):
             _hand_out(_answers(batch, [error] * len(batch)))
         else:

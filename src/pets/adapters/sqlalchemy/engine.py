@@ -26,6 +26,12 @@ SEARCH_CONNECTIONS: Final = 5
 COMMAND_SECONDS: Final = 10
 """How long a command, which has no time limit of its own, waits to connect or to write."""
 
+MAX_SQLITE_LOCK_SECONDS: Final = 7
+"""How long a call waits at most while another one writes.
+
+It is less than the grace of a service that stops, because a waiting call cannot be cancelled.
+"""
+
 
 def parse_url(text: str) -> URL:
     """Return the URL with the name of this service's driver.
@@ -108,13 +114,13 @@ def create_config(
 ) -> SQLAlchemyAsyncConfig:
     """Return the configuration of an engine for a URL from `parse_url`, and of its migrations.
 
-    With `seconds`, a statement takes no longer. On PostgreSQL the server gives up a little earlier,
+    On PostgreSQL a statement takes no longer than `seconds`. The server gives up a little earlier,
     so that the connection stays usable. An engine for searches has connections of its own, so that
     searches leave some to the quick calls.
     """
     wait_seconds = 0.3 * (seconds or COMMAND_SECONDS)
-    # SQLite cannot cancel a call that waits for a lock.
-    connect_args: dict[str, object] = {"timeout": 0.7 * (seconds or COMMAND_SECONDS)}
+    lock_seconds = min(0.7 * (seconds or COMMAND_SECONDS), MAX_SQLITE_LOCK_SECONDS)
+    connect_args: dict[str, object] = {"timeout": lock_seconds}
     is_postgresql = url.get_backend_name() == "postgresql"
     if is_postgresql:
         session = postgresql_session.QUICK_SESSION

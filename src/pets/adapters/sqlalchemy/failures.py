@@ -5,7 +5,7 @@ from enum import Enum, auto
 from typing import Final
 
 from asyncpg.exceptions import DataError, InterfaceError, InternalClientError, PostgresError
-from sqlalchemy.exc import DBAPIError, EmulatedDBAPIException
+from sqlalchemy.exc import DBAPIError, EmulatedDBAPIException, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from pets.domain.errors import OutcomeUnknown, StoreUnavailable
@@ -65,6 +65,7 @@ _MESSAGES: Final = {
 FAILURES: Final = (
     DBAPIError,
     EmulatedDBAPIException,  # SQLAlchemy's, if a connection cannot be made
+    InvalidRequestError,  # the pool's, if the server closes each connection that it makes
     PoolTimeoutError,
     PostgresError,
     InterfaceError,

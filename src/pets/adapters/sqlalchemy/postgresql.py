@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Final, Self
 
 import asyncpg
+from asyncpg.exceptions import PostgresError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.sqlalchemy import postgresql_load, postgresql_pages, postgresql_search
@@ -172,13 +173,19 @@ class PostgreSQL:
 
     async def add_once(self, pets: Mapping[str, NewPet], expired: datetime) -> Rows:
         rows: list[Row] = []
-        while missing := pets.keys() - {row[5] for row in rows}:
-            new = _columns(5, ((key, *values(pets[key])) for key in missing))
-            rows += await self._driver.fetch(_ADD_ONCE, expired, *new)
-            # Another call can clear a key before this one reads it. It is added in the next round.
-            used = missing.difference(row[5] for row in rows)
-            if used:
-                rows += await self._driver.fetch(_FIND_KEYS, used)
+        try:
+            while missing := pets.keys() - {row[5] for row in rows}:
+                new = _columns(5, ((key, *values(pets[key])) for key in missing))
+                rows += await self._driver.fetch(_ADD_ONCE, expired, *new)
+                # Another call can clear a key before this one reads it. The next round adds it.
+                used = missing.difference(row[5] for row in rows)
+                if used:
+                    rows += await self._driver.fetch(_FIND_KEYS, used)
+        except PostgresError as error:
+            if not rows:
+                raise
+            # Some pets are committed.
+            raise domain_error(error, Meaning.UNKNOWN) from None
         return rows
 
     async def clear_keys(self, expired: datetime, number: int) -> None:

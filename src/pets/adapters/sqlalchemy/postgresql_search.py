@@ -17,6 +17,8 @@ from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
 
 _EXPORT_ROWS: Final = 1000
+_EXPORT_SECONDS: Final = 60
+"""How long an export waits for the next rows. Few of many pets may match."""
 
 # The members of one query, as `postgresql_pages` has them for many. PostgreSQL takes them for
 # constants, and plans accordingly.
@@ -66,7 +68,7 @@ async def export(driver: asyncpg.Connection, query: PetQuery) -> AsyncGenerator[
     statement, values = await lone(driver, _EXPORT, query)
     async with transaction(driver):
         cursor = await driver.cursor(statement, *values)
-        while rows := await cursor.fetch(_EXPORT_ROWS):
+        while rows := await cursor.fetch(_EXPORT_ROWS, timeout=_EXPORT_SECONDS):
             yield rows
 
 

@@ -61,6 +61,8 @@ def notice_lost_network(connection: Any, *_: object) -> None:  # Any: SQLAlchemy
 
     asyncpg has no such option.
     """
+    if connection.driver_connection.is_closed():
+        return
     server: socket.socket = connection.driver_connection._transport.get_extra_info("socket")  # noqa: SLF001  # asyncpg shows it nowhere else.
     if server.family == socket.AF_UNIX:
         return

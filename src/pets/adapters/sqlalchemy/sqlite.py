@@ -1,5 +1,6 @@
 """What SQLite does its own way: sessions, its SQL, and running it."""
 
+import asyncio
 import json
 import os
 from collections.abc import (
@@ -11,12 +12,13 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, Final, Self
 
 import aiosqlite
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pets.adapters.sqlalchemy import sqlite_load, sqlite_pages, tables
@@ -141,6 +143,9 @@ class SQLite:
         await self._driver.execute("BEGIN")
         try:
             count, rows = await sqlite_pages.read_page(self._driver, query)
+        except asyncio.CancelledError:
+            await self._driver.interrupt()  # Otherwise the rollback would wait for the statement.
+            raise
         finally:
             await self._driver.rollback()
         return PetPage.cut(query, count, pets_of(rows))
@@ -189,7 +194,9 @@ class SQLite:
         try:
             yield
         except BaseException:
-            await self._connection.exec_driver_sql("ROLLBACK")
+            # It fails if the connection is lost, or if SQLite has rolled back by itself.
+            with suppress(SQLAlchemyError):
+                await self._connection.exec_driver_sql("ROLLBACK")
             raise
         await self._connection.exec_driver_sql("COMMIT")
 

@@ -105,8 +105,8 @@ class TimedProtocol(ProblemProtocol):
 class Sweep:
     """Ends connections and requests that take too long. It looks at all of them once a second.
 
-    A timer for each request would take more time. A request has `request_seconds` for its answer
-    from when it has arrived in full, also if its client has gone.
+    A timer for each request would take more time. A request has `request_seconds`, give or take
+    one, from when it is let in and has arrived in full, also if its client has gone.
     """
 
     _state: ServerState
@@ -134,10 +134,12 @@ class Sweep:
     def _turn(self) -> None:
         elapsed = self._loop.time() - self._last_turn
         # A process that was stopped could not read, so clients do not lose that time.
-        self.run(min(elapsed, 2 * SWEEP_SECONDS))
         self._is_due = False
-        if self._state.connections or self._state.tasks:
-            self._schedule()
+        try:
+            self.run(min(elapsed, 2 * SWEEP_SECONDS))
+        finally:
+            if self._state.connections or self._state.tasks:
+                self._schedule()
 
     def run(self, elapsed: float) -> None:
         """End what takes too long, so many seconds after the last time."""
@@ -149,7 +151,8 @@ class Sweep:
                 self._began[connection.task] = self._now
         began = {}
         for task in self._state.tasks:
-            began[task] = self._began.get(task, self._now)
+            # A new one has begun at some time since the last sweep.
+            began[task] = self._began.get(task, self._now - elapsed / 2)
             if self._now - began[task] >= self._request_seconds:
                 task.cancel()
                 began[task] = self._now  # It is cancelled again after as long.
