@@ -210,6 +210,16 @@ async def test_the_outcome_stays_unknown_if_the_repetition_cannot_begin(
 
 
 @pytest.mark.anyio
+async def test_pets_that_are_committed_are_never_reported_as_not_done(store: Store) -> None:
+    """The new pets of a batch are committed before those of used keys are read, which fails."""
+    await store.repository.add_once({"used": new_pet()})
+    await store.plant("PERFORM set_config('search_path', 'nowhere', false)")
+    with pytest.raises(OutcomeUnknown):
+        await store.repository.add_once({"used": new_pet(), "new": new_pet()})
+    assert await store.other.fetchval("SELECT count(*) FROM pets") == 2
+
+
+@pytest.mark.anyio
 async def test_a_read_is_repeated_after_a_lost_connection(store: Store) -> None:
     (pet,) = await store.repository.add([new_pet()])
     async with store.other.transaction():
