@@ -152,7 +152,7 @@ class Sweep:
         began = {}
         for task in self._state.tasks:
             # A new one has begun at some time since the last sweep.
-            began[task] = self._began.get(task, self._now - elapsed / 2)
+            began[task] = self._began.get(task, self._now - SWEEP_SECONDS / 2)
             if self._now - began[task] >= self._request_seconds:
                 task.cancel()
                 began[task] = self._now  # It is cancelled again after as long.
