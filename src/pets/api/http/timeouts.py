@@ -28,7 +28,10 @@ QUIET_SECONDS: Final = 2
 """The same while the service stops."""
 
 SWEEP_SECONDS: Final = 1
-"""The time between two sweeps. All that is above may take so much longer."""
+"""The time between two sweeps. All that is above may take up to so much longer."""
+
+_MEAN_AGE: Final = SWEEP_SECONDS / 2
+"""How long ago a request began that a sweep sees for the first time."""
 
 
 class RequestTooSlow(HTTPException):
@@ -151,8 +154,7 @@ class Sweep:
                 self._began[connection.task] = self._now
         began = {}
         for task in self._state.tasks:
-            # A new one has begun at some time since the last sweep.
-            began[task] = self._began.get(task, self._now - SWEEP_SECONDS / 2)
+            began[task] = self._began.get(task, self._now - _MEAN_AGE)
             if self._now - began[task] >= self._request_seconds:
                 task.cancel()
                 began[task] = self._now  # It is cancelled again after as long.
