@@ -142,12 +142,15 @@ class SQLAlchemyPetRepository:
     async def _run(
         self, call: Call[Result], engine: AsyncEngine | None = None, *, is_repeatable: bool = False
     ) -> Result:
-        """Run a call on a session. If it `is_repeatable`, to do it twice is to do it once."""
+        """Run a call on a session, and once more if it may succeed then.
+
+        A call whose outcome is unknown is repeated only if it `is_repeatable`, because a second
+        time then changes nothing that the first one has done.
+        """
         engine = engine or self._engine
         may_be_done = False
         try:
-            async with translated, session_of(engine) as session:
-                return await call(session)
+            return await _attempt(engine, call)
         except Conflict:
             pass
         except OutcomeUnknown as error:
@@ -156,12 +159,16 @@ class SQLAlchemyPetRepository:
                 raise
             may_be_done = True
         try:
-            async with translated, session_of(engine) as session:
-                return await call(session)
+            return await _attempt(engine, call)
         except StoreUnavailable as error:
             if may_be_done:
                 raise OutcomeUnknown(str(error)) from error.__cause__
             raise
+
+
+async def _attempt(engine: AsyncEngine, call: Call[Result]) -> Result:
+    async with translated, session_of(engine) as session:
+        return await call(session)
 
 
 async def _check(session: Session) -> None:

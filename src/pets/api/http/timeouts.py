@@ -46,7 +46,9 @@ class Wait(NamedTuple):
 
     seconds: float
     end: Callable[[], None]
-    after: object  # what came before, so that two waits of one kind differ
+    owner: (
+        object  # the request or task that this wait belongs to; for another one, time begins anew
+    )
 
 
 class TimedProtocol(ProblemProtocol):
@@ -60,6 +62,7 @@ class TimedProtocol(ProblemProtocol):
 
     # Any: uvicorn and Litestar type ASGI applications differently.
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Begin a request as uvicorn does, but remember its task."""
         task = self.loop.create_task(cycle.run_asgi(app))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
