@@ -79,15 +79,15 @@ async def _close(engine: AsyncEngine) -> None:
             await engine.dispose()
 
 
-def migrate(settings: Settings) -> None:
+def migrate(settings: Settings, seconds: float | None = None) -> None:
     """Bring the store to the schema that this version needs.
 
-    This must not be called from a running event loop. Raises `SettingsError`, and
-    `StoreUnavailable` if the store cannot be reached or migrated.
+    With `seconds`, no statement takes longer. This must not be called from a running event loop.
+    Raises `SettingsError`, and `StoreUnavailable` if the store cannot be reached or migrated.
     """
     url = _url(settings)
     if url is not None:
-        upgrade(url)
+        upgrade(url, seconds)
 
 
 def may_write(settings: Settings) -> bool:

@@ -131,8 +131,8 @@ def test_every_row_of_the_table_is_tested() -> None:
 
 
 SQLITE_CODES = {
-    "SQLITE_BUSY": Meaning.NOT_DONE,
-    "SQLITE_LOCKED": Meaning.NOT_DONE,
+    "SQLITE_BUSY": Meaning.NOT_NOW,
+    "SQLITE_LOCKED": Meaning.NOT_NOW,
     "SQLITE_CANTOPEN": Meaning.NOT_DONE,
     "SQLITE_READONLY": Meaning.READ_ONLY,
     "SQLITE_FULL": Meaning.DISK,

@@ -1,5 +1,6 @@
 """How the commands start."""
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -11,10 +12,17 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
 from typing import Any, ClassVar
 
+import asyncpg
 import pytest
+from advanced_alchemy.alembic.commands import AlembicCommands
+from asyncpg.exceptions import InterfaceError, InternalClientError
 from sqlalchemy import make_url
 
+from pets.bootstrap import migrate
+from pets.cli import waiting
 from pets.cli.main import main
+from pets.domain.errors import StoreUnreachable
+from pets.settings import Settings
 from tests.integration.served import Served, start
 
 HUNTER = "postgresql://pets:hunter2@127.0.0.1:{port}/pets"
@@ -49,16 +57,27 @@ class Forwarding(StreamRequestHandler):
         else:
             database = socket.create_connection((url.host, url.port or 5432))
         with database:
-            answers = Thread(target=pump, args=(database, self.request))
+            answers = Thread(target=self.pump, args=(database, self.request))
             answers.start()
-            pump(self.request, database)
+            self.pump(self.request, database)
             answers.join()
 
+    def pump(self, source: socket.socket, target: socket.socket) -> None:
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
 
-def pump(source: socket.socket, target: socket.socket) -> None:
-    while data := source.recv(65536):
-        target.sendall(data)
-    target.shutdown(socket.SHUT_WR)
+
+class Silence(Forwarding):
+    """The same, until a migration waits for its turn. From then on nothing is answered."""
+
+    def pump(self, source: socket.socket, target: socket.socket) -> None:
+        is_silent = False
+        while data := source.recv(65536):
+            is_silent = is_silent or b"pg_advisory_xact_lock" in data
+            if not is_silent:
+                target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
 
 
 class Server(ThreadingTCPServer):
@@ -108,11 +127,15 @@ def test_a_host_that_no_name_can_be_is_one_line(
     assert "a..b" in line
 
 
+def through(port: int, url: str) -> str:
+    """Return the URL by which a database is reached through a port of this machine."""
+    parts = make_url(url).difference_update_query(["host"]).set(host="127.0.0.1", port=port)
+    return parts.render_as_string(hide_password=False)
+
+
 def test_serves_when_the_database_starts_last(postgresql_url: str) -> None:
     port, database_port = free_port(), free_port()
-    parts = make_url(postgresql_url)
-    through = parts.difference_update_query(["host"]).set(host="127.0.0.1", port=database_port)
-    url = through.render_as_string(hide_password=False)
+    url = through(database_port, postgresql_url)
     with start("serve", "--port", str(port), database_url=url) as process:
         service = Served(process, port)
         service.wait_for_line("waiting up to 60 s for the store")
@@ -147,10 +170,10 @@ def test_gives_up_after_the_time_that_is_set(
     began = time.monotonic()
     assert main(["serve"]) == 1
     assert 1 < time.monotonic() - began < 5
-    waiting, last = capsys.readouterr().err.splitlines()
-    assert waiting.startswith("pets: waiting up to 2 s for the store: cannot use postgresql")
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("pets: waiting up to 2 s for the store: cannot use postgresql")
     assert last.startswith("pets: PETS_DATABASE_URL: cannot use postgresql")
-    assert "hunter2" not in waiting
+    assert "hunter2" not in first
 
 
 @pytest.mark.parametrize(
@@ -164,6 +187,61 @@ def test_does_not_wait_for_what_waiting_cannot_help(
         assert main(["serve"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith(reason[6:].decode())
+
+
+def test_does_not_wait_for_a_file_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PETS_DATABASE_URL", f"{HUNTER.format(port=1)}?sslmode=verify-full")
+    monkeypatch.setenv("PGSSLROOTCERT", "/nowhere/root.crt")
+    assert main(["serve"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("No such file or directory")
+
+
+def test_waits_for_the_socket_of_a_server_that_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PETS_DATABASE_URL", f"postgresql://pets@/pets?host={tmp_path}")
+    monkeypatch.setenv("PETS_STARTUP_TIMEOUT", "2")
+    assert main(["serve"]) == 1
+    assert "waiting up to 2 s" in capsys.readouterr().err
+
+
+def test_waits_for_another_process_that_migrates(postgresql_url: str) -> None:
+    lock = "SELECT pg_advisory_lock(7378697629483820646)"
+    with asyncio.Runner() as runner:
+        other = runner.run(asyncpg.connect(postgresql_url))
+        runner.run(other.execute(lock))
+        with start("serve", "--port", "0", database_url=postgresql_url) as process:
+            service = Served(process, 0)
+            assert "lock timeout" in service.wait_for_line("waiting up to")
+            runner.run(other.close())
+            service.wait_for_line("startup complete")
+            assert service.stop() == 0
+
+
+@pytest.mark.parametrize("error", [InterfaceError("planted"), InternalClientError("planted")])
+def test_waits_after_a_failure_that_left_the_driver_confused(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(AlembicCommands, "upgrade", fail)
+    with pytest.raises(StoreUnreachable):
+        migrate(Settings(database_url=HUNTER.format(port=1)))
+
+
+def test_gives_up_if_the_store_stops_to_answer(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(waiting, "_STATEMENT_SECONDS", 1)
+    monkeypatch.setenv("PETS_STARTUP_TIMEOUT", "5")
+    with listening(Silence, url=postgresql_url) as port:
+        monkeypatch.setenv("PETS_DATABASE_URL", through(port, postgresql_url))
+        assert main(["serve"]) == 1
+    assert "waiting up to" in capsys.readouterr().err
 
 
 def test_commands_do_not_wait_for_the_store(

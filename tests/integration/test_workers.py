@@ -15,7 +15,7 @@ import pytest
 
 from pets.api.http.timeouts import QUIET_SECONDS, SWEEP_SECONDS
 from pets.cli.accepting import AcceptingLoop
-from tests.integration.served import Served, served
+from tests.integration.served import Served, served, start
 
 GET = b"GET /pets/?limit=1 HTTP/1.1\r\nhost: pets\r\n\r\n"
 READY = b"GET /health/ready HTTP/1.1\r\nhost: pets\r\n\r\n"
@@ -36,16 +36,24 @@ pets.cli.supervisor.STUCK_SECONDS = 3
 """
 
 
-FORK_FAILS_ONCE = """
+FORK_FAILS = """
 import itertools, os
 number, fork = itertools.count(1), os.fork
 
-def fail_once():
-    if next(number) == 2:
+def fail_sometimes():
+    if next(number) in {numbers}:
         raise BlockingIOError("no process is left")
     return fork()
 
-os.fork = fail_once
+os.fork = fail_sometimes
+"""
+APPLICATION_FAILS = """
+import pets.cli.serve
+
+def create_app(settings):
+    raise LookupError("there is no application")
+
+pets.cli.serve.create_app = create_app
 """
 
 
@@ -224,12 +232,28 @@ def test_a_killed_worker_costs_only_its_own_connections(pair: Served) -> None:
 def test_a_worker_that_cannot_be_started_is_started_later(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started_with(FORK_FAILS_ONCE, tmp_path, monkeypatch)
+    started_with(FORK_FAILS.format(numbers=[2, 3]), tmp_path, monkeypatch)
     with served(sqlite_url) as service:
+        assert service.request("GET", "/health/live").status_code == 200  # It has started.
+        files = Path(f"/proc/{service.process.pid}/fd")
+        before = len(list(files.iterdir()))
         os.kill(service.workers[0], signal.SIGKILL)
+        service.wait_for_line("Cannot start a worker: no process is left")
         service.wait_for_line("Cannot start a worker: no process is left")
         service.wait_for_line("startup complete")
         assert service.request("GET", "/health/ready").status_code == 200
+        assert len(list(files.iterdir())) == before
+
+
+def test_a_service_whose_workers_cannot_start_fails(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started_with(APPLICATION_FAILS, tmp_path, monkeypatch)
+    with start("serve", "--port", "0", "--workers", "2", database_url=sqlite_url) as process:
+        _, log = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "LookupError: there is no application" in log
+    assert log.endswith("\npets: no worker could start; the lines above say why\n")
 
 
 def test_workers_without_their_parent_finish_and_free_the_port(pair: Served) -> None:
@@ -258,6 +282,22 @@ def test_a_stuck_worker_shows_its_stacks_and_is_replaced(
         assert time.monotonic() - began < 10
         assert service.request("GET", "/health/ready").status_code == 200
         assert service.workers != [stuck]
+
+
+def test_a_stuck_worker_is_killed_in_time_beside_one_that_cannot_start(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = STUCK_BY_SIGNAL + FORK_FAILS.format(numbers=range(3, 1000))
+    started_with(program, tmp_path, monkeypatch)
+    with served(sqlite_url, workers=2) as service:
+        stuck, other = service.workers
+        os.kill(other, signal.SIGSTOP)  # So the first worker answers, which has then started.
+        assert service.request("GET", "/health/live").status_code == 200
+        began = time.monotonic()
+        os.kill(stuck, signal.SIGUSR1)
+        os.kill(other, signal.SIGKILL)
+        service.wait_for_line(f"Worker {stuck} is stuck")
+        assert time.monotonic() - began < 9
 
 
 def test_a_service_that_is_stopped_and_continued_keeps_its_workers(

@@ -90,7 +90,7 @@ def test_flags_override_environment_variables(
 ) -> None:
     started: list[Settings] = []
     monkeypatch.setattr("pets.cli.serve.serve", started.append)
-    monkeypatch.setattr("pets.cli.waiting.migrate", lambda _: None)
+    monkeypatch.setattr("pets.cli.waiting.migrate", lambda *_: None)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert main(["serve", *flags]) == 0

@@ -10,10 +10,11 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from multiprocessing import connection, get_context
-from multiprocessing.context import ForkProcess
+from multiprocessing.connection import wait
 from socket import socket
-from typing import Final
+from typing import Final, NoReturn
+
+from pets.cli.console import CommandFailed
 
 STUCK_SECONDS: Final = 6
 """After so long without a sign of life a worker shows its stacks, and is killed."""
@@ -31,10 +32,6 @@ _DUMP_SECONDS: Final = 0.5
 _PAUSE_SECONDS: Final = 1
 """How long to wait after a worker could not start, because the next one may fail too."""
 
-# A forked worker has all modules, so it starts within a fraction of a second. This parent runs no
-# thread that a fork could leave behind.
-_PROCESSES: Final = get_context("fork")
-
 logger = logging.getLogger(__name__)
 
 Work = Callable[[int, int], None]
@@ -44,12 +41,12 @@ Work = Callable[[int, int], None]
 class _Child:
     """A worker, as its parent knows it."""
 
-    def __init__(self, process: ForkProcess, signs_of_life: int) -> None:
-        self.process = process
+    def __init__(self, pid: int, signs_of_life: int) -> None:
+        self.pid = pid
+        self.signs_of_life = signs_of_life
         self.is_ready = False
         self.is_old = False  # to be replaced
         self.is_leaving = False
-        self._signs_of_life = signs_of_life
         self._silent_seconds = 0.0
 
     def watch(self, seconds: float) -> None:
@@ -61,25 +58,16 @@ class _Child:
         limit = STUCK_SECONDS if self.is_ready else START_SECONDS
         if self._silent_seconds > limit:
             self._silent_seconds = 0
-            logger.error("Worker %d is stuck, and is killed. Its stacks:", self.process.pid)
-            self.signal(signal.SIGQUIT)
+            logger.error("Worker %d is stuck, and is killed. Its stacks:", self.pid)
+            os.kill(self.pid, signal.SIGQUIT)
             time.sleep(_DUMP_SECONDS)
-            self.process.kill()
+            os.kill(self.pid, signal.SIGKILL)
 
     def _read_signs_of_life(self) -> bool:
         try:
-            return bool(os.read(self._signs_of_life, 4096))
+            return bool(os.read(self.signs_of_life, 4096))
         except BlockingIOError:
             return False
-
-    def signal(self, number: int) -> None:
-        if self.process.pid and self.process.is_alive():
-            os.kill(self.process.pid, number)
-
-    def forget(self) -> None:
-        """Free what a worker that has ended has left."""
-        os.close(self._signs_of_life)
-        self.process.close()
 
 
 class Supervisor:
@@ -97,11 +85,17 @@ class Supervisor:
         self._must_stop = False
         self._must_renew = False
         self._watched = time.monotonic()  # at this time for the last time
+        self._may_start = self._watched  # from this time on
+        self._was_ready = False  # any worker
+        self._has_failed = False
         # Only this process has the end that is written to, so the pipe ends with this process.
         self._end_of_work, self._lifeline = os.pipe()
 
     def run(self) -> None:
-        """Return when a signal to stop has come and all workers have ended."""
+        """Return when a signal to stop has come and all workers have ended.
+
+        Raises `CommandFailed` if a worker ends before any was ready, as the next ones would too.
+        """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, self._renew)
@@ -110,13 +104,15 @@ class Supervisor:
                 self._start_and_replace()
             except OSError as error:  # There are too many processes, or too little memory.
                 logger.error("Cannot start a worker: %s", error)  # noqa: TRY400  # It is no bug.
-                time.sleep(_PAUSE_SECONDS)
+                self._may_start = time.monotonic() + _PAUSE_SECONDS
             self._watch()
         logger.info("Stopping %d workers", len(self._workers))
         self._listener.close()
         os.close(self._lifeline)
         while self._workers:
             self._watch()
+        if self._has_failed:
+            raise CommandFailed("no worker could start; the lines above say why")
 
     def _stop(self, *_: object) -> None:
         self._must_stop = True
@@ -132,49 +128,64 @@ class Supervisor:
                 worker.is_old = True
         has_old = any(worker.is_old for worker in self._workers)
         while len(self._workers) < self._number + has_old:
+            if time.monotonic() < self._may_start:
+                return
             self._start()
         oldest = self._workers[0]  # They are in the order in which they were started.
         all_are_ready = all(worker.is_ready for worker in self._workers)
         if has_old and all_are_ready and not oldest.is_leaving:
             oldest.is_leaving = True
-            oldest.signal(signal.SIGTERM)
+            os.kill(oldest.pid, signal.SIGTERM)
 
     def _start(self) -> None:
         signs_of_life, sign = os.pipe()
         os.set_blocking(signs_of_life, False)
         os.set_blocking(sign, False)
-        process = _PROCESSES.Process(target=self._be_worker, args=(sign,))
+        # A forked worker has all modules, so it starts within a fraction of a second. This parent
+        # runs no thread that a fork could leave behind.
         try:
-            process.start()
+            pid = os.fork()
         except OSError:
             os.close(signs_of_life)
-            raise
-        finally:
             os.close(sign)
-        self._workers.append(_Child(process, signs_of_life))
+            raise
+        if pid == 0:
+            self._be_worker(sign)
+        os.close(sign)
+        self._workers.append(_Child(pid, signs_of_life))
 
-    def _be_worker(self, sign: int) -> None:
-        os.close(self._lifeline)
-        faulthandler.register(signal.SIGQUIT)
-        self._work(self._end_of_work, sign)
+    def _be_worker(self, sign: int) -> NoReturn:
+        status = 1
+        try:
+            os.close(self._lifeline)
+            faulthandler.register(signal.SIGQUIT)
+            self._work(self._end_of_work, sign)
+            status = 0
+        except Exception:
+            logger.exception("A worker failed")
+        finally:  # This process must not go on as its parent does.
+            os._exit(status)
 
     def _watch(self) -> None:
-        endings = [worker.process.sentinel for worker in self._workers]
-        connection.wait(endings, _TURN_SECONDS)
+        signs = [worker.signs_of_life for worker in self._workers]
+        wait(signs, _TURN_SECONDS)  # This notices the end of a worker, too.
         now = time.monotonic()
         seconds = min(now - self._watched, _MAX_TURN_SECONDS)
         self._watched = now
         for worker in self._workers.copy():
             worker.watch(seconds)
-            if not worker.process.is_alive():
-                self._forget(worker)
+            self._was_ready = self._was_ready or worker.is_ready
+            pid, status = os.waitpid(worker.pid, os.WNOHANG)
+            if pid:
+                self._forget(worker, os.waitstatus_to_exitcode(status))
 
-    def _forget(self, worker: _Child) -> None:
+    def _forget(self, worker: _Child, status: int) -> None:
         self._workers.remove(worker)
-        is_missing = not worker.is_leaving and not self._must_stop
-        if is_missing:
-            pid = worker.process.pid
-            logger.error("Worker %d ended with status %d.", pid, worker.process.exitcode)
-        if is_missing and not worker.is_ready:
-            time.sleep(_PAUSE_SECONDS)
-        worker.forget()
+        os.close(worker.signs_of_life)
+        if worker.is_leaving or self._must_stop:
+            return
+        logger.error("Worker %d ended with status %d.", worker.pid, status)
+        if not worker.is_ready:
+            self._may_start = time.monotonic() + _PAUSE_SECONDS
+        if not self._was_ready:
+            self._must_stop = self._has_failed = True

@@ -8,6 +8,9 @@ from pets.cli.console import say
 from pets.domain.errors import StoreUnreachable
 from pets.settings import Settings
 
+_STATEMENT_SECONDS: Final = 10
+"""How long a statement of a try may take, because a store that is stuck does not answer."""
+
 _PAUSE_SECONDS: Final = 1
 _SAY_SECONDS: Final = 5
 
@@ -21,7 +24,7 @@ def migrate_when_reachable(settings: Settings) -> None:
     say_again = 0.0
     while True:
         try:
-            migrate(settings)
+            migrate(settings, _STATEMENT_SECONDS)
         except StoreUnreachable as error:
             now = time.monotonic()
             if now + _PAUSE_SECONDS > deadline:

@@ -15,6 +15,8 @@ class Meaning(Enum):
     """What is known about a call that failed."""
 
     NOT_DONE = auto()
+    NOT_NOW = auto()
+    """Not done, because the database was busy, or just started. A later try may succeed."""
     CONFLICT = auto()
     """Not done, because of another transaction. A second try is likely to succeed."""
     READ_ONLY = auto()
@@ -32,10 +34,10 @@ MEANINGS: Final = {
     # one was rolled back.
     "40001": Meaning.CONFLICT,  # serialization_failure
     "40P01": Meaning.CONFLICT,  # deadlock_detected
-    "55P03": Meaning.NOT_DONE,  # lock_not_available
-    "57014": Meaning.NOT_DONE,  # query_canceled, for example by statement_timeout
-    "53300": Meaning.NOT_DONE,  # too_many_connections
-    "57P03": Meaning.NOT_DONE,  # cannot_connect_now
+    "55P03": Meaning.NOT_NOW,  # lock_not_available
+    "57014": Meaning.NOT_NOW,  # query_canceled, for example by statement_timeout
+    "53300": Meaning.NOT_NOW,  # too_many_connections
+    "57P03": Meaning.NOT_NOW,  # cannot_connect_now
     "25006": Meaning.READ_ONLY,  # read_only_sql_transaction
     "53100": Meaning.DISK,  # disk_full
     "58030": Meaning.DISK,  # io_error
@@ -44,8 +46,8 @@ MEANINGS: Final = {
     "22": Meaning.BUG,  # data exceptions
     "23": Meaning.BUG,  # violated constraints
     # Primary result codes of SQLite.
-    "SQLITE_BUSY": Meaning.NOT_DONE,
-    "SQLITE_LOCKED": Meaning.NOT_DONE,
+    "SQLITE_BUSY": Meaning.NOT_NOW,
+    "SQLITE_LOCKED": Meaning.NOT_NOW,
     "SQLITE_CANTOPEN": Meaning.NOT_DONE,
     "SQLITE_READONLY": Meaning.READ_ONLY,
     "SQLITE_FULL": Meaning.DISK,
@@ -56,6 +58,7 @@ MEANINGS: Final = {
 
 _MESSAGES: Final = {
     Meaning.NOT_DONE: "The store cannot be reached or does not answer.",
+    Meaning.NOT_NOW: "The store cannot be reached or does not answer.",
     Meaning.CONFLICT: "The store was busy with another change of the same pets.",
     Meaning.READ_ONLY: "The store takes no changes at present.",
     Meaning.DISK: "The store cannot write to its disk.",
@@ -82,7 +85,7 @@ class Conflict(StoreUnavailable):
 
 def meaning_of(error: BaseException) -> Meaning:
     """Return the meaning of one of the `FAILURES`. Anything else is a bug, too."""
-    error = _cause_of(error)
+    error = cause_of(error)
     if isinstance(error, DataError):
         return Meaning.BUG
     if isinstance(error, PostgresError):
@@ -107,7 +110,7 @@ def domain_error(error: Exception, meaning: Meaning) -> StoreUnavailable:
         unavailable = Conflict(message)
     elif meaning is Meaning.UNKNOWN:
         unavailable = OutcomeUnknown(message)
-    unavailable.__cause__ = _cause_of(error)
+    unavailable.__cause__ = cause_of(error)
     return unavailable
 
 
@@ -121,7 +124,8 @@ def spoils(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _cause_of(error: BaseException) -> BaseException:
+def cause_of(error: BaseException) -> BaseException:
+    """Return what the driver has raised."""
     if isinstance(error, DBAPIError | EmulatedDBAPIException):
         return error.driver_exception
     return error

@@ -27,16 +27,16 @@ BEGIN = {
 def migrate(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         check_server(connection)
-    for statement in BEGIN[connection.dialect.name]:
-        connection.exec_driver_sql(statement)
     try:
+        for statement in BEGIN[connection.dialect.name]:
+            connection.exec_driver_sql(statement)
         context.configure(
             connection=connection, target_metadata=metadata, version_table=VERSION_TABLE
         )
         check_revision()
         context.run_migrations()
     except BaseException:
-        connection.exec_driver_sql("ROLLBACK")
+        connection.invalidate()  # This closes it. A ROLLBACK might get no answer.
         raise
     connection.exec_driver_sql("COMMIT")
 
