@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any, Final, ParamSpec, TypeVar
 
 from pets.adapters.batching import BatchingPetRepository
-from pets.adapters.sqlalchemy import postgresql_session, sqlite
+from pets.adapters.sqlalchemy import postgresql_session, sqlite_session
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.cli.main import main
 from pets.domain.errors import StoreUnavailable
@@ -87,7 +87,7 @@ def sqlite_does_not_wait_for_its_disk() -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
 
-    sqlite.write_safely = write_unsafely
+    sqlite_session.write_safely = write_unsafely
 
 
 def write_is_retried_after_a_lost_connection() -> None:

@@ -9,7 +9,7 @@ from advanced_alchemy.config import AlembicAsyncConfig, EngineConfig, SQLAlchemy
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import ArgumentError
 
-from pets.adapters.sqlalchemy import postgresql_session, sqlite
+from pets.adapters.sqlalchemy import postgresql_session, sqlite_session
 from pets.adapters.sqlalchemy.tables import VERSION_TABLE, metadata
 
 _DRIVERS: Final = {
@@ -157,7 +157,7 @@ def create_config(
         event.listen(engine, "connect", postgresql_session.notice_lost_network)
         event.listen(engine, "checkout", postgresql_session.refuse_closed)
     else:
-        event.listen(engine, "connect", sqlite.create_casefold)
+        event.listen(engine, "connect", sqlite_session.create_casefold)
         if "mode" not in url.query:
-            event.listen(engine, "connect", sqlite.write_safely)
+            event.listen(engine, "connect", sqlite_session.write_safely)
     return config

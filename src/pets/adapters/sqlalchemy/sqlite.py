@@ -14,7 +14,7 @@ from collections.abc import (
 )
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import aiosqlite
 import sqlalchemy as sa
@@ -118,18 +118,20 @@ class SQLite:
         return self
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, Exception) and spoils(error) and not self._is_as_good_as_new(error):
+        if isinstance(error, Exception) and self._must_be_replaced(error):
             await self._connection.invalidate()
         await self._connection.close()
 
-    def _is_as_good_as_new(self, error: Exception) -> bool:
-        """Whether another connection could not write either.
+    def _must_be_replaced(self, error: Exception) -> bool:
+        """Whether another connection would do better after this error.
 
-        SQLite keeps the file of a closed connection open while others read, so a new connection
-        for each failed write would use up the open files.
+        While the file is read-only, none would. SQLite also keeps the file of a closed connection
+        open while others read, so a new connection for each failed write would use up the open
+        files.
         """
-        is_read_only = meaning_of(error) is Meaning.READ_ONLY
-        return is_read_only and not os.access(self._engine.url.database or "", os.W_OK)
+        if meaning_of(error) is Meaning.READ_ONLY:
+            return os.access(self._engine.url.database or "", os.W_OK)
+        return spoils(error)
 
     async def run(self, statement: str) -> Rows:
         result = await self._connection.exec_driver_sql(statement)
@@ -206,19 +208,6 @@ class SQLite:
 
     async def _fetch(self, statement: sa.Executable, **parameters: object) -> Rows:
         return (await self._connection.execute(statement, parameters)).all()
-
-
-def create_casefold(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
-    """Let SQL fold case as the domain does."""
-    connection.create_function("casefold", 1, str.casefold, deterministic=True)
-
-
-def write_safely(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
-    """Let readers work beside a writer, and let commits survive a power cut."""
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.close()
 
 
 def _json(rows: Iterable[object]) -> str:

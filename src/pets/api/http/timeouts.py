@@ -42,13 +42,14 @@ class RequestTooSlow(HTTPException):
 
 
 class Wait(NamedTuple):
-    """What a connection waits for, the most seconds for that, and what ends it then."""
+    """What a connection waits for: at most for so many seconds, and what ends it then.
+
+    The `owner` is the request or the task that is waited for. For another one the time begins anew.
+    """
 
     seconds: float
     end: Callable[[], None]
-    owner: (
-        object  # the request or task that this wait belongs to; for another one, time begins anew
-    )
+    owner: object
 
 
 class TimedProtocol(ProblemProtocol):
@@ -139,9 +140,9 @@ class Sweep:
 
     def _turn(self) -> None:
         elapsed = self._loop.time() - self._last_turn
-        # A process that was stopped could not read, so clients do not lose that time.
         self._is_due = False
         try:
+            # A process that was stopped could not read, so clients do not lose that time.
             self.run(min(elapsed, 2 * SWEEP_SECONDS))
         finally:
             if self._state.connections or self._state.tasks:
