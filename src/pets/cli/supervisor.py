@@ -60,7 +60,7 @@ class _Child:
             self._silent_seconds = 0
             logger.error("Worker %d is stuck, and is killed. Its stacks:", self.pid)
             os.kill(self.pid, signal.SIGQUIT)
-            time.sleep(_DUMP_SECONDS)
+            time.sleep(_DUMP_SECONDS)  # Nothing tells when the stacks are written.
             os.kill(self.pid, signal.SIGKILL)
 
     def _read_signs_of_life(self) -> bool:
@@ -161,7 +161,7 @@ class Supervisor:
             faulthandler.register(signal.SIGQUIT)
             self._work(self._end_of_work, sign)
             status = 0
-        except Exception:
+        except Exception:  # Whatever it is, this process ends.
             logger.exception("A worker failed")
         finally:  # This process must not go on as its parent does.
             os._exit(status)

@@ -35,7 +35,7 @@ class Application(Litestar):
     A request that the server cancels, because its time is over, is answered with 503.
     """
 
-    # Any: Litestar's types are unions.
+    # Any, here and below: Litestar's types are unions over HTTP, WebSocket and lifespan.
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
             if b"%" in scope["raw_path"]:
