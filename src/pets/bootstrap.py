@@ -7,7 +7,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from litestar import Litestar
 from litestar.datastructures import State
 from litestar.types import LifespanHook
 from sqlalchemy import URL
@@ -36,7 +35,7 @@ CLOSE_SECONDS: Final = 1
 
 def create_app(
     settings: Settings | None = None, repository: PetRepository | None = None
-) -> Litestar:
+) -> Application:
     """Return the application. A test can give a repository in place of the settings' own.
 
     Without settings the environment is read. Raises `SettingsError`.

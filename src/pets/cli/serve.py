@@ -91,7 +91,7 @@ def create_served_app(settings: Settings) -> Door:
         signal.signal(number, partial(_stop, app, signal.getsignal(number)))
     # A store in memory answers at once, so it always has room.
     rooms = app.state.get("rooms", (_always, _always))
-    return Door(app, *rooms, request_seconds=settings.request_timeout)
+    return Door(app, *rooms, request_seconds=settings.request_timeout, observers=app.observers)
 
 
 def _always() -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -10,6 +11,7 @@ import msgspec
 from litestar import Litestar
 
 from pets.api.http.answer import Answer
+from pets.api.http.exchange import Exchange, Observe
 from pets.api.http.problems import (
     MEDIA_TYPE,
     NOT_DONE,
@@ -35,8 +37,17 @@ class Application(Litestar):
     A request that the server cancels, because its time is over, is answered with 503.
     """
 
+    def __init__(self, *, observers: Sequence[Observe] = (), **options: Any) -> None:
+        """Litestar's `options`, and the `observers` of every request."""
+        super().__init__(**options)
+        self.observers = observers
+        self._exchange = Exchange(self._answer, observers)
+
     # Any, here and below: Litestar's types are unions over HTTP, WebSocket and lifespan.
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._exchange(scope, receive, send)
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
             if b"%" in scope["raw_path"]:
                 path = scope["raw_path"].partition(b"?")[0]

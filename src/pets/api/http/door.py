@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import choice
 from typing import Any, Final, NamedTuple
 
@@ -12,6 +12,7 @@ import msgspec
 from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from pets.api.http.exchange import Exchange, Observe
 from pets.api.http.problems import MEDIA_TYPE, NOT_DONE, problem
 from pets.api.http.timeouts import Sweep, TimedProtocol
 
@@ -76,9 +77,11 @@ class Door:
         has_room_for_expensive: Callable[[], bool],
         *,
         request_seconds: float,
+        observers: Sequence[Observe] = (),
     ) -> None:
         self.sweep = Sweep(request_seconds)
         self._app = app
+        self._rejection = Exchange(_reject, observers)
         self._cheap = _Queue(has_room)
         self._expensive = _Queue(has_room_for_expensive)
         self._starts = 0  # in this turn
@@ -125,16 +128,16 @@ class Door:
         served = 0
         while queue.visitors and served < MAX_REJECTIONS:
             deadline, protocol, cycle = queue.visitors[0]
-            app = self._app
+            app: ASGIApp = self._app
             if deadline < now:
-                app = _reject
+                app = self._rejection
             elif self._starts >= MAX_STARTS or not queue.has_room():
                 break
             queue.visitors.popleft()
             if protocol.transport.is_closing():
                 continue
             served += 1
-            if app is _reject:
+            if app is self._rejection:
                 self._count_rejection()
             else:
                 self._starts += 1
