@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from litestar.testing import TestClient
 
+from pets.api.http.application import Application
 from pets.domain.pet import MAX_ID
 from tests.factories import PetCreateFactory
 from tests.hostile import BadRequest, bad_queries_and_keys, bad_requests, bad_requests_to_one_pet
