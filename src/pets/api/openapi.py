@@ -10,11 +10,17 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import License
+from litestar.openapi.spec import License, Tag
 from msgspec import Struct
 
 from pets.api import schemas
-from pets.api.http.problems import BUG, MEDIA_TYPE, RETRY_AFTER_SECONDS, TOO_LARGE
+from pets.api.http.problems import (
+    BUG,
+    MAX_RETRY_AFTER_SECONDS,
+    MEDIA_TYPE,
+    RETRY_AFTER_SECONDS,
+    TOO_LARGE,
+)
 from pets.api.http.request import JSON_TYPES
 
 JSON = dict[str, Any]  # Any: whatever JSON can hold.
@@ -43,7 +49,12 @@ _DESCRIPTIONS: Final = {
 }
 _RETRY_AFTER: Final = {
     "description": "In how many seconds to try again.",
-    "schema": {"type": "integer", "examples": [RETRY_AFTER_SECONDS]},
+    "schema": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": MAX_RETRY_AFTER_SECONDS,
+        "examples": [RETRY_AFTER_SECONDS],
+    },
 }
 
 
@@ -93,7 +104,20 @@ def document(app: Litestar) -> JSON:
     _, components = msgspec.json.schema_components(
         _COMPONENTS, ref_template="#/components/schemas/{name}"
     )
-    return document | {"paths": paths, "components": {"schemas": components}}
+    document |= {"paths": paths, "components": {"schemas": components}}
+    _add_formats(document)
+    return document
+
+
+def _add_formats(part: Any) -> None:
+    """Give each integer that has a maximum the format that holds it."""
+    if isinstance(part, dict):
+        if part.get("type") == "integer" and "maximum" in part:
+            part["format"] = "int32" if part["maximum"] < 2**31 else "int64"
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner in part:
+            _add_formats(inner)
 
 
 def _complete(operation: JSON, options: JSON) -> None:
@@ -128,6 +152,10 @@ def openapi_config() -> OpenAPIConfig:
         version=version("pets"),
         description="Dogs and cats: create, find, change and delete them.",
         license=License(name="MIT", identifier="MIT"),
+        tags=[
+            Tag(name="pets", description="The pets: all of them, and each."),
+            Tag(name="health", description="For those who run the service."),
+        ],
         render_plugins=[_Document()],
         openapi_router=Router(
             "/schema", route_handlers=[], include_in_schema=False, after_request=_refuse_html

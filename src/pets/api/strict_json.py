@@ -8,9 +8,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct, UnsetType
 
-from pets.api.schemas import Fault
-
-MAX_FAULTS: Final = 100
+from pets.api.schemas import MAX_FAULTS, Fault
 
 AnyStruct = TypeVar("AnyStruct", bound=Struct)
 

@@ -13,13 +13,12 @@ from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from pets.api.http.exchange import Exchange, Observe
-from pets.api.http.problems import MEDIA_TYPE, NOT_DONE, problem
+from pets.api.http.problems import MAX_RETRY_AFTER_SECONDS, MEDIA_TYPE, NOT_DONE, problem
 from pets.api.http.timeouts import Sweep, TimedProtocol
 
 MAX_WAIT_SECONDS: Final = 1.2
 """How long a request waits to be let in. After that it is rejected."""
 
-MAX_RETRY_AFTER_SECONDS: Final = 7
 """Rejected clients are told 1 to so many seconds, so that they do not all come back at once."""
 
 MAX_STARTS: Final = 64
