@@ -168,6 +168,9 @@ class Problem(Struct, frozen=True, kw_only=True):
         str, Meta(description="what is wrong here", examples=["The body is not a valid PetCreate."])
     ]
     instance: Annotated[str, Meta(description="the path of the request", examples=["/pets/"])]
+    request_id: Annotated[
+        str, Meta(description="as in the header `Request-Id`", examples=["5f0c6dbd41aa4f6a"])
+    ]
     errors: Annotated[
         list[Fault] | UnsetType, Meta(description="all faults of a body that is valid JSON")
     ] = UNSET
