@@ -81,13 +81,21 @@ class Server:
         raise RuntimeError(f"{self.name} does not answer:\n{self.log.read().decode()}")
 
 
-@contextmanager
-def served(name: str, database_url: str) -> Iterator[Server]:
-    """Start a server on the first core; it answers when the context is entered."""
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+        port: int = free.getsockname()[1]
+    return port
+
+
+@contextmanager
+def served(name: str, database_url: str, **settings: str) -> Iterator[Server]:
+    """Start a server on the first core; it answers when the context is entered.
+
+    `settings` are more variables of its environment.
+    """
+    port = free_port()
     command = [interpreter(name), "-m", *COMMANDS[name], "--port", str(port)]
-    environment = os.environ | {"PETS_DATABASE_URL": database_url}
+    environment = os.environ | settings | {"PETS_DATABASE_URL": database_url}
     with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, OPEN_FILES)

@@ -1,5 +1,6 @@
 """The promises of the API, which hold over every store."""
 
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from secrets import token_hex
@@ -740,6 +741,33 @@ class Heads:
         assert dict(head.headers) == dict(got.headers)
 
 
+class Identifying:
+    """The header `Request-Id`."""
+
+    @pytest.mark.parametrize("id_", ["7", "a" * 128, "01J9:Z_x.y/+=-"])
+    def test_keeps_the_id_that_the_client_sent(self, client: Client, id_: str) -> None:
+        response = client.get("/pets/", headers={"Request-Id": id_})
+        assert response.headers.get_list("request-id") == [id_]
+
+    @pytest.mark.parametrize("id_", ["", "a" * 129, "a b", 'a"', "a,b", "a;b"])
+    def test_replaces_a_malformed_id(self, client: Client, id_: str) -> None:
+        response = client.get("/pets/", headers=[("Request-Id", id_)])
+        assert re.fullmatch("[0-9a-f]{32}", response.headers["request-id"])
+
+    def test_replaces_two_ids(self, client: Client) -> None:
+        response = client.get("/pets/", headers=[("Request-Id", "1"), ("Request-Id", "2")])
+        assert re.fullmatch("[0-9a-f]{32}", response.headers["request-id"])
+
+    def test_gives_each_request_another_id(self, client: Client) -> None:
+        ids = {client.get("/pets/").headers["request-id"] for _ in range(10)}
+        assert len(ids) == 10
+
+    @pytest.mark.parametrize("path", ["/x", "/pets/0", "/pets/?limit=x"])
+    def test_puts_the_id_into_the_problem(self, client: Client, path: str) -> None:
+        response = client.get(path)
+        assert response.json()["request_id"] == response.headers["request-id"]
+
+
 class EveryPath:
     @pytest.mark.parametrize(("method", "status"), [("POST", 201), ("GET", 200), ("DELETE", 200)])
     def test_works_with_and_without_its_last_slash(
@@ -913,6 +941,7 @@ class APIContract(
     DeletingByQuery,
     SendingAgain,
     Heads,
+    Identifying,
     EveryPath,
     BadRequests,
     HealthChecks,

@@ -21,7 +21,9 @@ from pets.adapters.sqlalchemy.migrations import upgrade
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.api.docs import DocsController
 from pets.api.health import HealthController
+from pets.api.http.access_log import log_request
 from pets.api.http.application import Application
+from pets.api.http.exchange import Observe
 from pets.api.http.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
 from pets.api.http.request import ApiRequest
 from pets.api.openapi import openapi_config
@@ -41,9 +43,12 @@ def create_app(
     Without settings the environment is read. Raises `SettingsError`.
     """
     on_shutdown: list[LifespanHook] = []
+    observers: list[Observe] = []
     state = State()
     if repository is None:
         settings = settings or Settings.from_environment()
+        if settings.access_log:
+            observers.append(log_request)
         url = _url(settings)
         key_ttl = timedelta(seconds=settings.idempotency_ttl)
         if url is None:
@@ -67,6 +72,7 @@ def create_app(
         openapi_config=openapi_config(),
         on_shutdown=on_shutdown,
         state=state,
+        observers=observers,
         logging_config=None,
     )
 

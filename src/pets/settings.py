@@ -1,12 +1,14 @@
 """Everything that can be set, with its variable, its default and its bounds."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Self
 
 MEMORY: Final = "memory://"
 """The database URL of a store without a database."""
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 _DAY: Final = 24 * 60 * 60
 
@@ -24,6 +26,8 @@ class Settings:
     - `workers` is the number of processes that serve, 1 or more.
     - `request_timeout` is how long a request may take, in seconds: 1 to 600.
     - `startup_timeout` is how long a service that starts waits for its store: 0 to 3600 seconds.
+    - `log_level` is the level from which on lines are logged: one of `LOG_LEVELS`.
+    - `access_log` adds a line for each request to the log.
     - `idempotency_ttl` is how long an `Idempotency-Key` is remembered: 1 second to 366 days.
 
     Raises `SettingsError` for a value out of these bounds. A database URL is checked by the
@@ -37,6 +41,8 @@ class Settings:
     request_timeout: int = 10
     startup_timeout: int = 60
     idempotency_ttl: int = _DAY
+    log_level: str = "info"
+    access_log: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -52,6 +58,9 @@ class Settings:
         if not 1 <= self.idempotency_ttl <= 366 * _DAY:
             seconds = self.idempotency_ttl
             raise SettingsError(f"PETS_IDEMPOTENCY_TTL: {seconds} is not from 1 to {366 * _DAY}")
+        if self.log_level not in LOG_LEVELS:
+            known = ", ".join(LOG_LEVELS)
+            raise SettingsError(f"PETS_LOG_LEVEL: {self.log_level!r} is none of {known}")
         if self.database_url == MEMORY and self.workers > 1:
             raise SettingsError(
                 "PETS_DATABASE_URL: processes cannot share memory://, so PETS_WORKERS must be 1"
@@ -66,7 +75,7 @@ class Settings:
             text = environment.get(variable)
             if text:
                 _check_text(variable, text)
-                values[setting.name] = _integer(variable, text) if setting.type is int else text
+                values[setting.name] = _READERS[setting.type](variable, text)
         return cls(**values)
 
 
@@ -87,3 +96,21 @@ def _integer(variable: str, text: str) -> int:
         return int(text)
     except ValueError:
         raise SettingsError(f"{variable}: {text!r} is not an integer") from None
+
+
+def _boolean(variable: str, text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise SettingsError(f"{variable}: {text!r} is neither true nor false")
+    return text == "true"
+
+
+def _text(_variable: str, text: str) -> str:
+    return text
+
+
+# Any: the type of a field is whatever its annotation says.
+_READERS: Final[Mapping[Any, Callable[[str, str], Any]]] = {
+    str: _text,
+    int: _integer,
+    bool: _boolean,
+}

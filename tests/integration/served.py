@@ -74,10 +74,13 @@ class Served:
 
 
 def start(
-    *arguments: str, database_url: str, open_files: int | None = None
+    *arguments: str, database_url: str, open_files: int | None = None, **settings: str
 ) -> subprocess.Popen[str]:
-    """Start a command as a process of its own, which may open so many files."""
-    environment = os.environ | {"PETS_DATABASE_URL": database_url}
+    """Start a command as a process of its own, which may open so many files.
+
+    `settings` are more variables of its environment.
+    """
+    environment = os.environ | settings | {"PETS_DATABASE_URL": database_url}
     command = [*COMMAND, *arguments]
     if open_files is not None:
         command = ["sh", "-c", f'ulimit -n {open_files} && exec "$@"', "sh", *command]
@@ -86,11 +89,11 @@ def start(
 
 @contextmanager
 def served(
-    database_url: str, *, workers: int = 1, open_files: int | None = None
+    database_url: str, *, workers: int = 1, open_files: int | None = None, **settings: str
 ) -> Iterator[Served]:
     """Run a service on a free port until the end of the block."""
     arguments = ["serve", "--port", "0", "--workers", str(workers)]
-    with start(*arguments, database_url=database_url, open_files=open_files) as process:
+    with start(*arguments, database_url=database_url, open_files=open_files, **settings) as process:
         try:
             service = Served(process, 0)
             address = re.search(r"http://127\.0\.0\.1:(\d+)", service.wait_for_line("Listening on"))

@@ -111,7 +111,7 @@ def test_the_index_names_each_decision_by_its_title(path: Path) -> None:
 def test_every_setting_is_documented_with_its_default() -> None:
     defaults = {}
     for setting in dataclasses.fields(Settings):
-        defaults[f"PETS_{setting.name.upper()}"] = str(setting.default)
+        defaults[f"PETS_{setting.name.upper()}"] = str(setting.default).lower()
     assert dict(SETTING.findall(CONFIGURATION.read_text())) == defaults
 
 

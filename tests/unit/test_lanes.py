@@ -4,6 +4,7 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Sequence
+from contextvars import ContextVar
 
 import pytest
 
@@ -122,3 +123,23 @@ async def test_a_batch_is_kept_alive_by_its_lane_alone() -> None:
     gc.collect()
     await scene.end_next()
     assert await scene.callers[1] == "x"
+
+
+@pytest.mark.anyio
+async def test_a_batch_knows_nothing_of_the_caller_that_began_it() -> None:
+    """Otherwise it would log another caller's failure with the id of that request."""
+    request: ContextVar[str] = ContextVar("request", default="none")
+    seen = []
+
+    async def run(items: Sequence[int]) -> Sequence[int]:
+        await asyncio.sleep(0)
+        seen.append(request.get())
+        return items
+
+    async def call(lane: Lane[int, int], number: int) -> None:
+        request.set(str(number))
+        await lane.call(number)
+
+    lane: Lane[int, int] = Lane(run, lambda _: 1, 10)
+    await asyncio.gather(call(lane, 1), call(lane, 2))
+    assert seen == ["1", "none"]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+from contextvars import Context
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
@@ -70,7 +71,9 @@ class Lane(Generic[Item, Result]):
         finally:
             if self._waiting:
                 # No caller's cancellation reaches a task of its own.
-                task = asyncio.create_task(self._serve_waiting())
+                # And what it logs is not about this caller's request.
+                serving = self._serve_waiting()
+                task = asyncio.get_running_loop().create_task(serving, context=Context())
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             else:

@@ -56,6 +56,14 @@ _RETRY_AFTER: Final = {
         "examples": [RETRY_AFTER_SECONDS],
     },
 }
+_REQUEST_ID: Final = {
+    "description": "The id of the request: the client's own, or else one that was made for it.",
+    "schema": {
+        "type": "string",
+        "pattern": f"^{schemas.REQUEST_ID_PATTERN}$",
+        "maxLength": schemas.MAX_REQUEST_ID_LENGTH,
+    },
+}
 
 
 def described_answers(
@@ -130,7 +138,8 @@ def _complete(operation: JSON, options: JSON) -> None:
     headers = {503: {"Retry-After": _RETRY_AFTER}} | options.get("answer_headers", {})
     for status, response in operation["responses"].items():
         response["headers"] = {}
-        for name, described in headers.get(int(status), {}).items():
+        described_headers = {"Request-Id": _REQUEST_ID} | headers.get(int(status), {})
+        for name, described in described_headers.items():
             response["headers"][name] = {"required": True} | described
 
 

@@ -29,6 +29,9 @@ NOT_FOUND: Final = "Pet with the matching ID was not found."
 TIME_LENGTH: Final = 19
 TIME_PATTERN: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$"
 
+MAX_REQUEST_ID_LENGTH: Final = 128
+REQUEST_ID_PATTERN: Final = f"[A-Za-z0-9_.:/+=-]{{1,{MAX_REQUEST_ID_LENGTH}}}"
+
 Value = TypeVar("Value")
 
 # The message about a bad member says that it "must be" what its description says.
@@ -198,6 +201,15 @@ class Problem(Struct, frozen=True, kw_only=True):
             description="the path of the request",
             examples=["/pets/"],
             extra_json_schema=_REFERENCE,
+        ),
+    ]
+    request_id: Annotated[
+        str,
+        Meta(
+            pattern=f"^{REQUEST_ID_PATTERN}$",
+            max_length=MAX_REQUEST_ID_LENGTH,
+            description="as in the header `Request-Id`",
+            examples=["5f0c6dbd41aa4f6a"],
         ),
     ]
     errors: Annotated[

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, Final, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 from urllib.parse import quote
 
 import msgspec

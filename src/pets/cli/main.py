@@ -120,6 +120,7 @@ def _pets() -> None:
 )
 def _serve(**options: str | int | None) -> int:
     """Migrate the store, then serve until SIGTERM or Ctrl-C."""
+    from pets.cli.logs import set_up_log
     from pets.cli.serve import serve
     from pets.cli.waiting import migrate_when_reachable
 
@@ -129,6 +130,7 @@ def _serve(**options: str | int | None) -> int:
         if value is not None:
             environment[variable] = str(value)
     settings = Settings.from_environment(environment)
+    set_up_log(settings.log_level)
     migrate_when_reachable(settings)
     serve(settings)
     return 0

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import uvicorn
 from litestar import Litestar
-from uvicorn.config import LOGGING_CONFIG
 
 from pets.api.http.door import Door, DoorProtocol
 from pets.bootstrap import create_app
@@ -27,11 +26,6 @@ GRACE_SECONDS: Final = 8
 BACKLOG: Final = 65_535
 """How many connections may wait to be accepted. The system's `net.core.somaxconn` bounds it."""
 
-LOGGING: Final = LOGGING_CONFIG | {
-    "loggers": LOGGING_CONFIG["loggers"]
-    | {"pets": {"handlers": ["default"], "level": "INFO"}, "asyncio": {"level": "WARNING"}}
-}
-
 
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM. Then accept no more requests and let those in flight finish.
@@ -46,7 +40,7 @@ def serve(settings: Settings) -> None:
         ws="none",
         lifespan="on",
         backlog=BACKLOG,
-        log_config=LOGGING,
+        log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,

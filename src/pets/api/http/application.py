@@ -55,12 +55,12 @@ class Application(Litestar):
                     scope["path"] = path.decode("latin-1")  # No route matches `%2F`.
             method = scope["method"]
             if method == "HEAD":
-                scope = scope | {"method": "GET"}
-                send = partial(_send_head, send)
-            elif method == "OPTIONS" and scope["path"] == "*":
+                await self._answer_head(scope, receive, send)
+                return
+            if method == "OPTIONS" and scope["path"] == "*":
                 await self._answer_for_all(scope, receive, send)
                 return
-            elif method == "OPTIONS":
+            if method == "OPTIONS":
                 send = partial(self._send_options, scope, send)
         try:
             await super().__call__(scope, receive, send)
@@ -69,6 +69,13 @@ class Application(Litestar):
                 raise
             with suppress(RuntimeError):  # The answer has begun.
                 await _send_no_answer(scope, send)
+
+    async def _answer_head(self, scope: Any, receive: Any, send: Any) -> None:
+        get = scope | {"method": "GET"}
+        try:
+            await self._answer(get, receive, partial(_send_head, send))
+        finally:
+            scope["path_template"] = get.get("path_template", "")  # for the observers
 
     async def _answer_for_all(self, scope: Any, receive: Any, send: Any) -> None:
         methods: set[str] = set()

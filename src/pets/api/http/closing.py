@@ -1,9 +1,12 @@
 """What answers are written to: their heads and bodies together, and the end of a connection."""
 
 import asyncio
+import logging
 from typing import Final, Never
 
 from litestar.exceptions import HTTPException
+
+logger = logging.getLogger(__name__)
 
 LINGER_SECONDS: Final = 5
 """For how long, in all, bytes that come after the last answer are discarded."""
@@ -65,4 +68,9 @@ class BrokenBody(asyncio.Event):
         self._refusal = refusal
 
     async def wait(self) -> Never:
+        log_refusal(self._refusal)
         raise self._refusal
+
+
+def log_refusal(refusal: HTTPException) -> None:
+    logger.warning("Refused a request: %s", refusal.detail)

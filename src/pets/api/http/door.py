@@ -5,14 +5,14 @@ import logging
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
-from random import choice
+from random import randint
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from pets.api.http.exchange import Exchange, Observe
+from pets.api.http.exchange import NO_REQUEST, Exchange, Observe
 from pets.api.http.problems import MAX_RETRY_AFTER_SECONDS, MEDIA_TYPE, NOT_DONE, problem
 from pets.api.http.timeouts import Sweep, TimedProtocol
 
@@ -29,14 +29,7 @@ MAX_REJECTIONS: Final = 256
 
 _POLL_SECONDS: Final = 0.005
 
-_REJECTION: Final = msgspec.json.encode(
-    problem(
-        503,
-        "The service has more to do than it can do in time. It has not begun this.",
-        "/",
-        type_=NOT_DONE,
-    )
-)
+_REJECTION: Final = "The service has more to do than it can do in time. It has not begun this."
 # A guess that needs no parsing is enough. If it is wrong, a request waits in the other queue.
 _EXPENSIVE: Final = re.compile(rb"(?:^|&)(?:name=|limit=\d{3})")
 
@@ -106,7 +99,7 @@ class Door:
             protocol.start(cycle, self._app)
         if not self._turn_is_due:
             self._turn_is_due = True
-            protocol.loop.call_soon(self._turn, protocol.loop)
+            protocol.loop.call_soon(self._turn, protocol.loop, context=NO_REQUEST)
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         self._starts = 0
@@ -149,24 +142,16 @@ class Door:
         self._rejections += 1
 
 
-def _heads() -> list[HTTPResponseStartEvent]:
-    heads: list[HTTPResponseStartEvent] = []
-    for seconds in range(1, MAX_RETRY_AFTER_SECONDS + 1):
-        headers = [
-            (b"content-type", MEDIA_TYPE.encode()),
-            (b"content-length", b"%d" % len(_REJECTION)),
-            (b"retry-after", b"%d" % seconds),
-        ]
-        heads.append({"type": "http.response.start", "status": 503, "headers": headers})
-    return heads
-
-
-_HEADS: Final = _heads()
-
-
 async def _reject(_scope: Scope, _receive: Receive, send: Send) -> None:
-    await send(choice(_HEADS))  # noqa: S311  # Nobody gains by guessing it.
-    await send({"type": "http.response.body", "body": _REJECTION, "more_body": False})
+    body = msgspec.json.encode(problem(503, _REJECTION, "/", type_=NOT_DONE))
+    retry_after = randint(1, MAX_RETRY_AFTER_SECONDS)  # noqa: S311  # Nobody gains by guessing it.
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"retry-after", b"%d" % retry_after),
+    ]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 class DoorProtocol(TimedProtocol):

@@ -1,24 +1,35 @@
 """What every request gets, whatever answers it: an id, and observers of how it went."""
 
 import re
-import secrets
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
+from random import getrandbits
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 from pets.api.http.request import headers
+from pets.api.schemas import REQUEST_ID_PATTERN
 
 request_id: Final = ContextVar("request_id", default="")
 """The id of the request that this task answers."""
 
-_WELL_FORMED: Final = re.compile(rb"[A-Za-z0-9_.:/+=-]{1,128}")
+# Any, here and below: Litestar and uvicorn type ASGI applications and scopes differently.
+_scope: Final[ContextVar[Any]] = ContextVar("scope", default=None)
+
+NO_REQUEST: Final = Context()
+"""For callbacks that serve many requests, so that they do not log the id of any of them."""
+
+_WELL_FORMED: Final = re.compile(REQUEST_ID_PATTERN.encode())
+_TRACE_PARENT: Final = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
+"""https://www.w3.org/TR/trace-context/#traceparent-header"""
 
 
 class Observation(NamedTuple):
     """A request that was answered, or failed to be."""
 
-    scope: Any  # Any: Litestar's and uvicorn's types of it differ.
+    scope: Any  # Any: see above.
     route: str
     """The template of the path, such as `/pets/{pet_id}`, or "" if no route matched."""
     status: int
@@ -35,25 +46,27 @@ class Exchange:
     The id is the client's own, if it sent a well-formed one.
     """
 
-    # Any, here and below: Litestar and uvicorn type ASGI applications differently.
-    def __init__(self, app: Any, observers: Sequence[Observe] = ()) -> None:
+    def __init__(self, app: Any, observers: Sequence[Observe] = ()) -> None:  # Any: see above.
         self._app = app
         self._observers = observers
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # Any: see above.
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         began = perf_counter()
         id_ = _id_of(scope)
-        request_id.set(id_.decode())
+        request_id.set(id_)
+        _scope.set(scope)
         status = 0
 
-        async def answer(message: Any) -> None:
+        async def answer(message: Any) -> None:  # Any: see above.
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = message | {"headers": [*message["headers"], (b"request-id", id_)]}
+                # The list may be shared with other answers.
+                own_headers = [*message["headers"], (b"request-id", id_.encode())]
+                message = message | {"headers": own_headers}
             await send(message)
 
         try:
@@ -66,8 +79,24 @@ class Exchange:
                     observe(seen)
 
 
-def _id_of(scope: Any) -> bytes:
+def new_id() -> str:
+    """Return an id for a request. It is no secret, so it may be guessed."""
+    return f"{getrandbits(128):032x}"
+
+
+def trace_id() -> str:
+    """Return the trace that the request of this task belongs to, or "".
+
+    Its client names it in `traceparent`.
+    """
+    scope = _scope.get()
+    sent = headers(scope, b"traceparent") if scope else []
+    match = _TRACE_PARENT.fullmatch(sent[0]) if len(sent) == 1 else None
+    return match[1].decode() if match else ""
+
+
+def _id_of(scope: Any) -> str:  # Any: see above.
     sent = headers(scope, b"request-id")
     if len(sent) == 1 and _WELL_FORMED.fullmatch(sent[0]):
-        return sent[0]
-    return secrets.token_hex(16).encode()
+        return sent[0].decode()
+    return new_id()

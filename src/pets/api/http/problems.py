@@ -12,6 +12,7 @@ from litestar.exceptions import ClientException, HTTPException, NotFoundExceptio
 from litestar.types import ExceptionHandlersMap
 from msgspec import UNSET, UnsetType
 
+from pets.api.http.exchange import request_id
 from pets.api.http.request import allow
 from pets.api.schemas import NOT_FOUND, Fault, Problem
 from pets.domain.errors import OutcomeUnknown, StoreUnavailable
@@ -55,12 +56,14 @@ def problem(
     *,
     type_: str = "about:blank",
 ) -> Problem:
+    """Describe a failure of the request that this task answers."""
     return Problem(
         type=type_,
         title=_PHRASES.get(status) or HTTPStatus(status).phrase,
         status=status,
         detail=detail,
         instance=instance,
+        request_id=request_id.get(),
         errors=errors,
     )
 

@@ -1,7 +1,6 @@
 """The server side of HTTP: uvicorn and httptools, made strict against hostile requests."""
 
 import asyncio
-from functools import partial
 from typing import Final
 
 import httptools
@@ -13,7 +12,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from pets.api.http.closing import AnswerTransport, BrokenBody
+from pets.api.http.closing import AnswerTransport, BrokenBody, log_refusal
+from pets.api.http.exchange import NO_REQUEST, new_id, request_id
 from pets.api.http.heads import MAX_HEAD_BYTES, HeadTooLarge, check_head, check_size, origin_form
 from pets.api.http.problems import MEDIA_TYPE, problem
 
@@ -49,7 +49,6 @@ class ProblemProtocol(HttpToolsProtocol):
             try:
                 self._parse(data[start : start + _SLICE_BYTES])
             except HTTPException as refusal:
-                self.logger.warning("Refused a request: %s", refusal.detail)
                 self._refuse(refusal)
                 return
 
@@ -187,10 +186,18 @@ class ProblemProtocol(HttpToolsProtocol):
                 return
             self.pipeline.popleft()
             self.cycle = self._previous_cycle
+        # The request has no task, and another one's may be at work here.
+        context = NO_REQUEST.copy()
+        context.run(request_id.set, new_id())
+        context.run(log_refusal, refusal)
+
+        def send() -> None:
+            context.run(self._send_refusal, refusal)
+
         if self.cycle and not self.cycle.response_complete:
-            self.cycle.on_response = partial(self._send_refusal, refusal)
+            self.cycle.on_response = send
         else:
-            self._send_refusal(refusal)
+            send()
 
     def _send_refusal(self, refusal: HTTPException) -> None:
         if self._answers.is_closing():
@@ -200,6 +207,7 @@ class ProblemProtocol(HttpToolsProtocol):
         head = STATUS_LINE[document.status]
         for name, value in self.server_state.default_headers:  # Date
             head += b"%s: %s\r\n" % (name, value)
+        head += b"request-id: %s\r\n" % document.request_id.encode()
         head += b"content-type: %s\r\ncontent-length: %d\r\n" % (MEDIA_TYPE.encode(), len(body))
         self._answers.write_head()  # of an earlier answer
         self.transport.write(head + b"connection: close\r\n\r\n" + body)

@@ -1,0 +1,54 @@
+"""The log of a service, on standard error: lines on a terminal, and JSON elsewhere."""
+
+import logging.config
+import sys
+from typing import Final
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from pets.api.http.exchange import request_id, trace_id
+
+_LOGGERS: Final = ("pets", "uvicorn", "asyncio", "py.warnings")
+
+
+def set_up_log(level: str) -> None:
+    """Let everything that is logged from now on go to standard error, from this level on."""
+    logging.captureWarnings(capture=True)
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"lines": {"()": _formatter}},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
+            "root": {"handlers": ["stderr"], "level": "WARNING"},
+            "loggers": {name: {"level": level.upper()} for name in _LOGGERS},
+        }
+    )
+
+
+def _formatter() -> logging.Formatter:
+    is_for_people = sys.stderr.isatty()
+    renderers: list[Processor]
+    if is_for_people:
+        renderers = [structlog.dev.ConsoleRenderer()]
+    else:
+        renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            _add_facts,
+        ],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+    )
+
+
+def _add_facts(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Add what the line itself says of its request, or else the ids of the request at work."""
+    record = event["_record"]
+    ids = {"request_id": request_id.get(), "trace_id": trace_id()}
+    facts = ids | getattr(record, "facts", {})
+    event.update({name: value for name, value in facts.items() if value != ""})
+    return event
