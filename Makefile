@@ -5,7 +5,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults check bench mutants lock
+.PHONY: help run test test-faults check lint-openapi bench mutants lock
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -27,6 +27,12 @@ check: .venv/bench ## Check format, lint, types and the direction of imports
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+lint-openapi: .venv/dev ## Lint the OpenAPI document by the rules of Spectral and OWASP, with Node's npm
+	npm ci --silent --ignore-scripts --prefix .ci/spectral
+	$(BIN)/pets openapi > .ci/spectral/open.json
+	.ci/spectral/node_modules/.bin/spectral lint --fail-severity warn \
+		--ruleset .ci/spectral/.spectral.yaml .ci/spectral/open.json
 
 bench: .venv/bench ## Measure beside other servers, in 15 minutes; QUICK=1: in 4; SOAK=1: memory over 5 minutes
 	@QUICK=$(QUICK) SOAK=$(SOAK) $(BIN)/python -m bench.run

@@ -910,6 +910,10 @@ class TheDocument:
         assert schemas["PetPage"]["properties"]["items"]["maxItems"] == 1000
         assert schemas["PetsDelete"]["properties"]["ids"]["maxItems"] == 10_000
 
+    def test_gives_an_integer_the_format_that_holds_it(self, document: dict[str, Any]) -> None:
+        members = document["components"]["schemas"]["Pet"]["properties"]
+        assert (members["id"]["format"], members["age"]["format"]) == ("int64", "int32")
+
     def test_declares_every_error_as_a_problem_document(self, document: dict[str, Any]) -> None:
         for item in document["paths"].values():
             for operation in item.values():

@@ -10,8 +10,7 @@ import pytest
 from pets.adapters.memory import InMemoryPetRepository
 from pets.api.http.heads import MAX_HEAD_BYTES
 from pets.api.http.problems import MAX_BODY_BYTES
-from pets.api.schemas import MAX_LIMIT
-from pets.api.strict_json import MAX_FAULTS
+from pets.api.schemas import MAX_FAULTS, MAX_LIMIT
 from pets.cli.main import main
 from pets.cli.records import MAX_RECORD_BYTES
 from pets.domain.pet import MAX_ID, NewPet, PetType

@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
-from pets.api.http.door import MAX_RETRY_AFTER_SECONDS, MAX_STARTS, MAX_WAIT_SECONDS
+from pets.api.http.door import MAX_STARTS, MAX_WAIT_SECONDS
+from pets.api.http.problems import MAX_RETRY_AFTER_SECONDS
 from pets.cli.accepting import RESERVED_FILES
 from tests.integration.connections import Answer, Connection, Server, statuses
 from tests.integration.served import Served, served

@@ -21,7 +21,8 @@ class HealthController(Controller):
         "/live",
         operation_id="isLive",
         summary="Does the process answer?",
-        responses=described_answers(200, Health, "It does."),
+        description="Always answered while the process works, because the store is not asked.",
+        responses=described_answers(200, Health, "It does.", 400, 500),
     )
     async def live(self) -> Health:
         return Health("ok")
@@ -32,7 +33,7 @@ class HealthController(Controller):
         summary="Can requests be sent here?",
         description="Whether the store answers within 1 second and is migrated, "
         "and the service is not stopping.",
-        responses=described_answers(200, Health, "They can.", 500, 503),
+        responses=described_answers(200, Health, "They can.", 400, 500, 503),
     )
     async def ready(self, request: ApiRequest) -> Health:
         if request.app.state.get("stopping"):

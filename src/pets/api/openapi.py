@@ -10,13 +10,19 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import License
+from litestar.openapi.spec import License, Tag
 from msgspec import Struct
 
 from pets.api import schemas
 from pets.api.http.access import OPEN
 from pets.api.http.application import Application
-from pets.api.http.problems import BUG, MEDIA_TYPE, RETRY_AFTER_SECONDS, TOO_LARGE
+from pets.api.http.problems import (
+    BUG,
+    MAX_RETRY_AFTER_SECONDS,
+    MEDIA_TYPE,
+    RETRY_AFTER_SECONDS,
+    TOO_LARGE,
+)
 from pets.api.http.request import JSON_TYPES
 
 JSON = dict[str, Any]  # Any: whatever JSON can hold.
@@ -47,7 +53,12 @@ _DESCRIPTIONS: Final = {
 }
 _RETRY_AFTER: Final = {
     "description": "In how many seconds to try again.",
-    "schema": {"type": "integer", "examples": [RETRY_AFTER_SECONDS]},
+    "schema": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": MAX_RETRY_AFTER_SECONDS,
+        "examples": [RETRY_AFTER_SECONDS],
+    },
 }
 _CHALLENGE: Final = {
     "description": "How to send a key (RFC 6750).",
@@ -60,7 +71,11 @@ _SCHEMES: Final = {
 }
 _REQUEST_ID: Final = {
     "description": "The id of the request: the client's own, or else one that was made for it.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+    "schema": {
+        "type": "string",
+        "pattern": f"^{schemas.REQUEST_ID_PATTERN}$",
+        "maxLength": schemas.MAX_REQUEST_ID_LENGTH,
+    },
 }
 
 
@@ -112,10 +127,12 @@ def document(app: Application) -> JSON:
     _, components = msgspec.json.schema_components(
         _COMPONENTS, ref_template="#/components/schemas/{name}"
     )
-    described = {"schemas": components}
+    described: JSON = {"schemas": components}
     if app.needs_key:
         described["securitySchemes"] = _SCHEMES
-    return document | {"paths": paths, "components": described}
+    document |= {"paths": paths, "components": described}
+    _add_formats(document)
+    return document
 
 
 def _require_key(paths: JSON) -> None:
@@ -134,6 +151,17 @@ def _require_key(paths: JSON) -> None:
                     },
                     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
                 }
+
+
+def _add_formats(part: Any) -> None:
+    """Give each integer that has a maximum the format that holds it."""
+    if isinstance(part, dict):
+        if part.get("type") == "integer" and "maximum" in part:
+            part["format"] = "int32" if part["maximum"] < 2**31 else "int64"
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner in part:
+            _add_formats(inner)
 
 
 def _complete(operation: JSON, options: JSON) -> None:
@@ -170,6 +198,10 @@ def openapi_config() -> OpenAPIConfig:
         version=version("pets"),
         description="Dogs and cats: create, find, change and delete them.",
         license=License(name="MIT", identifier="MIT"),
+        tags=[
+            Tag(name="pets", description="The pets: all of them, and each."),
+            Tag(name="health", description="For those who run the service."),
+        ],
         render_plugins=[_Document()],
         openapi_router=Router(
             "/schema", route_handlers=[], include_in_schema=False, after_request=_refuse_html

@@ -46,7 +46,12 @@ _ID: Final = re.compile("[1-9][0-9]{0,18}")
 _TAGGED: Final = {"ETag": ETAG_DESCRIBED}
 _LOCATION_DESCRIBED: Final = {
     "description": "The path of the pet.",
-    "schema": {"type": "string", "examples": ["/pets/1"]},
+    "schema": {
+        "type": "string",
+        "pattern": "^/pets/[1-9][0-9]*$",
+        "maxLength": len(f"/pets/{MAX_ID}"),
+        "examples": ["/pets/1"],
+    },
 }
 
 # An id is read as text because Litestar takes "01" and "\u0663" for integers.
@@ -86,6 +91,7 @@ class PetsController(Controller):
     @post(
         operation_id="createPet",
         summary="Create a pet",
+        description="All members are required, and no others are allowed.",
         responses=described_answers(
             201, schemas.Pet, "The pet.", 400, 412, 413, 415, 422, 500, 503
         ),
@@ -110,6 +116,7 @@ class PetsController(Controller):
     @get(
         operation_id="listPets",
         summary="List and find pets",
+        description="All parameters can be combined. `Link` leads to the next page.",
         responses=described_answers(
             200,
             schemas.PetPage,
@@ -158,6 +165,7 @@ class PetsController(Controller):
         "/{pet_id:str}",
         operation_id="getPet",
         summary="Get a pet",
+        description="With its tag in `If-None-Match`, an unchanged pet is not sent again.",
         responses=described_answers(200, schemas.Pet, "The pet.", 304, 400, 404, 412, 500, 503),
         header=CONDITIONS_DESCRIBED,
         answer_headers={200: _TAGGED, 304: _TAGGED},
@@ -173,6 +181,8 @@ class PetsController(Controller):
         "/{pet_id:str}",
         operation_id="updatePet",
         summary="Change a pet",
+        description="Members that are not sent stay as they are. "
+        "With its tag in `If-Match`, a pet that was changed meanwhile is left alone.",
         responses=described_answers(
             200, schemas.Pet, "The pet, as it is now.", 400, 404, 412, 413, 415, 500, 503
         ),
@@ -195,6 +205,7 @@ class PetsController(Controller):
         "/{pet_id:str}",
         operation_id="deletePet",
         summary="Delete a pet",
+        description="With its tag in `If-Match`, a pet that was changed meanwhile is left alone.",
         responses=described_answers(204, None, "The pet is deleted.", 400, 404, 412, 500, 503),
         header=CONDITIONS_DESCRIBED,
     )

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from pets.domain import pet as domain
 from pets.domain.pet import (
     AGE_RULE,
+    CLEAN_NAME_PATTERN,
     MAX_AGE,
     MAX_ID,
     MAX_NAME_LENGTH,
@@ -23,8 +24,13 @@ from pets.domain.repository import PetPage as DomainPetPage
 
 MAX_LIMIT: Final = 1000
 MAX_IDS: Final = 10_000
+MAX_FAULTS: Final = 100
 NOT_FOUND: Final = "Pet with the matching ID was not found."
+TIME_LENGTH: Final = 19
 TIME_PATTERN: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$"
+
+MAX_REQUEST_ID_LENGTH: Final = 128
+REQUEST_ID_PATTERN: Final = f"[A-Za-z0-9_.:/+=-]{{1,{MAX_REQUEST_ID_LENGTH}}}"
 
 Value = TypeVar("Value")
 
@@ -70,7 +76,15 @@ class Pet(Struct, frozen=True):
     id: Annotated[
         int, Meta(ge=1, le=MAX_ID, description="never given to another pet", examples=[1])
     ]
-    name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH, examples=["boy"])]
+    name: Annotated[
+        str,
+        Meta(
+            pattern=CLEAN_NAME_PATTERN,
+            min_length=1,
+            max_length=MAX_NAME_LENGTH,
+            examples=["boy"],
+        ),
+    ]
     age: Age
     type: Type
     created_at: Annotated[
@@ -78,7 +92,7 @@ class Pet(Struct, frozen=True):
         Meta(
             description="in UTC, without an offset",
             examples=["2021-05-18T19:10:17"],
-            extra_json_schema={"pattern": TIME_PATTERN},
+            extra_json_schema={"pattern": TIME_PATTERN, "maxLength": TIME_LENGTH},
         ),
     ]
 
@@ -91,7 +105,13 @@ class PetPage(Struct, frozen=True):
     """The first pets that match, and how many match in all."""
 
     count: Annotated[
-        int, Meta(ge=0, description="how many pets match in all, whatever the limit", examples=[2])
+        int,
+        Meta(
+            ge=0,
+            le=MAX_ID,
+            description="how many pets match in all, whatever the limit",
+            examples=[2],
+        ),
     ]
     items: Annotated[list[Pet], Meta(max_length=MAX_LIMIT)]
 
@@ -125,7 +145,7 @@ class DeleteError(Struct, frozen=True):
     """Why a pet was not deleted."""
 
     id: Annotated[int, Meta(description="as it was in the request", examples=[1])]
-    error: Annotated[str, Meta(examples=[NOT_FOUND])]
+    error: Annotated[str, Meta(examples=[NOT_FOUND], extra_json_schema={"const": NOT_FOUND})]
 
 
 class PetsDeleted(Struct, frozen=True):
@@ -153,26 +173,51 @@ class Fault(Struct, frozen=True):
     """One thing that is wrong with a body."""
 
     pointer: Annotated[
-        str, Meta(description="where: a JSON pointer (RFC 6901) as a fragment", examples=["#/age"])
+        str,
+        Meta(
+            pattern="^#(/.*)?$",
+            description="where: a JSON pointer (RFC 6901) as a fragment",
+            examples=["#/age"],
+        ),
     ]
     detail: Annotated[str, Meta(examples=["must be an integer from 0 to 100, in whole years"])]
+
+
+_REFERENCE: Final = {"format": "uri-reference"}
 
 
 class Problem(Struct, frozen=True, kw_only=True):
     """What went wrong (RFC 9457)."""
 
-    type: Annotated[str, Meta(examples=["about:blank"])]
+    type: Annotated[str, Meta(examples=["about:blank"], extra_json_schema=_REFERENCE)]
     title: Annotated[str, Meta(description="the phrase of the status", examples=["Bad Request"])]
     status: Annotated[int, Meta(ge=400, le=599, examples=[400])]
     detail: Annotated[
         str, Meta(description="what is wrong here", examples=["The body is not a valid PetCreate."])
     ]
-    instance: Annotated[str, Meta(description="the path of the request", examples=["/pets/"])]
+    instance: Annotated[
+        str,
+        Meta(
+            description="the path of the request",
+            examples=["/pets/"],
+            extra_json_schema=_REFERENCE,
+        ),
+    ]
     request_id: Annotated[
-        str, Meta(description="as in the header `Request-Id`", examples=["5f0c6dbd41aa4f6a"])
+        str,
+        Meta(
+            pattern=f"^{REQUEST_ID_PATTERN}$",
+            max_length=MAX_REQUEST_ID_LENGTH,
+            description="as in the header `Request-Id`",
+            examples=["5f0c6dbd41aa4f6a"],
+        ),
     ]
     errors: Annotated[
-        list[Fault] | UnsetType, Meta(description="all faults of a body that is valid JSON")
+        list[Fault] | UnsetType,
+        Meta(
+            description=f"the faults of a body that is valid JSON, {MAX_FAULTS} at most",
+            extra_json_schema={"maxItems": MAX_FAULTS},
+        ),
     ] = UNSET
 
 

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, Final, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct, UnsetType
 
-from pets.api.schemas import Fault
-
-MAX_FAULTS: Final = 100
+from pets.api.schemas import MAX_FAULTS, Fault
 
 AnyStruct = TypeVar("AnyStruct", bound=Struct)
 

@@ -21,7 +21,9 @@ CONTROL: Final = r"\u0000-\u001f\u007f-\u009f"
 
 _EDGE: Final = f"[^{WHITE_SPACE}{CONTROL}]"
 _INNER: Final = f"[^{CONTROL}]{{0,{MAX_NAME_LENGTH - 2}}}"
-NAME_PATTERN: Final = f"^[{WHITE_SPACE}]*({_EDGE}({_INNER}{_EDGE})?)[{WHITE_SPACE}]*$"
+_CLEAN: Final = f"{_EDGE}({_INNER}{_EDGE})?"
+CLEAN_NAME_PATTERN: Final = f"^{_CLEAN}$"
+NAME_PATTERN: Final = f"^[{WHITE_SPACE}]*({_CLEAN})[{WHITE_SPACE}]*$"
 """A name as a client may write it. The first group is the name without white space at its ends."""
 
 NAME_RULE: Final = (

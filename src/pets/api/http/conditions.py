@@ -45,7 +45,12 @@ CONDITIONS_DESCRIBED: Final = {
 }
 ETAG_DESCRIBED: Final = {
     "description": "Changes exactly when the pet does.",
-    "schema": {"type": "string", "examples": _EXAMPLES},
+    "schema": {
+        "type": "string",
+        "pattern": '^"[0-9a-f]{32}"$',
+        "maxLength": 34,
+        "examples": _EXAMPLES,
+    },
 }
 
 

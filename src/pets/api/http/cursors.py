@@ -13,6 +13,9 @@ from pets.domain.query import PetQuery, PetSort, Position
 
 CURSOR_RULE: Final = "one that was given with a page of this very query"
 
+MAX_CURSOR_LENGTH: Final = 578
+"""The length of the cursor after the longest name and the highest id."""
+
 _VERSION: Final = b"\x01"
 _DIGEST_BYTES: Final = 8
 _POSITIONS: Final[dict[PetSort, Any]] = {  # Any: mypy knows no type of types.

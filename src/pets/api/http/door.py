@@ -12,13 +12,17 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from pets.api.http.exchange import NO_REQUEST, Exchange, Observe
-from pets.api.http.problems import NOT_DONE, problem, problem_answer
+from pets.api.http.problems import (
+    MAX_RETRY_AFTER_SECONDS,
+    NOT_DONE,
+    problem,
+    problem_answer,
+)
 from pets.api.http.timeouts import Sweep, TimedProtocol
 
 MAX_WAIT_SECONDS: Final = 1.2
 """How long a request waits to be let in. After that it is rejected."""
 
-MAX_RETRY_AFTER_SECONDS: Final = 7
 """Rejected clients are told 1 to so many seconds, so that they do not all come back at once."""
 
 MAX_STARTS: Final = 64

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 from pets.api.http.request import headers
+from pets.api.schemas import REQUEST_ID_PATTERN
 
 request_id: Final = ContextVar("request_id", default="")
 """The id of the request that this task answers."""
@@ -18,7 +19,7 @@ _scope: Final[ContextVar[Any]] = ContextVar("scope", default=None)
 NO_REQUEST: Final = Context()
 """For callbacks that serve many requests, so that they do not log the id of any of them."""
 
-_WELL_FORMED: Final = re.compile(rb"[A-Za-z0-9_.:/+=-]{1,128}")
+_WELL_FORMED: Final = re.compile(REQUEST_ID_PATTERN.encode())
 _TRACE_PARENT: Final = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
 )

@@ -25,6 +25,7 @@ KEY_DESCRIBED: Final = {
     "schema": {
         "type": "string",
         "pattern": f"^({_KEY_PATTERN})$",
+        "maxLength": len('""') + 2 * MAX_KEY_LENGTH,
         "examples": ['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
     },
 }

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, quote
 
 from litestar.exceptions import ClientException
 
-from pets.api.http.cursors import CURSOR_RULE, read_cursor, write_cursor
+from pets.api.http.cursors import CURSOR_RULE, MAX_CURSOR_LENGTH, read_cursor, write_cursor
 from pets.api.schemas import MAX_IDS, MAX_LIMIT, PetsDelete
 from pets.domain.errors import InvalidQuery
 from pets.domain.pet import AGE_RULE, CONTROL, MAX_AGE, MAX_NAME_LENGTH, MIN_AGE, TYPE_RULE, PetType
@@ -62,7 +62,7 @@ _FILTERS: Final = {
         CURSOR_RULE,
         'Where to go on. Follow the `Link` of a page whose `rel` is "next" rather than writing '
         "this yourself. All other parameters except the limit must stay as they were.",
-        {"type": "string"},
+        {"type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": MAX_CURSOR_LENGTH},
     ),
     "type": Filter(
         PetType,
@@ -103,11 +103,20 @@ FILTERS_DESCRIBED: Final = {
 }
 IDS_DESCRIBED: Final = {
     "description": "The ids, where a body cannot be sent.",
-    "schema": {"type": "array", "items": {"type": "integer"}, "examples": [[1, 2]]},
+    "schema": {
+        "type": "array",
+        "items": {"type": "integer"},
+        "maxItems": MAX_IDS,
+        "examples": [[1, 2]],
+    },
 }
 LINK_DESCRIBED: Final = {
     "description": "The path of the first page, and of the next if there is one (RFC 8288).",
-    "schema": {"type": "string", "examples": ['</pets/?limit=20>; rel="first"']},
+    "schema": {
+        "type": "string",
+        "pattern": '^(<[^>]+>; rel="next", )?<[^>]+>; rel="first"$',
+        "examples": ['</pets/?limit=20>; rel="first"'],
+    },
 }
 
 
