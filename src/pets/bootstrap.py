@@ -13,6 +13,7 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.batching import BatchingPetRepository
+from pets.adapters.key_file import KeyFile
 from pets.adapters.memory import InMemoryPetRepository
 from pets.adapters.sqlalchemy import counts
 from pets.adapters.sqlalchemy.counts import WrongCount
@@ -28,6 +29,7 @@ from pets.api.http.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
 from pets.api.http.request import ApiRequest
 from pets.api.openapi import openapi_config
 from pets.api.pets import PetsController
+from pets.domain.access import ApiKeys, InvalidKeys
 from pets.domain.repository import PetRepository
 from pets.settings import MEMORY, Settings, SettingsError
 
@@ -36,17 +38,20 @@ CLOSE_SECONDS: Final = 1
 
 
 def create_app(
-    settings: Settings | None = None, repository: PetRepository | None = None
+    settings: Settings | None = None,
+    repository: PetRepository | None = None,
+    keys: ApiKeys | None = None,
 ) -> Application:
-    """Return the application. A test can give a repository in place of the settings' own.
+    """Return the application. A repository and keys can replace those of the settings.
 
-    Without settings the environment is read. Raises `SettingsError`.
+    Without settings the environment is read, unless there is a repository. Raises `SettingsError`.
     """
     on_shutdown: list[LifespanHook] = []
     observers: list[Observe] = []
     state = State()
     if repository is None:
         settings = settings or Settings.from_environment()
+        keys = keys or read_keys(settings)
         if settings.access_log:
             observers.append(log_request)
         url = _url(settings)
@@ -72,9 +77,20 @@ def create_app(
         openapi_config=openapi_config(),
         on_shutdown=on_shutdown,
         state=state,
+        keys=keys,
         observers=observers,
         logging_config=None,
     )
+
+
+def read_keys(settings: Settings) -> ApiKeys | None:
+    """Return the API keys that requests need, if they need any. Raises `SettingsError`."""
+    if not settings.api_keys_file:
+        return None
+    try:
+        return KeyFile(settings.api_keys_file)
+    except InvalidKeys as error:
+        raise SettingsError(f"PETS_API_KEYS_FILE: {error}") from None
 
 
 async def _close(engine: AsyncEngine) -> None:

@@ -26,6 +26,7 @@ class Settings:
     - `workers` is the number of processes that serve, 1 or more.
     - `request_timeout` is how long a request may take, in seconds: 1 to 600.
     - `startup_timeout` is how long a service that starts waits for its store: 0 to 3600 seconds.
+    - `api_keys_file` is a file of the API keys that requests need. Without it they need none.
     - `log_level` is the level from which on lines are logged: one of `LOG_LEVELS`.
     - `access_log` adds a line for each request to the log.
     - `idempotency_ttl` is how long an `Idempotency-Key` is remembered: 1 second to 366 days.
@@ -41,6 +42,7 @@ class Settings:
     request_timeout: int = 10
     startup_timeout: int = 60
     idempotency_ttl: int = _DAY
+    api_keys_file: str = ""
     log_level: str = "info"
     access_log: bool = False
 

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 import msgspec
-from litestar import Litestar, Request, Response, Router
+from litestar import Request, Response, Router
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
@@ -14,6 +14,8 @@ from litestar.openapi.spec import License, Tag
 from msgspec import Struct
 
 from pets.api import schemas
+from pets.api.http.access import OPEN
+from pets.api.http.application import Application
 from pets.api.http.problems import (
     BUG,
     MAX_RETRY_AFTER_SECONDS,
@@ -37,6 +39,8 @@ _COMPONENTS: Final = [
 ]
 _DESCRIPTIONS: Final = {
     400: "The request is malformed or invalid.",
+    401: "The request has no valid API key.",
+    403: "The API key may only read.",
     304: "The client has this already: `If-None-Match` names its tag, or is `*`.",
     404: "There is no such pet.",
     412: "What is at this path is not as the condition says.",
@@ -55,6 +59,15 @@ _RETRY_AFTER: Final = {
         "maximum": MAX_RETRY_AFTER_SECONDS,
         "examples": [RETRY_AFTER_SECONDS],
     },
+}
+_CHALLENGE: Final = {
+    "description": "How to send a key (RFC 6750).",
+    "required": True,
+    "schema": {"type": "string", "examples": ["Bearer"]},
+}
+_SCHEMES: Final = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 _REQUEST_ID: Final = {
     "description": "The id of the request: the client's own, or else one that was made for it.",
@@ -89,7 +102,7 @@ def described_body(
     return {"required": required, "content": dict.fromkeys(media_types, content)}
 
 
-def document(app: Litestar) -> JSON:
+def document(app: Application) -> JSON:
     """Return Litestar's OpenAPI document, with what Litestar cannot say by itself.
 
     - The components come from msgspec, which enforces them. Litestar leaves out that unknown
@@ -109,12 +122,35 @@ def document(app: Litestar) -> JSON:
         paths["/pets/" if path == "/pets" else path] = item
         for operation in item.values():
             _complete(operation, options[operation["operationId"]])
+    if app.needs_key:
+        _require_key(paths)
     _, components = msgspec.json.schema_components(
         _COMPONENTS, ref_template="#/components/schemas/{name}"
     )
-    document |= {"paths": paths, "components": {"schemas": components}}
+    described: JSON = {"schemas": components}
+    if app.needs_key:
+        described["securitySchemes"] = _SCHEMES
+    document |= {"paths": paths, "components": described}
     _add_formats(document)
     return document
+
+
+def _require_key(paths: JSON) -> None:
+    for path, item in paths.items():
+        if path in OPEN:
+            continue
+        for method, operation in item.items():
+            operation["security"] = [{scheme: []} for scheme in _SCHEMES]
+            statuses = (401,) if method == "get" else (401, 403)
+            for status in statuses:
+                operation["responses"][str(status)] = {
+                    "description": _DESCRIPTIONS[status],
+                    "headers": {
+                        "Request-Id": {"required": True} | _REQUEST_ID,
+                        "WWW-Authenticate": _CHALLENGE,
+                    },
+                    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+                }
 
 
 def _add_formats(part: Any) -> None:
@@ -145,6 +181,7 @@ def _complete(operation: JSON, options: JSON) -> None:
 
 class _Document(JsonRenderPlugin):
     def render(self, request: Request[Any, Any, Any], openapi_schema: JSON) -> bytes:  # noqa: ARG002
+        assert isinstance(request.app, Application)
         return msgspec.json.encode(document(request.app))
 
 

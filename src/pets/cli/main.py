@@ -7,12 +7,14 @@ import json
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import click
 
 from pets.cli.console import STANDARD_OUTPUT, CommandFailed, discard, print_document, say
 from pets.cli.signals import heed_signals
+from pets.domain.access import Scope
 from pets.domain.errors import InvalidQuery, StoreUnavailable
 from pets.domain.pet import PetType
 from pets.domain.query import PetQuery
@@ -56,7 +58,7 @@ def _fail(status: int, reason: object) -> int:
 
 def _usage_message(error: click.UsageError) -> str:
     command = error.ctx.command_path if error.ctx else "pets"
-    message = error.format_message().rstrip(".")
+    message = " ".join(error.format_message().split()).rstrip(".")  # It may have several lines.
     return f"{message} (see {command} --help)"
 
 
@@ -217,6 +219,27 @@ def _openapi() -> int:
     from pets.bootstrap import create_app
 
     heed_signals()
-    app = create_app(Settings(database_url=MEMORY))
+    settings = replace(Settings.from_environment(), database_url=MEMORY, workers=1)
+    app = create_app(settings)
     print_document(json.dumps(document(app), indent=2))
+    return 0
+
+
+@_pets.group("keys")
+def _keys() -> None:
+    """Make the API keys that PETS_API_KEYS_FILE holds."""
+
+
+@_keys.command("new")
+@click.argument("name", type=_text)
+@click.option(
+    "--scope", type=click.Choice(list(map(str, Scope))), required=True, help="What it allows."
+)
+@click.option("--file", type=_text, help="The file that gets the line of the key.")
+def _keys_new(name: str, scope: str, file: str | None) -> int:
+    """Make a key and print it. It cannot be shown again."""
+    from pets.cli.keys import make_key
+
+    heed_signals()
+    make_key(name, Scope(scope), file)
     return 0

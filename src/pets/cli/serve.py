@@ -12,10 +12,11 @@ import uvicorn
 from litestar import Litestar
 
 from pets.api.http.door import Door, DoorProtocol
-from pets.bootstrap import create_app
+from pets.bootstrap import create_app, read_keys
 from pets.cli.accepting import AcceptingLoop, SharingLoop, allow_open_files
 from pets.cli.supervisor import Supervisor
 from pets.cli.worker import Worker
+from pets.domain.access import ApiKeys
 from pets.settings import Settings, SettingsError
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def serve(settings: Settings) -> None:
     Raises `SettingsError` if the host and port cannot be listened on.
     """
     config = uvicorn.Config(
-        partial(create_served_app, settings),
+        partial(create_served_app, settings, read_keys(settings)),
         factory=True,
         interface="asgi3",
         http=DoorProtocol,
@@ -73,9 +74,9 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def create_served_app(settings: Settings) -> Door:
+def create_served_app(settings: Settings, keys: ApiKeys | None = None) -> Door:
     """Return the application behind its door. It is not ready from the signal to stop on."""
-    app = create_app(settings)
+    app = create_app(settings, keys=keys)
     # The objects that exist now stay, so the garbage collector need not check them again and
     # again (docs/decisions/0009).
     gc.collect()

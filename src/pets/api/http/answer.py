@@ -1,4 +1,4 @@
-"""An answer in JSON whose head and body are finished."""
+"""An answer whose head and body are finished."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from litestar.types import Receive, Scope, Send
 
 Header = tuple[bytes, bytes]
 
-_JSON: Final[Header] = (b"content-type", b"application/json")
+_JSON: Final = b"application/json"
 _WITHOUT_BODY: Final = {204, 304}
 
 
@@ -19,12 +19,17 @@ class Answer:
 
     __slots__ = ("_body", "_headers", "_status")
 
-    def __init__(self, status: int, body: bytes = b"", *headers: Header) -> None:
+    def __init__(
+        self, status: int, body: bytes = b"", *headers: Header, media_type: bytes = _JSON
+    ) -> None:
         self._status = status
         self._body = body
         self._headers = [*headers]
         if status not in _WITHOUT_BODY:
-            self._headers += (_JSON, (b"content-length", b"%d" % len(body)))
+            self._headers += (
+                (b"content-type", media_type),
+                (b"content-length", b"%d" % len(body)),
+            )
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         await send(

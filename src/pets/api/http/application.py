@@ -5,26 +5,25 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
-import msgspec
 from litestar import Litestar
 
+from pets.api.http.access import Guard
 from pets.api.http.answer import Answer
 from pets.api.http.exchange import Exchange, Observe
 from pets.api.http.problems import (
-    MEDIA_TYPE,
     NOT_DONE,
     OUTCOME_UNKNOWN,
     RETRY_AFTER_SECONDS,
     instance_of,
     problem,
+    problem_answer,
 )
-from pets.api.http.request import MERGE_PATCH_TYPES, allow
+from pets.api.http.request import MERGE_PATCH_TYPES, READING, allow
+from pets.domain.access import ApiKeys
 
 logger = logging.getLogger(__name__)
-
-_READS: Final = {"GET", "OPTIONS"}  # HEAD is answered like GET.
 
 
 class Application(Litestar):
@@ -37,13 +36,21 @@ class Application(Litestar):
     A request that the server cancels, because its time is over, is answered with 503.
     """
 
-    def __init__(self, *, observers: Sequence[Observe] = (), **options: Any) -> None:
-        """Litestar's `options`, and the `observers` of every request."""
-        super().__init__(**options)
-        self.observers = observers
-        self._exchange = Exchange(self._answer, observers)
-
     # Any, here and below: Litestar's types are unions over HTTP, WebSocket and lifespan.
+    def __init__(
+        self,
+        *,
+        keys: ApiKeys | None = None,
+        observers: Sequence[Observe] = (),
+        **options: Any,  # Any: they are Litestar's.
+    ) -> None:
+        """Litestar's `options`, the `keys` that are needed, and the `observers` of requests."""
+        super().__init__(**options)
+        self.needs_key = keys is not None
+        self.observers = observers
+        answer = Guard(self._answer, keys) if keys else self._answer
+        self._exchange = Exchange(answer, observers)
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._exchange(scope, receive, send)
 
@@ -68,7 +75,7 @@ class Application(Litestar):
             if scope["type"] != "http":
                 raise
             with suppress(RuntimeError):  # The answer has begun.
-                await _send_no_answer(scope, send)
+                await _send_no_answer(scope, receive, send)
 
     async def _answer_head(self, scope: Any, receive: Any, send: Any) -> None:
         get = scope | {"method": "GET"}
@@ -102,18 +109,11 @@ async def _send_head(send: Any, message: Any) -> None:
     await send(message)
 
 
-async def _send_no_answer(scope: Any, send: Any) -> None:
+async def _send_no_answer(scope: Any, receive: Any, send: Any) -> None:
     method = scope["method"]
     path = instance_of(scope["raw_path"])
     logger.error("%s %s was not answered in time", method, path)
-    type_ = NOT_DONE if method in _READS else OUTCOME_UNKNOWN
-    detail = "The service did not answer in time."
-    document = problem(503, detail, path, type_=type_)
-    body = msgspec.json.encode(document)
-    headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", b"%d" % len(body)),
-        (b"retry-after", b"%d" % RETRY_AFTER_SECONDS),
-    ]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    type_ = NOT_DONE if method in READING else OUTCOME_UNKNOWN
+    document = problem(503, "The service did not answer in time.", path, type_=type_)
+    answer = problem_answer(document, (b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
+    await answer(scope, receive, send)

@@ -8,12 +8,16 @@ from collections.abc import Callable, Sequence
 from random import randint
 from typing import Any, Final, NamedTuple
 
-import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from pets.api.http.exchange import NO_REQUEST, Exchange, Observe
-from pets.api.http.problems import MAX_RETRY_AFTER_SECONDS, MEDIA_TYPE, NOT_DONE, problem
+from pets.api.http.problems import (
+    MAX_RETRY_AFTER_SECONDS,
+    NOT_DONE,
+    problem,
+    problem_answer,
+)
 from pets.api.http.timeouts import Sweep, TimedProtocol
 
 MAX_WAIT_SECONDS: Final = 1.2
@@ -140,16 +144,11 @@ class Door:
         self._rejections += 1
 
 
-async def _reject(_scope: Scope, _receive: Receive, send: Send) -> None:
-    body = msgspec.json.encode(problem(503, _REJECTION, "/", type_=NOT_DONE))
+async def _reject(scope: Scope, receive: Receive, send: Send) -> None:
     retry_after = randint(1, MAX_RETRY_AFTER_SECONDS)  # noqa: S311  # Nobody gains by guessing it.
-    headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", b"%d" % len(body)),
-        (b"retry-after", b"%d" % retry_after),
-    ]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    document = problem(503, _REJECTION, "/", type_=NOT_DONE)
+    answer = problem_answer(document, (b"retry-after", b"%d" % retry_after))
+    await answer(scope, receive, send)
 
 
 class DoorProtocol(TimedProtocol):

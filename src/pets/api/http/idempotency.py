@@ -1,10 +1,12 @@
 """Requests that are safe to send again (draft-ietf-httpapi-idempotency-key-header)."""
 
+import hashlib
 import re
 from typing import Final
 
 from litestar.exceptions import ClientException, HTTPException
 
+from pets.api.http.access import owner_of
 from pets.api.http.request import ApiRequest, headers
 
 MAX_KEY_LENGTH: Final = 255
@@ -32,6 +34,7 @@ KEY_DESCRIBED: Final = {
 def idempotency_key(request: ApiRequest) -> str | None:
     """Return the key of a request, if it has one.
 
+    If clients have API keys, each has keys of its own: what one of them sends is no key of another.
     Raises `ClientException` for a key that is malformed or too long.
     """
     values = headers(request.scope, b"idempotency-key")
@@ -43,7 +46,15 @@ def idempotency_key(request: ApiRequest) -> str | None:
             f"The header `Idempotency-Key` must be 1 to {MAX_KEY_LENGTH} visible ASCII "
             "characters, best in quotes."
         )
-    return re.sub(r"\\(.)", r"\1", key[1:-1]) if key[0] == '"' else key
+    if key[0] == '"':
+        key = re.sub(r"\\(.)", r"\1", key[1:-1])
+    owner = owner_of(request.scope)
+    return _key_of(owner, key) if owner else key
+
+
+def _key_of(owner: str, key: str) -> str:
+    # A digest has a fixed length, so no limit of the store is exceeded.
+    return hashlib.sha256(f"{owner}:{key}".encode()).hexdigest()
 
 
 class KeyReused(HTTPException):

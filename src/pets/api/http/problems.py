@@ -12,9 +12,10 @@ from litestar.exceptions import ClientException, HTTPException, NotFoundExceptio
 from litestar.types import ExceptionHandlersMap
 from msgspec import UNSET, UnsetType
 
+from pets.api.http.answer import Answer, Header
 from pets.api.http.exchange import request_id
 from pets.api.http.request import allow
-from pets.api.schemas import NOT_FOUND, Fault, Problem
+from pets.api.schemas import NOT_FOUND, Fault, Problem, encode
 from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,12 @@ def problem(
         request_id=request_id.get(),
         errors=errors,
     )
+
+
+def problem_answer(document: Problem, *headers: Header) -> Answer:
+    """Return the answer with a problem, for what stands outside Litestar."""
+    body = encode(document)
+    return Answer(document.status, body, *headers, media_type=MEDIA_TYPE.encode())
 
 
 def instance_of(raw_path: bytes) -> str:

@@ -10,6 +10,9 @@ from litestar.types import Scope
 from pets.domain.repository import PetRepository
 
 JSON_TYPES: Final = ("application/json",)
+READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""The methods that change nothing."""
+
 MERGE_PATCH_TYPES: Final = (*JSON_TYPES, "application/merge-patch+json")
 """The media types of a merge patch (RFC 7396)."""
 

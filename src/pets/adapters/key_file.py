@@ -1,0 +1,67 @@
+"""API keys in a file, which is read again when it changes."""
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+from pets.domain.access import ApiKey, InvalidKeys, KeyList, parse_keys
+
+CHECK_SECONDS: Final = 1
+"""How long a change of the file may stay unnoticed."""
+
+logger = logging.getLogger(__name__)
+
+
+class KeyFile:
+    """The keys of a file. If it becomes broken, its last good keys stay valid.
+
+    Raises `InvalidKeys` if the file is broken from the start.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._version = self._find_version()
+        self._keys = self._read()
+        self._checked = time.monotonic()
+
+    def find(self, secret: bytes) -> ApiKey | None:
+        """Return the key that a client presents, if it is valid."""
+        now = time.monotonic()
+        if now - self._checked >= CHECK_SECONDS:
+            self._checked = now
+            self._read_if_changed()
+        return self._keys.find(secret)
+
+    def _read_if_changed(self) -> None:
+        version = self._find_version()
+        if version == self._version:
+            return
+        self._version = version
+        try:
+            self._keys = self._read()
+        except InvalidKeys as error:
+            logger.error("The API keys stay as they were: %s", error)  # noqa: TRY400  # It is no bug.
+        else:
+            logger.info("The API keys were read again.")
+
+    def _read(self) -> KeyList:
+        try:
+            text = self._path.read_text("utf-8")
+        except OSError as error:
+            raise InvalidKeys(f"{self._path}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise InvalidKeys(f"{self._path} is not UTF-8") from None
+        try:
+            return KeyList(parse_keys(text))
+        except InvalidKeys as error:
+            raise InvalidKeys(f"{self._path}: {error}") from None
+
+    def _find_version(self) -> tuple[int, int, int] | None:
+        """Return what changes with the file. A missing file has no version."""
+        try:
+            found = os.stat(self._path)  # noqa: PTH116  # It is the same call.
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,72 @@
+"""Who may do what: requests need an API key, if the service has any."""
+
+from typing import Any, Final
+
+from pets.api.http.answer import Answer
+from pets.api.http.problems import instance_of, problem, problem_answer
+from pets.api.http.request import READING, headers
+from pets.domain.access import ApiKey, ApiKeys, Scope
+
+OPEN: Final = ("/health/live", "/health/ready", "/docs", "/schema", "/schema/openapi.json")
+"""What needs no key. So do the files of the docs page."""
+
+_OPEN_FOLDER: Final = "/docs/"
+
+
+class Guard:
+    """An ASGI application that answers only requests with a valid API key.
+
+    The key is sent as `Authorization: Bearer KEY` (RFC 6750) or `X-API-Key: KEY`. A key of the
+    scope `read` may only read. The application finds the key of a request in its scope, as `auth`.
+    """
+
+    # Any, here and below: Litestar and uvicorn type ASGI applications differently.
+    def __init__(self, app: Any, keys: ApiKeys) -> None:
+        self._app = app
+        self._keys = keys
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # Any: see above.
+        is_open = scope["type"] != "http" or _is_open(scope["path"])
+        app = self._app if is_open else self._judge(scope)
+        await app(scope, receive, send)
+
+    def _judge(self, scope: Any) -> Any:  # Any: see above.
+        """Return what answers a request: the application, or a refusal."""
+        presented = _presented_keys(scope)
+        if not presented:
+            detail = "This needs an API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
+            return _refusal(scope, 401, detail, b"Bearer")
+        key = self._keys.find(presented.pop()) if len(presented) == 1 else None
+        if key is None:
+            return _refusal(
+                scope, 401, "The API key is not valid.", b'Bearer error="invalid_token"'
+            )
+        if key.scope is Scope.READ and scope["method"] not in READING:
+            detail = "This API key may only read."
+            return _refusal(scope, 403, detail, b'Bearer error="insufficient_scope"')
+        scope["auth"] = key
+        return self._app
+
+
+def owner_of(scope: Any) -> str | None:  # Any: as above.
+    """Return the name of the API key that a request was let in with, if the service has keys."""
+    key: ApiKey | None = scope.get("auth")
+    return key.name if key else None
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN or path.startswith(_OPEN_FOLDER)
+
+
+def _presented_keys(scope: Any) -> set[bytes]:  # Any: as above.
+    presented = set(headers(scope, b"x-api-key"))
+    for value in headers(scope, b"authorization"):
+        scheme, _, credentials = value.partition(b" ")
+        if scheme.lower() == b"bearer":
+            presented.add(credentials.strip(b" "))
+    return presented
+
+
+def _refusal(scope: Any, status: int, detail: str, challenge: bytes) -> Answer:  # Any: as above.
+    document = problem(status, detail, instance_of(scope["raw_path"]))
+    return problem_answer(document, (b"www-authenticate", challenge))

@@ -1,0 +1,138 @@
+"""API keys in a file: `pets keys new`, and a service that reads the file."""
+
+import hashlib
+import os
+import stat
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pets.adapters import key_file
+from pets.adapters.key_file import KeyFile
+from pets.domain.access import ApiKey, Scope
+from tests.integration.served import COMMAND, Served, served, start
+
+LINE = ApiKey.of("reader", Scope.READ, "secret").to_line()
+
+
+def keys_new(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, "keys", "new", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def secret_in(printed: str) -> str:
+    return printed.split()[1]
+
+
+def status_of(service: Served, secret: str) -> int:
+    return service.request("GET", "/pets/", headers={"X-API-Key": secret}).status_code
+
+
+def wait_for_status(service: Served, secret: str, status: int) -> None:
+    deadline = time.monotonic() + 10
+    while status_of(service, secret) != status:
+        assert time.monotonic() < deadline
+
+
+def test_a_new_key_is_printed_with_its_line() -> None:
+    done = keys_new("reports", "--scope", "read")
+    key, line = done.stdout.splitlines()
+    digest = hashlib.sha256(secret_in(key).encode()).hexdigest()
+    assert line == f"line: reports read {digest}"
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_line_of_a_new_key_goes_to_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(LINE)  # without an end of line
+    done = keys_new("reports", "--scope", "write", "--file", str(file))
+    digest = hashlib.sha256(secret_in(done.stdout).encode()).hexdigest()
+    assert file.read_text() == f"{LINE}\nreports write {digest}\n"
+
+
+def test_only_its_owner_may_read_a_new_file(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    keys_new("reports", "--scope", "write", "--file", str(file))
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["a b", "--scope", "read"], 2),
+        (["reports"], 2),
+        (["reports", "--scope", "admin"], 2),
+        (["reader", "--scope", "read", "--file", "keys"], 1),
+        (["reports", "--scope", "read", "--file", "broken"], 1),
+        (["reports", "--scope", "read", "--file", "no/keys"], 1),
+    ],
+)
+def test_a_key_that_cannot_be_made_is_one_line(
+    arguments: list[str], status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("keys").write_text(f"{LINE}\n")
+    Path("broken").write_text("hunter2\n")
+    done = keys_new(*arguments)
+    assert (done.returncode, done.stdout) == (status, "")
+    (line,) = done.stderr.splitlines()
+    assert "hunter2" not in line
+    assert Path("keys").read_text() == f"{LINE}\n"
+
+
+@pytest.mark.parametrize("text", ["hunter2", "reader read \udcff", None])
+def test_a_broken_file_is_one_line_and_exit_status_2(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "keys"
+    if text:
+        file.write_bytes(os.fsencode(text))
+    with start("serve", database_url="memory://", PETS_API_KEYS_FILE=str(file)) as process:
+        _, printed = process.communicate(timeout=30)
+    (line,) = printed.splitlines()
+    assert process.returncode == 2
+    assert line.startswith(f"pets: PETS_API_KEYS_FILE: {file}")
+    assert "hunter2" not in line
+
+
+def test_a_service_heeds_changes_of_the_file_and_survives_a_broken_one(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    first = secret_in(keys_new("first", "--scope", "read", "--file", str(file)).stdout)
+    with served("memory://", PETS_API_KEYS_FILE=str(file)) as service:
+        assert status_of(service, first) == 200
+        second = secret_in(keys_new("second", "--scope", "read", "--file", str(file)).stdout)
+        wait_for_status(service, second, 200)
+
+        new = tmp_path / "new"
+        new.write_text(file.read_text().splitlines()[1])
+        new.rename(file)
+        wait_for_status(service, first, 401)
+        assert status_of(service, second) == 200
+
+        file.write_text("hunter2")
+        with ThreadPoolExecutor() as pool:
+            line = pool.submit(service.wait_for_line, "The API keys stay as they were")
+            while not line.done():
+                assert status_of(service, second) == 200
+        assert status_of(service, second) == 200
+        assert "line 1" in line.result()
+        assert "hunter2" not in line.result()
+
+
+def test_a_file_that_is_gone_leaves_its_keys_valid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(key_file, "CHECK_SECONDS", 0)
+    file = tmp_path / "keys"
+    file.write_text(LINE)
+    keys = KeyFile(str(file))
+    file.unlink()
+    for _ in range(3):
+        found = keys.find(b"secret")
+        assert found
+        assert found.name == "reader"
+    assert len(caplog.records) == 1
+    file.write_text("")
+    assert keys.find(b"secret") is None
