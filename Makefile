@@ -31,8 +31,9 @@ check: .venv/bench ## Check format, lint, types and the direction of imports
 lint-openapi: .venv/dev ## Lint the OpenAPI document by the rules of Spectral and OWASP, with Node's npm
 	npm ci --silent --ignore-scripts --prefix .ci/spectral
 	$(BIN)/pets openapi > .ci/spectral/open.json
+	PETS_API_KEYS_FILE=/dev/null $(BIN)/pets openapi > .ci/spectral/keys.json
 	.ci/spectral/node_modules/.bin/spectral lint --fail-severity warn \
-		--ruleset .ci/spectral/.spectral.yaml .ci/spectral/open.json
+		--ruleset .ci/spectral/.spectral.yaml .ci/spectral/open.json .ci/spectral/keys.json
 
 bench: .venv/bench ## Measure beside other servers, in 15 minutes; QUICK=1: in 4; SOAK=1: memory over 5 minutes
 	@QUICK=$(QUICK) SOAK=$(SOAK) $(BIN)/python -m bench.run

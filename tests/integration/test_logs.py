@@ -86,6 +86,22 @@ def test_the_access_log_has_a_line_for_each_request() -> None:
     assert all(0 < line["milliseconds"] < 10_000 for line in lines)
 
 
+def test_a_long_path_is_cut_off() -> None:
+    with served("memory://", PETS_ACCESS_LOG="true") as service:
+        service.request("GET", f"/pets/{'%7F' * 10_000}?name=x")
+        (line,) = accesses(log_after_stop(service))
+    assert line["path"].startswith("/pets/%7F%7F")
+    assert len(line["path"]) <= 3000
+
+
+def test_a_client_that_leaves_within_its_body_is_no_error() -> None:
+    with served("memory://", PETS_ACCESS_LOG="true") as service:
+        with socket.create_connection(("127.0.0.1", service.port)) as connection:
+            connection.sendall(b"POST /pets/ HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{")
+        line = json.loads(service.wait_for_line("POST /pets/"))
+    assert (line["level"], line["status"]) == ("info", 400)
+
+
 @pytest.mark.parametrize(
     ("parent", "trace"),
     [

@@ -14,7 +14,7 @@ from litestar.openapi.spec import License, Tag
 from msgspec import Struct
 
 from pets.api import schemas
-from pets.api.http.access import OPEN
+from pets.api.http.access import CHALLENGES, OPEN
 from pets.api.http.application import Application
 from pets.api.http.problems import (
     BUG,
@@ -63,7 +63,7 @@ _RETRY_AFTER: Final = {
 _CHALLENGE: Final = {
     "description": "How to send a key (RFC 6750).",
     "required": True,
-    "schema": {"type": "string", "examples": ["Bearer"]},
+    "schema": {"type": "string", "enum": CHALLENGES},
 }
 _SCHEMES: Final = {
     "bearer": {"type": "http", "scheme": "bearer"},

@@ -12,6 +12,12 @@ OPEN: Final = ("/health/live", "/health/ready", "/docs", "/schema", "/schema/ope
 
 _OPEN_FOLDER: Final = "/docs/"
 
+# RFC 6750, 3
+_NO_KEY: Final = "Bearer"
+_BAD_KEY: Final = 'Bearer error="invalid_token"'
+_WEAK_KEY: Final = 'Bearer error="insufficient_scope"'
+CHALLENGES: Final = (_NO_KEY, _BAD_KEY, _WEAK_KEY)
+
 
 class Guard:
     """An ASGI application that answers only requests with a valid API key.
@@ -35,15 +41,13 @@ class Guard:
         presented = _presented_keys(scope)
         if not presented:
             detail = "This needs an API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
-            return _refusal(scope, 401, detail, b"Bearer")
+            return _refusal(scope, 401, detail, _NO_KEY)
         key = self._keys.find(presented.pop()) if len(presented) == 1 else None
         if key is None:
-            return _refusal(
-                scope, 401, "The API key is not valid.", b'Bearer error="invalid_token"'
-            )
+            return _refusal(scope, 401, "The API key is not valid.", _BAD_KEY)
         if key.scope is Scope.READ and scope["method"] not in READING:
             detail = "This API key may only read."
-            return _refusal(scope, 403, detail, b'Bearer error="insufficient_scope"')
+            return _refusal(scope, 403, detail, _WEAK_KEY)
         scope["auth"] = key
         return self._app
 
@@ -67,6 +71,6 @@ def _presented_keys(scope: Any) -> set[bytes]:  # Any: as above.
     return presented
 
 
-def _refusal(scope: Any, status: int, detail: str, challenge: bytes) -> Answer:  # Any: as above.
+def _refusal(scope: Any, status: int, detail: str, challenge: str) -> Answer:  # Any: as above.
     document = problem(status, detail, instance_of(scope["raw_path"]))
-    return problem_answer(document, (b"www-authenticate", challenge))
+    return problem_answer(document, (b"www-authenticate", challenge.encode()))

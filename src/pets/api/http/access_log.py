@@ -1,17 +1,25 @@
 """A line in the log for each request."""
 
 import logging
+from typing import Final
 
 from pets.api.http.exchange import Observation
 from pets.api.http.problems import instance_of
 
 logger = logging.getLogger(__name__)
 
+MAX_PATH_BYTES: Final = 1000
+"""A byte takes up to three characters in the log."""
+
 
 def log_request(seen: Observation) -> None:
-    """Log a request: who asked for what, and how it was answered. The query is left out."""
+    """Log a request: who asked for what, and how it was answered.
+
+    The query is left out, because it may name somebody. A long path is cut off, because log
+    collectors split long lines.
+    """
     method = seen.scope["method"]
-    path = instance_of(seen.scope["raw_path"])
+    path = instance_of(seen.scope["raw_path"].partition(b"?")[0][:MAX_PATH_BYTES])
     client = seen.scope["client"]
     facts = {
         "method": method,

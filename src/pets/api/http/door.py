@@ -23,8 +23,6 @@ from pets.api.http.timeouts import Sweep, TimedProtocol
 MAX_WAIT_SECONDS: Final = 1.2
 """How long a request waits to be let in. After that it is rejected."""
 
-"""Rejected clients are told 1 to so many seconds, so that they do not all come back at once."""
-
 MAX_STARTS: Final = 64
 """How many requests begin in one turn of the event loop, so that a turn stays short."""
 

@@ -25,7 +25,9 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 TOO_LARGE: Final = "The body is over 1 MiB."
 BUG: Final = "The service met an error of its own."
 RETRY_AFTER_SECONDS: Final = 5
+
 MAX_RETRY_AFTER_SECONDS: Final = 7
+"""Rejected clients are told 1 to so many seconds, so that they do not all come back at once."""
 
 NOT_DONE: Final = "/problems/not-done"
 OUTCOME_UNKNOWN: Final = "/problems/outcome-unknown"

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from litestar import Request
+from litestar.exceptions import ClientException, InternalServerException
 from litestar.types import Scope
 
 from pets.domain.repository import PetRepository
@@ -35,6 +36,13 @@ class ApiRequest(Request[Any, Any, Any]):
         """The store of the application. A dependency of Litestar's would take 3 µs a request."""
         repository: PetRepository = self.app.state.repository
         return repository
+
+    async def body(self) -> bytes:
+        """Return the body. Raises `ClientException` if the client leaves before its end."""
+        try:
+            return await super().body()
+        except InternalServerException:  # which would be logged as a bug
+            raise ClientException("The body ended too early.") from None
 
     @property
     def content_length(self) -> int | None:
