@@ -31,7 +31,7 @@ from pets.api.openapi import openapi_config
 from pets.api.pets import PetsController
 from pets.domain.access import ApiKeys, InvalidKeys
 from pets.domain.repository import PetRepository
-from pets.settings import MEMORY, Settings, SettingsError
+from pets.settings import MEMORY, Settings, SettingsError, items
 
 CLOSE_SECONDS: Final = 1
 """How long a service that stops waits for its connections to the store to close."""
@@ -49,8 +49,12 @@ def create_app(
     on_shutdown: list[LifespanHook] = []
     observers: list[Observe] = []
     state = State()
+    hosts: frozenset[str] = frozenset()
+    origins: frozenset[str] = frozenset()
     if repository is None:
         settings = settings or Settings.from_environment()
+        hosts = items(settings.allowed_hosts)
+        origins = items(settings.cors_origins)
         keys = keys or read_keys(settings)
         if settings.access_log:
             observers.append(log_request)
@@ -78,6 +82,8 @@ def create_app(
         on_shutdown=on_shutdown,
         state=state,
         keys=keys,
+        hosts=hosts,
+        origins=origins,
         observers=observers,
         logging_config=None,
     )

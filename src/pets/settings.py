@@ -1,6 +1,7 @@
 """Everything that can be set, with its variable, its default and its bounds."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Self
@@ -8,9 +9,18 @@ from typing import Any, Final, Self
 MEMORY: Final = "memory://"
 """The database URL of a store without a database."""
 
+_DAY: Final = 24 * 60 * 60
+
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
-_DAY: Final = 24 * 60 * 60
+_BOUNDS: Final = {
+    "port": (0, 65535),
+    "request_timeout": (1, 600),
+    "startup_timeout": (0, 3600),
+    "idempotency_ttl": (1, 366 * _DAY),
+}
+_HOST: Final = re.compile(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]")
+_ORIGIN: Final = re.compile(rf"\*|https?://({_HOST.pattern})(:[0-9]+)?")
 
 
 class SettingsError(Exception):
@@ -27,6 +37,8 @@ class Settings:
     - `request_timeout` is how long a request may take, in seconds: 1 to 600.
     - `startup_timeout` is how long a service that starts waits for its store: 0 to 3600 seconds.
     - `api_keys_file` is a file of the API keys that requests need. Without it they need none.
+    - `allowed_hosts` are the names of the service, separated by commas. Without them any is right.
+    - `cors_origins` are the origins whose pages may use the service, separated by commas, or `*`.
     - `log_level` is the level from which on lines are logged: one of `LOG_LEVELS`.
     - `access_log` adds a line for each request to the log.
     - `idempotency_ttl` is how long an `Idempotency-Key` is remembered: 1 second to 366 days.
@@ -43,23 +55,18 @@ class Settings:
     startup_timeout: int = 60
     idempotency_ttl: int = _DAY
     api_keys_file: str = ""
+    allowed_hosts: str = ""
+    cors_origins: str = ""
     log_level: str = "info"
     access_log: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise SettingsError(f"PETS_PORT: {self.port} is not from 0 to 65535")
+        for name, (least, most) in _BOUNDS.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise SettingsError(f"{variable_of(name)}: {value} is not from {least} to {most}")
         if self.workers < 1:
             raise SettingsError(f"PETS_WORKERS: {self.workers} is not 1 or more")
-        if not 1 <= self.request_timeout <= 600:
-            seconds = self.request_timeout
-            raise SettingsError(f"PETS_REQUEST_TIMEOUT: {seconds} is not from 1 to 600")
-        if not 0 <= self.startup_timeout <= 3600:
-            seconds = self.startup_timeout
-            raise SettingsError(f"PETS_STARTUP_TIMEOUT: {seconds} is not from 0 to 3600")
-        if not 1 <= self.idempotency_ttl <= 366 * _DAY:
-            seconds = self.idempotency_ttl
-            raise SettingsError(f"PETS_IDEMPOTENCY_TTL: {seconds} is not from 1 to {366 * _DAY}")
         if self.log_level not in LOG_LEVELS:
             known = ", ".join(LOG_LEVELS)
             raise SettingsError(f"PETS_LOG_LEVEL: {self.log_level!r} is none of {known}")
@@ -67,6 +74,14 @@ class Settings:
             raise SettingsError(
                 "PETS_DATABASE_URL: processes cannot share memory://, so PETS_WORKERS must be 1"
             )
+        for host in items(self.allowed_hosts):
+            if not _HOST.fullmatch(host):
+                raise SettingsError(f"PETS_ALLOWED_HOSTS: {host!r} is not a host without a port")
+        for origin in items(self.cors_origins):
+            if not _ORIGIN.fullmatch(origin):
+                raise SettingsError(
+                    f"PETS_CORS_ORIGINS: {origin!r} is neither * nor like https://example.org"
+                )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -79,6 +94,12 @@ class Settings:
                 _check_text(variable, text)
                 values[setting.name] = _READERS[setting.type](variable, text)
         return cls(**values)
+
+
+def items(text: str) -> frozenset[str]:
+    """Return the items of a list that is separated by commas, in lower case."""
+    stripped = {item.strip().lower() for item in text.split(",")}
+    return frozenset(stripped - {""})
 
 
 def variable_of(setting: str) -> str:

@@ -37,6 +37,8 @@ _POLICY: Final = (
 )
 """What the page may load and do: nothing inline, nothing from another host, and not in a frame."""
 
+_PAGE_HEADERS: Final = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
+
 
 def _own_file(name: str) -> bytes:
     return files("pets.api").joinpath(name).read_bytes()
@@ -59,7 +61,7 @@ class DocsController(Controller):
     @get("/docs", media_type=MediaType.HTML)
     async def page(self) -> Response[bytes]:
         """Return a page that loads nothing from another host."""
-        return Response(_own_file("docs.html"), headers={"Content-Security-Policy": _POLICY})
+        return Response(_own_file("docs.html"), headers=_PAGE_HEADERS)
 
     @get("/docs/docs.js", media_type="text/javascript")
     async def script(self) -> bytes:

@@ -86,7 +86,7 @@ def create_served_app(settings: Settings, keys: ApiKeys | None = None) -> Door:
         signal.signal(number, partial(_stop, app, signal.getsignal(number)))
     # A store in memory answers at once, so it always has room.
     rooms = app.state.get("rooms", (_always, _always))
-    return Door(app, *rooms, request_seconds=settings.request_timeout, observers=app.observers)
+    return Door(app, *rooms, request_seconds=settings.request_timeout, around=app.around)
 
 
 def _always() -> bool:

@@ -11,7 +11,9 @@ from litestar import Litestar
 
 from pets.api.http.access import Guard
 from pets.api.http.answer import Answer
+from pets.api.http.cors import CrossOrigin
 from pets.api.http.exchange import Exchange, Observe
+from pets.api.http.hosts import KnownHosts
 from pets.api.http.problems import (
     NOT_DONE,
     OUTCOME_UNKNOWN,
@@ -41,15 +43,37 @@ class Application(Litestar):
         self,
         *,
         keys: ApiKeys | None = None,
+        hosts: frozenset[str] = frozenset(),
+        origins: frozenset[str] = frozenset(),
         observers: Sequence[Observe] = (),
         **options: Any,  # Any: they are Litestar's.
     ) -> None:
-        """Litestar's `options`, the `keys` that are needed, and the `observers` of requests."""
+        """Litestar's `options`, who may ask, and the `observers` of requests.
+
+        Without `keys` nobody needs one. Without `hosts` any name of this service is right.
+        Without `origins` no page of another origin may read an answer.
+        """
         super().__init__(**options)
         self.needs_key = keys is not None
-        self.observers = observers
-        answer = Guard(self._answer, keys) if keys else self._answer
-        self._exchange = Exchange(answer, observers)
+        self._origins = origins
+        self._observers = observers
+        answer: Any = self._answer  # Any: see above.
+        if keys:
+            answer = Guard(answer, keys)
+        if hosts:
+            answer = KnownHosts(answer, hosts)
+        self._exchange = self.around(answer)
+
+    def around(self, app: Any) -> Exchange:  # Any: see above.
+        """Give the answers of an ASGI application what all answers of this one have."""
+        answer_headers = [(b"x-content-type-options", b"nosniff")]
+        if self.needs_key:
+            # A shared cache does not know that `X-API-Key` is a secret.
+            answer_headers.append((b"cache-control", b"private"))
+        if self._origins:
+            answer_headers.append((b"vary", b"Origin"))
+            app = CrossOrigin(app, self._origins)
+        return Exchange(app, self._observers, answer_headers)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._exchange(scope, receive, send)

@@ -4,14 +4,14 @@ import asyncio
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import randint
 from typing import Any, Final, NamedTuple
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from pets.api.http.exchange import NO_REQUEST, Exchange, Observe
+from pets.api.http.exchange import NO_REQUEST, Exchange
 from pets.api.http.problems import (
     MAX_RETRY_AFTER_SECONDS,
     NOT_DONE,
@@ -71,11 +71,11 @@ class Door:
         has_room_for_expensive: Callable[[], bool],
         *,
         request_seconds: float,
-        observers: Sequence[Observe] = (),
+        around: Callable[[ASGIApp], ASGIApp] = Exchange,
     ) -> None:
         self.sweep = Sweep(request_seconds)
         self._app = app
-        self._rejection = Exchange(_reject, observers)
+        self._rejection = around(_reject)
         self._cheap = _Queue(has_room)
         self._expensive = _Queue(has_room_for_expensive)
         self._starts = 0  # in this turn

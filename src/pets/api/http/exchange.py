@@ -7,6 +7,7 @@ from random import getrandbits
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
+from pets.api.http.answer import Header
 from pets.api.http.request import headers
 from pets.api.schemas import REQUEST_ID_PATTERN
 
@@ -43,12 +44,16 @@ Observe = Callable[[Observation], None]
 class Exchange:
     """An ASGI application whose requests have an id, and are observed when they are answered.
 
-    The id is the client's own, if it sent a well-formed one.
+    The id is the client's own, if it sent a well-formed one. All answers have the `headers`.
     """
 
-    def __init__(self, app: Any, observers: Sequence[Observe] = ()) -> None:  # Any: see above.
+    # Any: see above.
+    def __init__(
+        self, app: Any, observers: Sequence[Observe] = (), headers: Sequence[Header] = ()
+    ) -> None:
         self._app = app
         self._observers = observers
+        self._headers = headers
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # Any: see above.
         if scope["type"] != "http":
@@ -65,7 +70,7 @@ class Exchange:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 # The list may be shared with other answers.
-                own_headers = [*message["headers"], (b"request-id", id_.encode())]
+                own_headers = [*message["headers"], *self._headers, (b"request-id", id_.encode())]
                 message = message | {"headers": own_headers}
             await send(message)
 
