@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import socket
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import pytest
@@ -12,6 +13,7 @@ from pets.api.http.heads import MAX_HEAD_BYTES
 from pets.api.http.problems import instance_of
 from pets.domain.pet import NewPet, Pet
 from tests.integration.connections import Server, statuses
+from tests.integration.served import served
 
 pytestmark = pytest.mark.anyio
 
@@ -458,6 +460,16 @@ async def test_a_target_may_be_a_whole_url(server: Server, target: str) -> None:
     (answer,) = await server.exchange(request(f"GET {target}".encode(), CLOSE))
     assert answer.status == 200
     assert TARGETS[target] in answer.headers["link"]
+
+
+def test_the_host_of_a_url_counts_and_not_the_header() -> None:
+    asked = []
+    with served("memory://", PETS_ALLOWED_HOSTS="pets") as service:
+        for target, host in ((b"http://pets:80/docs", b"evil"), (b"http://evil/docs", b"pets")):
+            with socket.create_connection(("127.0.0.1", service.port)) as connection:
+                connection.sendall(b"GET %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (target, host))
+                asked.append(connection.recv(12))
+    assert asked == [b"HTTP/1.1 200", b"HTTP/1.1 421"]
 
 
 @pytest.mark.parametrize("target", ["http://pets", "http://pets?"])

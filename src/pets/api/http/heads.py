@@ -62,14 +62,15 @@ def _is_host(value: bytes) -> bool:
     return _HOST.fullmatch(value) is not None
 
 
-def origin_form(method: bytes, target: bytes) -> bytes:
-    """Return the path and query of a request target (RFC 9112, 3.2), or `*`."""
-    if target.startswith(b"/"):
-        return target
-    if target == b"*" and method == b"OPTIONS":
-        return target
+def split_target(method: bytes, target: bytes) -> tuple[bytes | None, bytes]:
+    """Return the host of a request target (RFC 9112, 3.2), if it names one, and its path and query.
+
+    Raises `ClientException` for a target that is neither a path nor a URL, nor the `*` of OPTIONS.
+    """
+    if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
+        return None, target
     absolute = _ABSOLUTE_FORM.match(target)
     if not absolute or not _is_host(absolute[1]):
         raise ClientException("The request target is neither a path nor a valid http URL.")
     rest = target[absolute.end() :]
-    return rest if rest.startswith(b"/") else b"/" + rest
+    return absolute[1], rest if rest.startswith(b"/") else b"/" + rest

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from pets.api.http.closing import AnswerTransport, BrokenBody, log_refusal
 from pets.api.http.exchange import NO_REQUEST, new_id, request_id
-from pets.api.http.heads import MAX_HEAD_BYTES, HeadTooLarge, check_head, check_size, origin_form
+from pets.api.http.heads import MAX_HEAD_BYTES, HeadTooLarge, check_head, check_size, split_target
 from pets.api.http.problems import MEDIA_TYPE, problem
 
 _SLICE_BYTES: Final = 16 * 1024
@@ -111,7 +111,10 @@ class ProblemProtocol(HttpToolsProtocol):
             check_size(method, self.url, self.headers)
         version = self.parser.get_http_version()
         check_head(version, self.headers)
-        self.url = origin_form(method, self.url)
+        host, self.url = split_target(method, self.url)
+        if host is not None:  # The header must be ignored then (RFC 9112, 3.2.2).
+            others = [(name, value) for name, value in self.headers if name != b"host"]
+            self.headers[:] = [*others, (b"host", host)]
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, 10.1.1
         self._previous_cycle = self.cycle
