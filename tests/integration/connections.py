@@ -127,7 +127,13 @@ class Server:
         request_seconds: float = REQUEST_SECONDS,
     ) -> None:
         app = create_app(repository=repository)
-        self.door = Door(app, has_room, has_room_for_expensive, request_seconds=request_seconds)
+        self.door = Door(
+            app,
+            has_room,
+            has_room_for_expensive,
+            request_seconds=request_seconds,
+            around=app.around,
+        )
         self._config = uvicorn.Config(
             self.door,
             http=DoorProtocol,
