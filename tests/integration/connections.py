@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from pets.api.http.door import Door, DoorProtocol
+from pets.api.http.exchange import Exchange, Observe
 from pets.bootstrap import create_app
 from pets.domain.repository import PetRepository
 
@@ -125,6 +126,7 @@ class Server:
         has_room_for_expensive: Callable[[], bool] = lambda: True,
         *,
         request_seconds: float = REQUEST_SECONDS,
+        observers: Sequence[Observe] = (),
     ) -> None:
         app = create_app(repository=repository)
         self.door = Door(
@@ -132,7 +134,7 @@ class Server:
             has_room,
             has_room_for_expensive,
             request_seconds=request_seconds,
-            around=app.around,
+            around=partial(Exchange, observers=observers) if observers else app.around,
         )
         self._config = uvicorn.Config(
             self.door,

@@ -12,6 +12,7 @@ import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
 from pets.api.http.door import MAX_STARTS, MAX_WAIT_SECONDS
+from pets.api.http.exchange import Observation
 from pets.api.http.problems import MAX_RETRY_AFTER_SECONDS
 from pets.cli.accepting import RESERVED_FILES
 from tests.integration.connections import Answer, Connection, Server, statuses
@@ -83,6 +84,15 @@ async def test_a_request_that_waits_too_long_is_rejected(
         f"Rejecting requests that have waited for {MAX_WAIT_SECONDS} s.",
         "Rejected 100 requests. Now none waits.",
     ]
+
+
+async def test_the_time_of_a_request_includes_its_wait(room: Room) -> None:
+    seen: list[Observation] = []
+    room.is_free = False
+    server = Server(InMemoryPetRepository(), room, observers=[seen.append])
+    await rejections(server, 1)
+    (observation,) = seen
+    assert observation.seconds >= MAX_WAIT_SECONDS - 0.01  # The clock of the loop is coarse.
 
 
 async def rejections(server: Server, number: int) -> list[Answer]:

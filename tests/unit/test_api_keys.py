@@ -151,7 +151,16 @@ def test_a_reader_that_writes_is_told_what_its_key_lacks(client: Client) -> None
 
 
 @pytest.mark.parametrize(
-    "path", ["/health/live", "/health/ready", "/docs", "/docs/docs.js", "/schema/openapi.json"]
+    "path",
+    [
+        "/health/live",
+        "/health/live/",
+        "/health/ready",
+        "/docs",
+        "/docs/docs.js",
+        "/schema/openapi.json",
+        "/problems/not-done",
+    ],
 )
 def test_health_and_the_description_of_the_api_need_no_key(client: Client, path: str) -> None:
     assert client.get(path).status_code == 200

@@ -8,9 +8,10 @@ from pets.api.http.request import READING, headers
 from pets.domain.access import ApiKey, ApiKeys, Scope
 
 OPEN: Final = ("/health/live", "/health/ready", "/docs", "/schema", "/schema/openapi.json")
-"""What needs no key. So do the files of the docs page."""
+"""What needs no key, with or without a slash at the end."""
 
-_OPEN_FOLDER: Final = "/docs/"
+_OPEN_FOLDERS: Final = ("/docs/", "/problems/")
+"""The files of the docs page, and the pages that the `type` of a problem names."""
 
 # RFC 6750, 3
 _NO_KEY: Final = "Bearer"
@@ -59,7 +60,7 @@ def owner_of(scope: Any) -> str | None:  # Any: as above.
 
 
 def _is_open(path: str) -> bool:
-    return path in OPEN or path.startswith(_OPEN_FOLDER)
+    return path.rstrip("/") in OPEN or path.startswith(_OPEN_FOLDERS)
 
 
 def _presented_keys(scope: Any) -> set[bytes]:  # Any: as above.

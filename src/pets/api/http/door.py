@@ -6,12 +6,13 @@ import re
 from collections import deque
 from collections.abc import Callable
 from random import randint
+from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from pets.api.http.exchange import NO_REQUEST, Exchange
+from pets.api.http.exchange import ARRIVED, NO_REQUEST, Exchange
 from pets.api.http.problems import (
     MAX_RETRY_AFTER_SECONDS,
     NOT_DONE,
@@ -94,6 +95,8 @@ class Door:
         if _EXPENSIVE.search(cycle.scope["query_string"]):
             queue = self._expensive
         if queue.visitors or self._starts >= MAX_STARTS or not queue.has_room():
+            # uvicorn's type of a scope knows only the members of ASGI.
+            cycle.scope[ARRIVED] = perf_counter()  # type: ignore[typeddict-unknown-key]
             deadline = protocol.loop.time() + MAX_WAIT_SECONDS
             queue.visitors.append(_Visitor(deadline, protocol, cycle))
         else:

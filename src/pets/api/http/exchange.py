@@ -20,6 +20,9 @@ _scope: Final[ContextVar[Any]] = ContextVar("scope", default=None)
 NO_REQUEST: Final = Context()
 """For callbacks that serve many requests, so that they do not log the id of any of them."""
 
+ARRIVED: Final = "arrived"
+"""The name under which a scope has the time when its request began to wait, if it waited."""
+
 _WELL_FORMED: Final = re.compile(REQUEST_ID_PATTERN.encode())
 _TRACE_PARENT: Final = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
@@ -36,6 +39,7 @@ class Observation(NamedTuple):
     status: int
     """The status of the answer, or 0 if none was sent."""
     seconds: float
+    """Since its head arrived, so with the time that it waited to be let in."""
 
 
 Observe = Callable[[Observation], None]
@@ -59,7 +63,7 @@ class Exchange:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = perf_counter()
+        began = scope.get(ARRIVED) or perf_counter()
         id_ = _id_of(scope)
         request_id.set(id_)
         _scope.set(scope)
