@@ -134,7 +134,7 @@ class Server:
             has_room,
             has_room_for_expensive,
             request_seconds=request_seconds,
-            around=partial(Exchange, observers=observers),
+            around=partial(Exchange, observers=observers) if observers else app.around,
         )
         self._config = uvicorn.Config(
             self.door,

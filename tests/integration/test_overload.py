@@ -75,6 +75,7 @@ async def test_a_request_that_waits_too_long_is_rejected(
     assert statuses(answers) == [503] * 100
     assert answers[0].document["status"] == 503
     assert answers[0].headers["content-type"] == "application/problem+json"
+    assert answers[0].headers["x-content-type-options"] == "nosniff"
     seconds = {int(answer.headers["retry-after"]) for answer in answers}
     assert len(seconds) > 3
     assert seconds <= set(range(1, MAX_RETRY_AFTER_SECONDS + 1))

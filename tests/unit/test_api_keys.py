@@ -192,3 +192,8 @@ def test_the_document_of_an_open_service_has_no_schemes() -> None:
     with TestClient(create_app(repository=InMemoryPetRepository())) as client:
         document = client.get("/schema/openapi.json").json()
     assert "securitySchemes" not in document["components"]
+
+
+def test_no_shared_cache_keeps_an_answer_that_needed_a_key(client: Client) -> None:
+    response = client.get("/pets/", headers=bearer(READER))
+    assert response.headers["cache-control"] == "private"

@@ -115,11 +115,12 @@ def test_every_setting_is_documented_with_its_default() -> None:
     assert dict(SETTING.findall(CONFIGURATION.read_text())) == defaults
 
 
-def test_every_limit_is_shown_by_tests_that_exist() -> None:
+@pytest.mark.parametrize("page", ["limits.md", "security.md"])
+def test_what_a_page_promises_is_shown_by_tests_that_exist(page: str) -> None:
     sources = ""
     for path in ROOT.glob("tests/**/*.py"):
         sources += f"{path.name}\n{path.read_text()}"
-    names = TEST.findall((ROOT / "docs" / "limits.md").read_text())
+    names = TEST.findall((ROOT / "docs" / page).read_text())
     assert len(names) > 20
     for name in names:
         assert re.search(rf"\b{name}\b", sources), name
