@@ -7,14 +7,18 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from litestar import Litestar
 from litestar.datastructures import State
 from litestar.types import LifespanHook
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import QueuePool
 
 from pets.adapters.batching import BatchingPetRepository
 from pets.adapters.key_file import KeyFile
 from pets.adapters.memory import InMemoryPetRepository
+from pets.adapters.observing import ObservedPetRepository
+from pets.adapters.prometheus import Metrics, ServiceMetrics
 from pets.adapters.sqlalchemy import counts
 from pets.adapters.sqlalchemy.counts import WrongCount
 from pets.adapters.sqlalchemy.engine import create_config, is_read_only, parse_url, read_only
@@ -24,7 +28,7 @@ from pets.api.docs import DocsController
 from pets.api.health import HealthController
 from pets.api.http.access_log import log_request
 from pets.api.http.application import Application
-from pets.api.http.exchange import Observe
+from pets.api.http.exchange import Observation, Observe
 from pets.api.http.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
 from pets.api.http.request import ApiRequest
 from pets.api.openapi import openapi_config
@@ -41,10 +45,12 @@ def create_app(
     settings: Settings | None = None,
     repository: PetRepository | None = None,
     keys: ApiKeys | None = None,
+    metrics: Metrics | None = None,
 ) -> Application:
     """Return the application. A repository and keys can replace those of the settings.
 
-    Without settings the environment is read, unless there is a repository. Raises `SettingsError`.
+    The metrics are counted, if there are any. Without settings the environment is read, unless
+    there is a repository. Raises `SettingsError`.
     """
     on_shutdown: list[LifespanHook] = []
     observers: list[Observe] = []
@@ -67,11 +73,16 @@ def create_app(
             seconds = 0.9 * settings.request_timeout
             engine = create_config(url, seconds=seconds).get_engine()
             searching = create_config(url, seconds=seconds, is_for_searches=True).get_engine()
-            store = SQLAlchemyPetRepository(engine, key_ttl, searching)
+            store: PetRepository = SQLAlchemyPetRepository(engine, key_ttl, searching)
+            if metrics:
+                store = ObservedPetRepository(store, metrics.count_call)
+                metrics.watch_connections(partial(_connections_in_use, engine, searching))
             batching = BatchingPetRepository(store, seconds)
             repository = batching
             state.rooms = (batching.has_room, batching.has_room_for_expensive)
             on_shutdown += [partial(_close, engine), partial(_close, searching)]
+    if metrics:
+        observers.append(_counting(metrics))
     state.repository = repository
     return Application(
         route_handlers=[PetsController, HealthController, DocsController],
@@ -79,6 +90,7 @@ def create_app(
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=openapi_config(),
+        lifespan=[partial(_sampling, metrics)] if metrics else [],
         on_shutdown=on_shutdown,
         state=state,
         keys=keys,
@@ -97,6 +109,38 @@ def read_keys(settings: Settings) -> ApiKeys | None:
         return KeyFile(settings.api_keys_file)
     except InvalidKeys as error:
         raise SettingsError(f"PETS_API_KEYS_FILE: {error}") from None
+
+
+def create_service_metrics() -> ServiceMetrics:
+    """Return what the parent of the workers counts."""
+    return ServiceMetrics()
+
+
+def create_metrics(settings: Settings, slot: int) -> Metrics | None:
+    """Return what the worker in this slot counts, if the settings say where to show it."""
+    return Metrics(slot) if settings.metrics_port else None
+
+
+def _counting(metrics: Metrics) -> Observe:
+    def count(seen: Observation) -> None:
+        metrics.count_request(seen.scope["method"], seen.route, seen.status, seen.seconds)
+
+    return count
+
+
+@asynccontextmanager
+async def _sampling(metrics: Metrics, _app: Litestar) -> AsyncIterator[None]:
+    task = asyncio.create_task(metrics.keep_sampling())
+    yield
+    task.cancel()
+
+
+def _connections_in_use(*engines: AsyncEngine) -> int:
+    in_use = 0
+    for engine in engines:
+        assert isinstance(engine.pool, QueuePool)
+        in_use += engine.pool.checkedout()
+    return in_use
 
 
 async def _close(engine: AsyncEngine) -> None:

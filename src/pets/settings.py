@@ -15,6 +15,7 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 _BOUNDS: Final = {
     "port": (0, 65535),
+    "metrics_port": (0, 65535),
     "request_timeout": (1, 600),
     "startup_timeout": (0, 3600),
     "idempotency_ttl": (1, 366 * _DAY),
@@ -39,6 +40,7 @@ class Settings:
     - `api_keys_file` is a file of the API keys that requests need. Without it they need none.
     - `allowed_hosts` are the names of the service, separated by commas. Without them any is right.
     - `cors_origins` are the origins whose pages may use the service, separated by commas, or `*`.
+    - `metrics_host` and `metrics_port` are where Prometheus finds the metrics. Port 0 is nowhere.
     - `log_level` is the level from which on lines are logged: one of `LOG_LEVELS`.
     - `access_log` adds a line for each request to the log.
     - `idempotency_ttl` is how long an `Idempotency-Key` is remembered: 1 second to 366 days.
@@ -57,6 +59,8 @@ class Settings:
     api_keys_file: str = ""
     allowed_hosts: str = ""
     cors_origins: str = ""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
     log_level: str = "info"
     access_log: bool = False
 

@@ -50,7 +50,7 @@ os.fork = fail_sometimes
 APPLICATION_FAILS = """
 import pets.cli.serve
 
-def create_app(settings):
+def create_app(*_, **__):
     raise LookupError("there is no application")
 
 pets.cli.serve.create_app = create_app

@@ -3,8 +3,9 @@
 import gc
 import logging
 import signal
-import socket
+from collections.abc import Callable
 from functools import partial
+from socket import socket
 from types import FrameType
 from typing import Any, Final
 
@@ -12,12 +13,14 @@ import uvicorn
 from litestar import Litestar
 
 from pets.api.http.door import Door, DoorProtocol
-from pets.bootstrap import create_app, read_keys
+from pets.bootstrap import create_app, create_metrics, create_service_metrics, read_keys
 from pets.cli.accepting import AcceptingLoop, SharingLoop, allow_open_files
-from pets.cli.supervisor import Supervisor
+from pets.cli.listening import address_of, listen
+from pets.cli.metrics import show_metrics
+from pets.cli.supervisor import Supervisor, Work
 from pets.cli.worker import Worker
 from pets.domain.access import ApiKeys
-from pets.settings import Settings, SettingsError
+from pets.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +34,39 @@ BACKLOG: Final = 65_535
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM. Then accept no more requests and let those in flight finish.
 
-    Raises `SettingsError` if the host and port cannot be listened on.
+    Raises `SettingsError` if a host and port cannot be listened on, or the API keys be read.
     """
-    config = uvicorn.Config(
-        partial(create_served_app, settings, read_keys(settings)),
+    keys = read_keys(settings)
+    allow_open_files()
+    listener = listen(settings.host, settings.port, BACKLOG, "host", "port")
+    logger.info("Listening on %s", address_of(listener))
+    loop_factory = AcceptingLoop if settings.workers == 1 else SharingLoop
+
+    def work(end_of_work: int, sign: int, slot: int) -> None:
+        config = _configuration(partial(create_served_app, settings, keys, slot))
+        Worker(config, end_of_work, sign).serve_with(loop_factory, listener)
+
+    # Each worker shares 25 MB more, because the garbage collector leaves these objects alone.
+    gc.collect()
+    gc.freeze()
+    if settings.metrics_port:
+        _serve_with_metrics(settings, work, listener)
+    else:
+        Supervisor(work, settings.workers, listener).run()
+
+
+def _serve_with_metrics(settings: Settings, work: Work, listener: socket) -> None:
+    names = ("metrics_host", "metrics_port")
+    metrics_listener = listen(settings.metrics_host, settings.metrics_port, BACKLOG, *names)
+    logger.info("Metrics are at %s/metrics", address_of(metrics_listener))
+    with create_service_metrics() as metrics:
+        show = partial(show_metrics, metrics_listener, metrics.registry())
+        Supervisor(work, settings.workers, listener, show, metrics.count_end).run()
+
+
+def _configuration(factory: Callable[[], Door]) -> uvicorn.Config:
+    return uvicorn.Config(
+        factory,
         factory=True,
         interface="asgi3",
         http=DoorProtocol,
@@ -47,36 +79,15 @@ def serve(settings: Settings) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    allow_open_files()
-    listener = _listen(settings.host, settings.port)
-    host, port = listener.getsockname()[:2]
-    logger.info("Listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-    loop_factory = AcceptingLoop if settings.workers == 1 else SharingLoop
-
-    def work(end_of_work: int, sign: int) -> None:
-        Worker(config, end_of_work, sign).serve_with(loop_factory, listener)
-
-    # Each worker shares 25 MB more, because the garbage collector leaves these objects alone.
-    gc.collect()
-    gc.freeze()
-    Supervisor(work, settings.workers, listener).run()
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except (OSError, UnicodeError) as error:  # UnicodeError: no host can have such a name.
-        reason = error.strerror if isinstance(error, OSError) else "this is not the name of a host"
-        raise SettingsError(
-            f"PETS_HOST, PETS_PORT: cannot listen on {host}, port {port}: {reason}"
-        ) from error
-    return listener
+def create_served_app(settings: Settings, keys: ApiKeys | None = None, slot: int = 0) -> Door:
+    """Return the application behind its door. It is not ready from the signal to stop on.
 
-
-def create_served_app(settings: Settings, keys: ApiKeys | None = None) -> Door:
-    """Return the application behind its door. It is not ready from the signal to stop on."""
-    app = create_app(settings, keys=keys)
+    The slot tells this worker from those that run beside it.
+    """
+    metrics = create_metrics(settings, slot)
+    app = create_app(settings, keys=keys, metrics=metrics)
     # The objects that exist now stay, so the garbage collector need not check them again and
     # again (docs/decisions/0009).
     gc.collect()
@@ -86,7 +97,13 @@ def create_served_app(settings: Settings, keys: ApiKeys | None = None) -> Door:
         signal.signal(number, partial(_stop, app, signal.getsignal(number)))
     # A store in memory answers at once, so it always has room.
     rooms = app.state.get("rooms", (_always, _always))
-    return Door(app, *rooms, request_seconds=settings.request_timeout, around=app.around)
+    door = Door(app, *rooms, request_seconds=settings.request_timeout, around=app.around)
+    if metrics:
+        metrics.sample("pets_requests_waiting", "Requests that wait to be let in.", door.waiting)
+        metrics.sample_total(
+            "pets_requests_rejected", "Requests that waited in vain.", door.rejected
+        )
+    return door
 
 
 def _always() -> bool:

@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import wait
 from socket import socket
 from typing import Final, NoReturn
@@ -34,15 +35,25 @@ _PAUSE_SECONDS: Final = 1
 
 logger = logging.getLogger(__name__)
 
-Work = Callable[[int, int], None]
-"""Serves. The first file ends when the worker must stop; signs of life go into the second."""
+Work = Callable[[int, int, int], None]
+"""Serves. The first file ends when the worker must stop; signs of life go into the second.
+
+The third argument is a slot: a small number that no other worker has at the same time.
+"""
+
+Show = Callable[[int], None]
+"""Shows the metrics until this file ends."""
+
+CountEnd = Callable[[int, bool], None]
+"""Gets the slot of a worker that has ended, and whether it was told to."""
 
 
 class _Child:
     """A worker, as its parent knows it."""
 
-    def __init__(self, pid: int, signs_of_life: int) -> None:
+    def __init__(self, pid: int, slot: int, signs_of_life: int) -> None:
         self.pid = pid
+        self.slot = slot
         self.signs_of_life = signs_of_life
         self.is_ready = False
         self.is_old = False  # to be replaced
@@ -71,14 +82,24 @@ class _Child:
 
 
 class Supervisor:
-    """Keeps so many workers at work.
+    """Keeps so many workers at work, and a process that shows their metrics, if there are any.
 
     SIGTERM and SIGINT stop them. SIGHUP replaces them one by one: each goes when another one is
     ready. So there is at most one more than the number.
     """
 
-    def __init__(self, work: Work, number: int, listener: socket) -> None:
+    def __init__(
+        self,
+        work: Work,
+        number: int,
+        listener: socket,
+        show: Show | None = None,
+        count_end: CountEnd | None = None,
+    ) -> None:
         self._work = work
+        self._show = show
+        self._count_end = count_end
+        self._shower = 0  # the number of its process, or 0 if it must be started
         self._number = number
         self._listener = listener
         self._workers: list[_Child] = []
@@ -131,6 +152,8 @@ class Supervisor:
             if time.monotonic() < self._may_start:
                 return
             self._start()
+        if self._show and not self._shower and time.monotonic() >= self._may_start:
+            self._shower = self._fork(partial(self._show, self._end_of_work))
         oldest = self._workers[0]  # They are in the order in which they were started.
         all_are_ready = all(worker.is_ready for worker in self._workers)
         if has_old and all_are_ready and not oldest.is_leaving:
@@ -141,25 +164,34 @@ class Supervisor:
         signs_of_life, sign = os.pipe()
         os.set_blocking(signs_of_life, False)
         os.set_blocking(sign, False)
-        # A forked worker has all modules, so it starts within a fraction of a second. This parent
-        # runs no thread that a fork could leave behind.
+        taken = {worker.slot for worker in self._workers}
+        slot = min(set(range(len(taken) + 1)) - taken)
         try:
-            pid = os.fork()
+            pid = self._fork(partial(self._work, self._end_of_work, sign, slot))
         except OSError:
             os.close(signs_of_life)
-            os.close(sign)
             raise
-        if pid == 0:
-            self._be_worker(sign)
-        os.close(sign)
-        self._workers.append(_Child(pid, signs_of_life))
+        finally:
+            os.close(sign)
+        self._workers.append(_Child(pid, slot, signs_of_life))
 
-    def _be_worker(self, sign: int) -> NoReturn:
+    def _fork(self, work: Callable[[], None]) -> int:
+        """Start a process that does this work, and return its number.
+
+        It has all modules, so it starts within a fraction of a second. This parent runs no thread
+        that a fork could leave behind.
+        """
+        pid = os.fork()
+        if pid == 0:
+            self._be_child(work)
+        return pid
+
+    def _be_child(self, work: Callable[[], None]) -> NoReturn:
         status = 1
         try:
             os.close(self._lifeline)
             faulthandler.register(signal.SIGQUIT)
-            self._work(self._end_of_work, sign)
+            work()
             status = 0
         except Exception:  # Whatever it is, this process ends.
             logger.exception("A worker failed")
@@ -178,11 +210,19 @@ class Supervisor:
             pid, status = os.waitpid(worker.pid, os.WNOHANG)
             if pid:
                 self._forget(worker, os.waitstatus_to_exitcode(status))
+        if self._shower and os.waitpid(self._shower, os.WNOHANG)[0]:
+            self._shower = 0
+            if not self._must_stop:
+                logger.error("The process that shows the metrics ended. It is started again.")
+                self._may_start = now + _PAUSE_SECONDS
 
     def _forget(self, worker: _Child, status: int) -> None:
         self._workers.remove(worker)
         os.close(worker.signs_of_life)
-        if worker.is_leaving or self._must_stop:
+        was_told = worker.is_leaving or self._must_stop
+        if self._count_end:
+            self._count_end(worker.slot, was_told)
+        if was_told:
             return
         logger.error("Worker %d ended with status %d.", worker.pid, status)
         if not worker.is_ready:

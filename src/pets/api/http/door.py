@@ -81,10 +81,19 @@ class Door:
         self._expensive = _Queue(has_room_for_expensive)
         self._starts = 0  # in this turn
         self._rejections = 0  # since the last time when nobody waited
+        self._all_rejections = 0
         self._turn_is_due = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
+
+    def waiting(self) -> int:
+        """How many requests wait to be let in."""
+        return len(self._cheap.visitors) + len(self._expensive.visitors)
+
+    def rejected(self) -> int:
+        """How many requests were rejected so far."""
+        return self._all_rejections
 
     def receive(self, protocol: "DoorProtocol", cycle: RequestResponseCycle) -> None:
         """Let a request in, or let it wait for its turn. Checks of health never wait."""
@@ -110,7 +119,7 @@ class Door:
         self._starts = 0
         served = self._serve(self._cheap, loop.time())
         served += self._serve(self._expensive, loop.time())
-        somebody_waits = bool(self._cheap.visitors or self._expensive.visitors)
+        somebody_waits = self.waiting() > 0
         if self._rejections and not somebody_waits:
             logger.warning("Rejected %d requests. Now none waits.", self._rejections)
             self._rejections = 0
@@ -145,6 +154,7 @@ class Door:
         if not self._rejections:
             logger.warning("Rejecting requests that have waited for %s s.", MAX_WAIT_SECONDS)
         self._rejections += 1
+        self._all_rejections += 1
 
 
 async def _reject(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,0 +1,24 @@
+"""The sockets that a service listens on."""
+
+import socket
+
+from pets.settings import SettingsError, variable_of
+
+
+def listen(host: str, port: int, backlog: int, *settings: str) -> socket.socket:
+    """Listen there. Raises `SettingsError`, which names the settings, if that is impossible."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=backlog)
+    except (OSError, UnicodeError) as error:  # UnicodeError: no host can have such a name.
+        reason = error.strerror if isinstance(error, OSError) else "this is not the name of a host"
+        variables = ", ".join(map(variable_of, settings))
+        raise SettingsError(
+            f"{variables}: cannot listen on {host}, port {port}: {reason}"
+        ) from error
+
+
+def address_of(listener: socket.socket) -> str:
+    """Return the URL of what listens."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
