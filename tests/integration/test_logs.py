@@ -6,6 +6,8 @@ import pty
 import signal
 import socket
 import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,29 @@ def test_a_terminal_gets_lines_for_people() -> None:
         process.terminate()
     assert not line.startswith("{")
     assert "info" in line
+
+
+def test_a_traceback_on_a_terminal_shows_no_values() -> None:
+    program = """
+import logging
+from pets.cli.logs import set_up_log
+set_up_log("info")
+password = "hunter" + "2"
+try:
+    password.missing
+except AttributeError:
+    logging.getLogger("pets").exception("failed")
+"""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", program], stderr=theirs) as process:
+        os.close(theirs)
+        printed = ""
+        with os.fdopen(ours, errors="replace") as terminal, suppress(OSError):  # at its end
+            for line in terminal:
+                printed += line
+    assert process.returncode == 0
+    assert "AttributeError" in printed
+    assert "hunter2" not in printed
 
 
 def test_requests_are_not_logged_by_default() -> None:

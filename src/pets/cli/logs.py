@@ -31,7 +31,9 @@ def _formatter() -> logging.Formatter:
     is_for_people = sys.stderr.isatty()
     renderers: list[Processor]
     if is_for_people:
-        renderers = [structlog.dev.ConsoleRenderer()]
+        # The default shows the values of variables: bodies, keys and passwords.
+        plain = structlog.dev.plain_traceback
+        renderers = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
     else:
         renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     return structlog.stdlib.ProcessorFormatter(
