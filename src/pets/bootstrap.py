@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from importlib.util import find_spec
+from typing import Any, Final
 
 from litestar import Litestar
 from litestar.datastructures import State
@@ -17,7 +18,7 @@ from sqlalchemy.pool import QueuePool
 from pets.adapters.batching import BatchingPetRepository
 from pets.adapters.key_file import KeyFile
 from pets.adapters.memory import InMemoryPetRepository
-from pets.adapters.observing import ObservedPetRepository
+from pets.adapters.observing import ObserveCall, ObservedPetRepository
 from pets.adapters.prometheus import Metrics, ServiceMetrics
 from pets.adapters.sqlalchemy import counts
 from pets.adapters.sqlalchemy.counts import WrongCount
@@ -31,11 +32,12 @@ from pets.api.http.application import Application
 from pets.api.http.exchange import Observation, Observe
 from pets.api.http.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
 from pets.api.http.request import ApiRequest
+from pets.api.http.tracing import TraceRequest
 from pets.api.openapi import openapi_config
 from pets.api.pets import PetsController
 from pets.domain.access import ApiKeys, InvalidKeys
 from pets.domain.repository import PetRepository
-from pets.settings import MEMORY, Settings, SettingsError, items
+from pets.settings import MEMORY, Settings, SettingsError, items, wants_traces
 
 CLOSE_SECONDS: Final = 1
 """How long a service that stops waits for its connections to the store to close."""
@@ -47,58 +49,86 @@ def create_app(
     keys: ApiKeys | None = None,
     metrics: Metrics | None = None,
 ) -> Application:
-    """Return the application. A repository and keys can replace those of the settings.
+    """Return the application. A test can give a repository in place of the settings' own.
 
-    The metrics are counted, if there are any. Without settings the environment is read, unless
-    there is a repository. Raises `SettingsError`.
+    Given keys replace those of the settings. The metrics are counted, if there are any. Without
+    settings the environment is read, unless there is a repository. Raises `SettingsError`.
     """
+    if repository is not None:
+        return _create_application(State({"repository": repository}), keys=keys)
+    settings = settings or Settings.from_environment()
     on_shutdown: list[LifespanHook] = []
     observers: list[Observe] = []
-    state = State()
-    hosts: frozenset[str] = frozenset()
-    origins: frozenset[str] = frozenset()
-    if repository is None:
-        settings = settings or Settings.from_environment()
-        hosts = items(settings.allowed_hosts)
-        origins = items(settings.cors_origins)
-        keys = keys or read_keys(settings)
-        if settings.access_log:
-            observers.append(log_request)
-        url = _url(settings)
-        key_ttl = timedelta(seconds=settings.idempotency_ttl)
-        if url is None:
-            repository = InMemoryPetRepository(key_ttl)
-        else:
-            # The rest of a request's time is for everything around the store.
-            seconds = 0.9 * settings.request_timeout
-            engine = create_config(url, seconds=seconds).get_engine()
-            searching = create_config(url, seconds=seconds, is_for_searches=True).get_engine()
-            store: PetRepository = SQLAlchemyPetRepository(engine, key_ttl, searching)
-            if metrics:
-                store = ObservedPetRepository(store, metrics.count_call)
-                metrics.watch_connections(partial(_connections_in_use, engine, searching))
-            batching = BatchingPetRepository(store, seconds)
-            repository = batching
-            state.rooms = (batching.has_room, batching.has_room_for_expensive)
-            on_shutdown += [partial(_close, engine), partial(_close, searching)]
+    calls: list[ObserveCall] = []
+    trace: TraceRequest | None = None
+    if settings.access_log:
+        observers.append(log_request)
     if metrics:
         observers.append(_counting(metrics))
-    state.repository = repository
+        calls.append(metrics.count_call)
+    if wants_traces():
+        from pets.adapters.opentelemetry import Tracing  # noqa: PLC0415  # It needs the extra.
+
+        tracing = Tracing()
+        trace = tracing.trace_request
+        calls.append(tracing.trace_call)
+        on_shutdown.append(tracing.close)
+    return _create_application(
+        _open_state(settings, calls, metrics, on_shutdown),
+        keys=keys or read_keys(settings),
+        hosts=items(settings.allowed_hosts),
+        origins=items(settings.cors_origins),
+        observers=observers,
+        trace=trace,
+        lifespan=[partial(_sampling, metrics)] if metrics else [],
+        on_shutdown=on_shutdown,
+    )
+
+
+# Any: the options are those of the application.
+def _create_application(state: State, **options: Any) -> Application:
     return Application(
         route_handlers=[PetsController, HealthController, DocsController],
         request_class=ApiRequest,
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=openapi_config(),
-        lifespan=[partial(_sampling, metrics)] if metrics else [],
-        on_shutdown=on_shutdown,
         state=state,
-        keys=keys,
-        hosts=hosts,
-        origins=origins,
-        observers=observers,
         logging_config=None,
+        **options,
     )
+
+
+def _open_state(
+    settings: Settings,
+    calls: Sequence[ObserveCall],
+    metrics: Metrics | None,
+    on_shutdown: list[LifespanHook],
+) -> State:
+    """Open the store of a service. Its calls are observed, and it is closed on shutdown."""
+    url = _url(settings)
+    key_ttl = timedelta(seconds=settings.idempotency_ttl)
+    if url is None:
+        return State({"repository": InMemoryPetRepository(key_ttl)})
+    # The rest of a request's time is for everything around the store.
+    seconds = 0.9 * settings.request_timeout
+    engine = create_config(url, seconds=seconds).get_engine()
+    searching = create_config(url, seconds=seconds, is_for_searches=True).get_engine()
+    on_shutdown += [partial(_close, engine), partial(_close, searching)]
+    if metrics:
+        metrics.watch_connections(partial(_connections_in_use, engine, searching))
+    store: PetRepository = SQLAlchemyPetRepository(engine, key_ttl, searching)
+    for observe in calls:
+        store = ObservedPetRepository(store, observe)
+    batching = BatchingPetRepository(store, seconds)
+    rooms = (batching.has_room, batching.has_room_for_expensive)
+    return State({"repository": batching, "rooms": rooms})
+
+
+def check_tracing() -> None:
+    """Raise `SettingsError` if traces are asked for that cannot be sent."""
+    if wants_traces() and find_spec("opentelemetry") is None:
+        raise SettingsError("OTEL_TRACES_EXPORTER: traces need the extra: pip install 'pets[otel]'")
 
 
 def read_keys(settings: Settings) -> ApiKeys | None:

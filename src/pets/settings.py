@@ -13,6 +13,9 @@ _DAY: Final = 24 * 60 * 60
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
+_OTLP: Final = ("OTEL_EXPORTER_OTLP_TRACES", "OTEL_EXPORTER_OTLP")
+_PROTOCOL: Final = "http/protobuf"
+
 _BOUNDS: Final = {
     "port": (0, 65535),
     "metrics_port": (0, 65535),
@@ -104,6 +107,26 @@ def items(text: str) -> frozenset[str]:
     """Return the items of a list that is separated by commas, in lower case."""
     stripped = {item.strip().lower() for item in text.split(",")}
     return frozenset(stripped - {""})
+
+
+def wants_traces(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the standard variables of OpenTelemetry ask for traces.
+
+    Raises `SettingsError` for a way to send them that this service lacks.
+    """
+    exporter = environment.get("OTEL_TRACES_EXPORTER", "")
+    is_disabled = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    if is_disabled or exporter == "none":
+        return False
+    if exporter not in {"", "otlp"}:
+        raise SettingsError(f"OTEL_TRACES_EXPORTER: {exporter!r} is neither otlp nor none")
+    if not (exporter or any(environment.get(f"{name}_ENDPOINT") for name in _OTLP)):
+        return False
+    for name in _OTLP:
+        protocol = environment.get(f"{name}_PROTOCOL") or _PROTOCOL
+        if protocol != _PROTOCOL:
+            raise SettingsError(f"{name}_PROTOCOL: {protocol!r} is not {_PROTOCOL}")
+    return True
 
 
 def variable_of(setting: str) -> str:

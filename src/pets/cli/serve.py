@@ -13,7 +13,13 @@ import uvicorn
 from litestar import Litestar
 
 from pets.api.http.door import Door, DoorProtocol
-from pets.bootstrap import create_app, create_metrics, create_service_metrics, read_keys
+from pets.bootstrap import (
+    check_tracing,
+    create_app,
+    create_metrics,
+    create_service_metrics,
+    read_keys,
+)
 from pets.cli.accepting import AcceptingLoop, SharingLoop, allow_open_files
 from pets.cli.listening import address_of, listen
 from pets.cli.metrics import show_metrics
@@ -37,6 +43,7 @@ def serve(settings: Settings) -> None:
     Raises `SettingsError` if a host and port cannot be listened on, or the API keys be read.
     """
     keys = read_keys(settings)
+    check_tracing()
     allow_open_files()
     listener = listen(settings.host, settings.port, BACKLOG, "host", "port")
     logger.info("Listening on %s", address_of(listener))

@@ -23,6 +23,7 @@ from pets.api.http.problems import (
     problem_answer,
 )
 from pets.api.http.request import MERGE_PATCH_TYPES, READING, allow
+from pets.api.http.tracing import Traced, TraceRequest
 from pets.domain.access import ApiKeys
 
 logger = logging.getLogger(__name__)
@@ -46,9 +47,10 @@ class Application(Litestar):
         hosts: frozenset[str] = frozenset(),
         origins: frozenset[str] = frozenset(),
         observers: Sequence[Observe] = (),
+        trace: TraceRequest | None = None,
         **options: Any,  # Any: they are Litestar's.
     ) -> None:
-        """Litestar's `options`, who may ask, and the `observers` of requests.
+        """Litestar's `options`, who may ask, and the `observers` and traces of requests.
 
         Without `keys` nobody needs one. Without `hosts` any name of this service is right.
         Without `origins` no page of another origin may read an answer.
@@ -57,6 +59,7 @@ class Application(Litestar):
         self.needs_key = keys is not None
         self._origins = origins
         self._observers = observers
+        self._trace = trace
         answer: Any = self._answer  # Any: see above.
         if keys:
             answer = Guard(answer, keys)
@@ -73,6 +76,8 @@ class Application(Litestar):
         if self._origins:
             answer_headers.append((b"vary", b"Origin"))
             app = CrossOrigin(app, self._origins)
+        if self._trace:
+            app = Traced(app, self._trace)
         return Exchange(app, self._observers, answer_headers)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
