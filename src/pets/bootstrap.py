@@ -101,7 +101,7 @@ def create_app(
     )
 
 
-def read_keys(settings: Settings) -> ApiKeys | None:
+def read_keys(settings: Settings) -> KeyFile | None:
     """Return the API keys that requests need, if they need any. Raises `SettingsError`."""
     if not settings.api_keys_file:
         return None
