@@ -131,7 +131,7 @@ def check_tracing() -> None:
         raise SettingsError("OTEL_TRACES_EXPORTER: traces need the extra: pip install 'pets[otel]'")
 
 
-def read_keys(settings: Settings) -> ApiKeys | None:
+def read_keys(settings: Settings) -> KeyFile | None:
     """Return the API keys that requests need, if they need any. Raises `SettingsError`."""
     if not settings.api_keys_file:
         return None

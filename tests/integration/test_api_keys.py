@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import stat
 import subprocess
 import time
@@ -119,6 +120,20 @@ def test_a_service_heeds_changes_of_the_file_and_survives_a_broken_one(tmp_path:
         assert status_of(service, second) == 200
         assert "line 1" in line.result()
         assert "hunter2" not in line.result()
+
+
+def test_a_new_worker_has_the_last_good_keys_of_a_file_that_is_broken(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    old = secret_in(keys_new("old", "--scope", "read", "--file", str(file)).stdout)
+    with served("memory://", PETS_API_KEYS_FILE=str(file)) as service:
+        file.unlink()
+        new = secret_in(keys_new("new", "--scope", "read", "--file", str(file)).stdout)
+        service.wait_for_line("were read again")  # The parent looks though no request comes.
+        file.write_text("hunter2")
+        service.wait_for_line("stay as they were")
+        service.process.send_signal(signal.SIGHUP)
+        service.wait_for_line("Finished server process")
+        assert (status_of(service, old), status_of(service, new)) == (401, 200)
 
 
 def test_a_file_that_is_gone_leaves_its_keys_valid(

@@ -28,13 +28,15 @@ class KeyFile:
 
     def find(self, secret: bytes) -> ApiKey | None:
         """Return the key that a client presents, if it is valid."""
-        now = time.monotonic()
-        if now - self._checked >= CHECK_SECONDS:
-            self._checked = now
-            self._read_if_changed()
+        self.check()
         return self._keys.find(secret)
 
-    def _read_if_changed(self) -> None:
+    def check(self) -> None:
+        """Read the file again if it has changed. It is looked at once a second at most."""
+        now = time.monotonic()
+        if now - self._checked < CHECK_SECONDS:
+            return
+        self._checked = now
         version = self._find_version()
         if version == self._version:
             return

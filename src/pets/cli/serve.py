@@ -43,6 +43,9 @@ def serve(settings: Settings) -> None:
     Raises `SettingsError` if a host and port cannot be listened on, or the API keys be read.
     """
     keys = read_keys(settings)
+    # A worker begins with the keys of this process. If the file is broken then, they must be its
+    # last good ones, and not some that were removed since.
+    each_turn = keys.check if keys else None
     check_tracing()
     allow_open_files()
     listener = listen(settings.host, settings.port, BACKLOG, "host", "port")
@@ -57,18 +60,20 @@ def serve(settings: Settings) -> None:
     gc.collect()
     gc.freeze()
     if settings.metrics_port:
-        _serve_with_metrics(settings, work, listener)
+        _serve_with_metrics(settings, work, listener, each_turn)
     else:
-        Supervisor(work, settings.workers, listener).run()
+        Supervisor(work, settings.workers, listener).run(each_turn)
 
 
-def _serve_with_metrics(settings: Settings, work: Work, listener: socket) -> None:
+def _serve_with_metrics(
+    settings: Settings, work: Work, listener: socket, each_turn: Callable[[], None] | None
+) -> None:
     names = ("metrics_host", "metrics_port")
     metrics_listener = listen(settings.metrics_host, settings.metrics_port, BACKLOG, *names)
     logger.info("Metrics are at %s/metrics", address_of(metrics_listener))
     with create_service_metrics() as metrics:
         show = partial(show_metrics, metrics_listener, metrics.registry())
-        Supervisor(work, settings.workers, listener, show, metrics.count_end).run()
+        Supervisor(work, settings.workers, listener, show, metrics.count_end).run(each_turn)
 
 
 def _configuration(factory: Callable[[], Door]) -> uvicorn.Config:

@@ -112,9 +112,10 @@ class Supervisor:
         # Only this process has the end that is written to, so the pipe ends with this process.
         self._end_of_work, self._lifeline = os.pipe()
 
-    def run(self) -> None:
+    def run(self, each_turn: Callable[[], None] | None = None) -> None:
         """Return when a signal to stop has come and all workers have ended.
 
+        `each_turn` is called several times a second, in this process. It must return at once.
         Raises `CommandFailed` if a worker ends before any was ready, as the next ones would too.
         """
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -127,6 +128,8 @@ class Supervisor:
                 logger.error("Cannot start a worker: %s", error)  # noqa: TRY400  # It is no bug.
                 self._may_start = time.monotonic() + _PAUSE_SECONDS
             self._watch()
+            if each_turn:
+                each_turn()
         logger.info("Stopping %d workers", len(self._workers))
         self._listener.close()
         os.close(self._lifeline)
