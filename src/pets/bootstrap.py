@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 from litestar import Litestar
@@ -25,6 +26,7 @@ from pets.adapters.sqlalchemy.counts import WrongCount
 from pets.adapters.sqlalchemy.engine import create_config, is_read_only, parse_url, read_only
 from pets.adapters.sqlalchemy.migrations import upgrade
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
+from pets.adapters.sqlalchemy.server import Server, look_at_server
 from pets.api.docs import DocsController
 from pets.api.health import HealthController
 from pets.api.http.access_log import log_request
@@ -36,6 +38,7 @@ from pets.api.http.tracing import TraceRequest
 from pets.api.openapi import openapi_config
 from pets.api.pets import PetsController
 from pets.domain.access import ApiKeys, InvalidKeys
+from pets.domain.errors import StoreUnavailable
 from pets.domain.repository import PetRepository
 from pets.settings import MEMORY, Settings, SettingsError, items, wants_traces
 
@@ -217,14 +220,36 @@ async def check_counts(settings: Settings, *, repair: bool) -> Sequence[WrongCou
         return await (counts.repair_counts(engine) if repair else counts.check_counts(engine))
 
 
+async def look_at_store(settings: Settings) -> Server:
+    """Return what the database says of itself. Raises `StoreUnavailable`."""
+    async with _open_engine(settings, creates=False) as engine:
+        return await look_at_server(engine)
+
+
+async def check_store(settings: Settings) -> None:
+    """Raise `StoreUnavailable` if the store is not migrated, or this role may not use it."""
+    async with open_store(settings) as store:
+        await store.check()
+
+
+def masked_url(settings: Settings) -> str:
+    """Return the URL of the store with its password hidden. Raises `SettingsError`."""
+    url = _url(settings)
+    return url.render_as_string() if url else MEMORY
+
+
 @asynccontextmanager
-async def _open_engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
+async def _open_engine(settings: Settings, *, creates: bool = True) -> AsyncIterator[AsyncEngine]:
+    """Open the database of a command. A SQLite file that is missing is created, or refused."""
     url = _url(settings)
     if url is None:
         raise SettingsError(
             "PETS_DATABASE_URL: memory:// is empty, and is forgotten when the command ends"
         )
-    if is_read_only(url):
+    is_file = url.get_backend_name() == "sqlite"
+    if is_file and not creates and not Path(url.database or "").is_file():
+        raise StoreUnavailable(f"there is no file {url.database}")
+    if is_read_only(url) or (is_file and not creates):
         url = read_only(url)
     config = create_config(url, is_for_searches=True)
     engine = config.get_engine()

@@ -154,7 +154,7 @@ def test_an_extended_code_of_sqlite_means_what_its_primary_code_does(
 @pytest.mark.parametrize("error", [InternalClientError("x"), ConnectionResetError()])
 def test_a_confused_driver_makes_the_outcome_unknown(error: Exception) -> None:
     """A backend that dies at a bad moment leaves asyncpg in an unknown protocol state."""
-    assert isinstance(domain_error(error, meaning_of(error)), OutcomeUnknown)
+    assert isinstance(domain_error(meaning_of(error)), OutcomeUnknown)
     assert spoils(error)
 
 

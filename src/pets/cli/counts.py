@@ -1,6 +1,7 @@
 """Whether the kept counts are right: `pets check-counts`."""
 
 import asyncio
+from collections.abc import Iterable
 
 from pets.bootstrap import check_counts
 from pets.cli.console import CommandFailed, print_document
@@ -16,11 +17,16 @@ def print_wrong_counts(settings: Settings, *, repair: bool) -> None:
     if not wrong:
         print_document("all counts are right")
         return
+    end = "; repaired" if repair else ""
+    print_document("\n".join(f"{line}{end}" for line in lines_of(wrong)))
+    if not repair:
+        raise CommandFailed("counts are wrong; `pets check-counts --repair` repairs them")
+
+
+def lines_of(wrong: Iterable[tuple[int, str, int, int]]) -> list[str]:
+    """Describe each wrong count: its age, its type, what was kept and what was found."""
     lines = []
     for age, type_, kept, found in wrong:
         ages = "all ages" if age == -1 else f"age {age}"
-        line = f"{type_}, {ages}: kept {kept}, found {found}"
-        lines.append(f"{line}; repaired" if repair else line)
-    print_document("\n".join(lines))
-    if not repair:
-        raise CommandFailed("counts are wrong; `pets check-counts --repair` repairs them")
+        lines.append(f"{type_}, {ages}: kept {kept}, found {found}")
+    return lines

@@ -212,6 +212,16 @@ def _check_counts(*, repair: bool) -> int:
     return 0
 
 
+@_pets.command("doctor")
+def _doctor() -> int:
+    """Print the settings in force and the state of the store, and say what is wrong."""
+    from pets.cli.doctor import examine
+
+    heed_signals()
+    examine(Settings.from_environment())
+    return 0
+
+
 @_pets.command("openapi")
 def _openapi() -> int:
     """Print the OpenAPI document."""

@@ -102,15 +102,17 @@ def meaning_of(error: BaseException) -> Meaning:
     return Meaning.BUG
 
 
-def domain_error(error: Exception, meaning: Meaning) -> StoreUnavailable:
-    """Return the error of the domain for a failure that is no bug. The failure is its cause."""
+def domain_error(meaning: Meaning) -> StoreUnavailable:
+    """Return the error of the domain for a failure that is no bug.
+
+    Raise it from `cause_of` the failure, because operators read that.
+    """
     message = _MESSAGES[meaning]
     unavailable = StoreUnavailable(message)
     if meaning is Meaning.CONFLICT:
         unavailable = Conflict(message)
     elif meaning is Meaning.UNKNOWN:
         unavailable = OutcomeUnknown(message)
-    unavailable.__cause__ = cause_of(error)
     return unavailable
 
 
@@ -144,7 +146,7 @@ class _Translated:
         if isinstance(error, FAILURES):
             meaning = meaning_of(error)
             if meaning is not Meaning.BUG:
-                raise domain_error(error, meaning)
+                raise domain_error(meaning) from cause_of(error)
 
 
 translated: Final = _Translated()

@@ -22,7 +22,7 @@ from asyncpg.exceptions import PostgresError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.sqlalchemy import postgresql_load, postgresql_pages, postgresql_search
-from pets.adapters.sqlalchemy.failures import FAILURES, Meaning, domain_error, spoils
+from pets.adapters.sqlalchemy.failures import FAILURES, Meaning, cause_of, domain_error, spoils
 from pets.adapters.sqlalchemy.statements import Row, Rows, values
 from pets.domain.pet import NewPet
 from pets.domain.query import PetQuery
@@ -138,7 +138,7 @@ class PostgreSQL:
         try:
             self._lent = await self._engine.raw_connection()
         except FAILURES as error:  # Nothing was sent.
-            raise domain_error(error, Meaning.NOT_DONE) from None
+            raise domain_error(Meaning.NOT_DONE) from cause_of(error)
         driver = self._lent.driver_connection
         assert isinstance(driver, asyncpg.Connection)
         self._driver = driver
@@ -185,7 +185,7 @@ class PostgreSQL:
             if not rows:
                 raise
             # Some pets are committed.
-            raise domain_error(error, Meaning.UNKNOWN) from None
+            raise domain_error(Meaning.UNKNOWN) from cause_of(error)
         return rows
 
     async def clear_keys(self, expired: datetime, number: int) -> None:

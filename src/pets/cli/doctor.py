@@ -1,0 +1,50 @@
+"""What is wrong with a setup: `pets doctor`."""
+
+import asyncio
+from dataclasses import fields
+from time import time
+from typing import Final
+
+from pets.bootstrap import check_counts, check_store, look_at_store, masked_url
+from pets.cli.console import CommandFailed, print_document
+from pets.cli.counts import lines_of
+from pets.settings import MEMORY, Settings, variable_of
+
+MAX_SKEW_SECONDS: Final = 5
+"""How much the clocks may differ. `created_at` comes from the database."""
+
+
+def examine(settings: Settings) -> None:
+    """Print the settings in force, without passwords, and the state of the store.
+
+    It reads and changes nothing. Raises `CommandFailed`, `StoreUnavailable` or `SettingsError` for
+    the first thing that is wrong.
+    """
+    for setting in fields(settings):
+        value = getattr(settings, setting.name)
+        if setting.name == "database_url":
+            value = masked_url(settings)
+        _tell(variable_of(setting.name), value)
+    if settings.database_url != MEMORY:
+        asyncio.run(_examine_store(settings))
+
+
+async def _examine_store(settings: Settings) -> None:
+    server = await look_at_store(settings)
+    _tell("store", f"{server.name} {server.version}, {server.encoding}")
+    if server.encoding not in {"UTF8", "UTF-8"}:
+        raise CommandFailed("the database must be in UTF-8")
+    ahead = server.clock - time()
+    _tell("clock of the store", f"{ahead:+.1f} s")
+    if abs(ahead) > MAX_SKEW_SECONDS:
+        raise CommandFailed("the clocks of the store and of this machine differ")
+    await check_store(settings)
+    _tell("schema", "migrated")
+    wrong = await check_counts(settings, repair=False)
+    if wrong:
+        raise CommandFailed(f"counts are wrong: {'; '.join(lines_of(wrong))}")
+    _tell("counts", "right")
+
+
+def _tell(name: str, value: object) -> None:
+    print_document(f"{name:<22} {value or '-'}")

@@ -1,0 +1,111 @@
+"""The command `pets doctor`, on setups that work and on broken ones."""
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from pets.bootstrap import migrate
+from pets.cli import doctor
+from pets.cli.main import main
+from pets.settings import Settings
+from tests.integration.conftest import execute
+from tests.integration.test_check_counts import add_uncounted
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def url(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database without tables, which the command examines."""
+    monkeypatch.setenv("PETS_DATABASE_URL", empty_database_url)
+    return empty_database_url
+
+
+def test_a_good_setup_is_described(url: str, capsys: Capture) -> None:
+    migrate(Settings(database_url=url))
+    assert main(["doctor"]) == 0
+    printed = capsys.readouterr()
+    told = dict(line.split(maxsplit=1) for line in printed.out.splitlines())
+    assert told["PETS_PORT"].strip() == "3000"
+    assert told["store"].startswith(("PostgreSQL 18", "PostgreSQL 1", "SQLite 3"))
+    assert told["schema"] == "migrated"
+    assert told["counts"] == "right"
+    assert printed.err == ""
+
+
+def test_a_store_in_memory_has_nothing_to_examine(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PETS_DATABASE_URL", "memory://")
+    assert main(["doctor"]) == 0
+    assert "store" not in capsys.readouterr().out
+
+
+def complaint(capsys: Capture) -> str:
+    """Let the command fail, and return why."""
+    assert main(["doctor"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_a_store_that_is_not_migrated_is_wrong(url: str, capsys: Capture) -> None:
+    if url.startswith("sqlite"):
+        Path(str(make_url(url).database)).touch()
+    assert "PETS_DATABASE_URL: " in complaint(capsys)
+
+
+def test_wrong_counts_are_named(url: str, capsys: Capture) -> None:
+    migrate(Settings(database_url=url))
+    add_uncounted(url)
+    assert "dog, age 1: kept 0, found 1" in complaint(capsys)
+
+
+def test_a_server_that_cannot_be_reached_is_wrong_and_its_password_is_hidden(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setenv("PETS_DATABASE_URL", f"postgresql://pets:hunter2@127.0.0.1:{port}/pets")
+    assert main(["doctor"]) == 1
+    printed = capsys.readouterr()
+    assert f"postgresql+asyncpg://pets:***@127.0.0.1:{port}/pets" in printed.out
+    assert "Connect call failed" in printed.err  # and not only that it cannot be reached
+    assert "hunter2" not in printed.out + printed.err
+
+
+def test_a_sqlite_file_that_does_not_exist_is_not_created(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "pets.db"
+    monkeypatch.setenv("PETS_DATABASE_URL", f"sqlite+aiosqlite:///{file}")
+    assert "PETS_DATABASE_URL" in complaint(capsys)
+    assert not file.exists()
+
+
+def test_another_encoding_is_wrong(
+    new_database: Callable[[str], str], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = make_url(new_database("postgresql"))
+    name = f"{url.database}_latin"
+    execute(
+        url.render_as_string(hide_password=False),
+        f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0",
+    )
+    latin = url.set(database=name).render_as_string(hide_password=False)
+    monkeypatch.setenv("PETS_DATABASE_URL", latin)
+    assert complaint(capsys) == "pets: the database must be in UTF-8"
+
+
+@pytest.mark.parametrize("ahead", [-6, 6])
+def test_clocks_that_differ_are_wrong(
+    used_postgresql: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    """The clock of this machine is the one that can be changed here."""
+    del used_postgresql
+    now = time.time()
+    monkeypatch.setattr(doctor, "time", lambda: now - ahead)
+    assert "clocks" in complaint(capsys)
