@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
-from importlib.util import find_spec
+from importlib import import_module
 from typing import Any, Final
 
 from litestar import Litestar
@@ -66,7 +66,7 @@ def create_app(
     if metrics:
         observers.append(_counting(metrics))
         calls.append(metrics.count_call)
-    if wants_traces():
+    if check_tracing():
         from pets.adapters.opentelemetry import Tracing  # noqa: PLC0415  # It needs the extra.
 
         tracing = Tracing()
@@ -125,10 +125,17 @@ def _open_state(
     return State({"repository": batching, "rooms": rooms})
 
 
-def check_tracing() -> None:
-    """Raise `SettingsError` if traces are asked for that cannot be sent."""
-    if wants_traces() and find_spec("opentelemetry") is None:
-        raise SettingsError("OTEL_TRACES_EXPORTER: traces need the extra: pip install 'pets[otel]'")
+def check_tracing() -> bool:
+    """Return whether traces are asked for. Raises `SettingsError` if they cannot be sent."""
+    if not wants_traces():
+        return False
+    try:
+        import_module("pets.adapters.opentelemetry")
+    except ImportError:
+        raise SettingsError(
+            "OTEL_TRACES_EXPORTER: traces need the extra: pip install 'pets[otel]'"
+        ) from None
+    return True
 
 
 def read_keys(settings: Settings) -> KeyFile | None:
