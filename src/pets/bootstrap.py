@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
+from importlib import import_module
 from typing import Any, Final
 
 from litestar import Litestar
@@ -23,7 +22,13 @@ from pets.adapters.observing import ObserveCall, ObservedPetRepository
 from pets.adapters.prometheus import Metrics, ServiceMetrics
 from pets.adapters.sqlalchemy import counts
 from pets.adapters.sqlalchemy.counts import WrongCount
-from pets.adapters.sqlalchemy.engine import create_config, is_read_only, parse_url, read_only
+from pets.adapters.sqlalchemy.engine import (
+    create_config,
+    is_missing,
+    is_read_only,
+    parse_url,
+    read_only,
+)
 from pets.adapters.sqlalchemy.migrations import upgrade
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.server import Server, look_at_server
@@ -69,7 +74,7 @@ def create_app(
     if metrics:
         observers.append(_counting(metrics))
         calls.append(metrics.count_call)
-    if wants_traces():
+    if check_tracing():
         from pets.adapters.opentelemetry import Tracing  # noqa: PLC0415  # It needs the extra.
 
         tracing = Tracing()
@@ -128,10 +133,17 @@ def _open_state(
     return State({"repository": batching, "rooms": rooms})
 
 
-def check_tracing() -> None:
-    """Raise `SettingsError` if traces are asked for that cannot be sent."""
-    if wants_traces() and find_spec("opentelemetry") is None:
-        raise SettingsError("OTEL_TRACES_EXPORTER: traces need the extra: pip install 'pets[otel]'")
+def check_tracing() -> bool:
+    """Return whether traces are asked for. Raises `SettingsError` if they cannot be sent."""
+    if not wants_traces():
+        return False
+    try:
+        import_module("pets.adapters.opentelemetry")
+    except ImportError:
+        raise SettingsError(
+            "OTEL_TRACES_EXPORTER: traces need the extra: pip install 'pets[otel]'"
+        ) from None
+    return True
 
 
 def read_keys(settings: Settings) -> KeyFile | None:
@@ -246,10 +258,9 @@ async def _open_engine(settings: Settings, *, creates: bool = True) -> AsyncIter
         raise SettingsError(
             "PETS_DATABASE_URL: memory:// is empty, and is forgotten when the command ends"
         )
-    is_file = url.get_backend_name() == "sqlite"
-    if is_file and not creates and not Path(url.database or "").is_file():
+    if not creates and is_missing(url):
         raise StoreUnavailable(f"there is no file {url.database}")
-    if is_read_only(url) or (is_file and not creates):
+    if is_read_only(url):
         url = read_only(url)
     config = create_config(url, is_for_searches=True)
     engine = config.get_engine()

@@ -1,6 +1,8 @@
 """Traces, as a collector of OpenTelemetry gets them."""
 
 import signal
+import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from threading import Thread
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from pets.settings import SettingsError, wants_traces
 from tests.integration.served import Served, served, start
@@ -151,6 +153,8 @@ def test_a_failed_call_is_an_error(collector: Collector, tmp_path: Path) -> None
     assert attributes(call)["error.type"] == "StoreUnavailable"
     (request,) = collector.of_kind(Span.SPAN_KIND_SERVER)
     assert attributes(request)["http.response.status_code"] == 503
+    assert attributes(request)["error.type"] == "503"
+    assert request.status.code == Status.STATUS_CODE_ERROR
 
 
 def test_a_collector_that_is_gone_harms_no_request(tmp_path: Path) -> None:
@@ -160,6 +164,17 @@ def test_a_collector_that_is_gone_harms_no_request(tmp_path: Path) -> None:
     with traced(gone, tmp_path) as service:
         assert service.request("POST", "/pets/", json=BOY).status_code == 201
     assert service.process.returncode == 0
+
+
+def test_a_collector_that_does_not_answer_delays_no_stop() -> None:
+    """The parent of a service has 10 seconds until Docker kills it."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with served("memory://", OTEL_EXPORTER_OTLP_ENDPOINT=url) as service:
+            service.request("GET", "/pets/")
+            began = time.monotonic()
+            assert service.stop() == 0
+            assert time.monotonic() - began < 6
 
 
 @pytest.mark.parametrize(
@@ -192,16 +207,14 @@ def test_another_way_to_send_traces_is_refused(environment: dict[str, str]) -> N
         wants_traces(environment)
 
 
-def test_without_the_extra_the_service_says_what_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("command", ["serve", "openapi"])
+def test_without_the_extra_a_command_says_what_is_missing(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hide = "import importlib.util as u\nfind = u.find_spec\n"
-    hide += (
-        "u.find_spec = lambda name, *rest: None if name == 'opentelemetry' else find(name, *rest)\n"
-    )
+    hide = "import sys\nsys.modules['opentelemetry.sdk'] = None\n"
     (tmp_path / "sitecustomize.py").write_text(hide)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with start("serve", database_url="memory://", OTEL_TRACES_EXPORTER="otlp") as process:
+    with start(command, database_url="memory://", OTEL_TRACES_EXPORTER="otlp") as process:
         _, log = process.communicate(timeout=30)
     assert process.returncode == 2
     (line,) = log.splitlines()

@@ -4,12 +4,13 @@ import asyncio
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from threading import Thread
 from typing import Final
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.propagate import extract
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
@@ -38,6 +39,11 @@ class Tracing:
             method, extract(carrier), SpanKind.SERVER, {"http.request.method": method}
         ) as span:
             yield span
+            answer = span.attributes or {} if isinstance(span, ReadableSpan) else {}
+            status = answer.get("http.response.status_code")
+            if isinstance(status, int) and status >= 500:
+                span.set_attribute("error.type", str(status))
+                span.set_status(StatusCode.ERROR)
 
     @contextmanager
     def trace_call(self, operation: str, items: int) -> Iterator[None]:
@@ -58,6 +64,16 @@ class Tracing:
 
     async def close(self) -> None:
         """Send the spans that were not sent yet. It takes no longer than CLOSE_SECONDS."""
+        loop = asyncio.get_running_loop()
+        sent = asyncio.Event()
+
+        def send() -> None:
+            self._provider.force_flush()
+            with suppress(RuntimeError):  # The loop has ended.
+                loop.call_soon_threadsafe(sent.set)
+
+        # The flush has no time limit of its own, and the loop would wait for a thread of its pool.
+        Thread(target=send, daemon=True).start()
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                await asyncio.to_thread(self._provider.force_flush, CLOSE_SECONDS * 1000)
+                await sent.wait()

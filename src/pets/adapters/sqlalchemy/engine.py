@@ -93,6 +93,11 @@ def is_read_only(url: URL) -> bool:
     return bool(sqlite_obstacle(url)) and Path(url.database or "").is_file()
 
 
+def is_missing(url: URL) -> bool:
+    """Whether this is a SQLite store whose file does not exist."""
+    return url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file()
+
+
 def _beside(file: Path, name: str) -> Path:
     return file.with_name(f"{file.name}-{name}")
 
