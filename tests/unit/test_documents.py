@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,24 @@ def test_the_picture_has_exactly_the_arrows_of_the_code() -> None:
             for target in imports(path) - {importer}:
                 existing.add((importer, target))
     assert drawn == existing
+
+
+def test_every_error_in_the_log_is_explained() -> None:
+    page = (ROOT / "docs" / "operation.md").read_text()
+    lines = [line for path in SOURCE.glob("**/*.py") for line in error_lines(path)]
+    assert len(lines) > 5
+    for line in lines:
+        assert f"| `{line}` |" in page, line
+
+
+def error_lines(path: Path) -> Iterator[str]:
+    """Yield the templates of the lines that a file logs at level error."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="logger"), attr="error" | "exception"),
+                args=[ast.Constant(value=str(line)), *_],
+            ):
+                yield line
+            case ast.Call(func=ast.Attribute(attr="error" | "exception" | "critical")):
+                raise AssertionError(f"{path}: a line that this test cannot read")
