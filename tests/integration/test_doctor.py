@@ -45,6 +45,15 @@ def test_a_store_in_memory_has_nothing_to_examine(
     assert "store" not in capsys.readouterr().out
 
 
+def test_a_file_of_keys_that_is_broken_is_wrong(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PETS_DATABASE_URL", "memory://")
+    monkeypatch.setenv("PETS_API_KEYS_FILE", str(tmp_path / "missing"))
+    assert main(["doctor"]) == 2  # as it would be for `pets serve`
+    assert "PETS_API_KEYS_FILE" in capsys.readouterr().err
+
+
 def complaint(capsys: Capture) -> str:
     """Let the command fail, and return why."""
     assert main(["doctor"]) == 1
