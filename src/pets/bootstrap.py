@@ -260,7 +260,11 @@ async def check_store(settings: Settings) -> None:
 def masked_url(settings: Settings) -> str:
     """Return the URL of the store with its password hidden. Raises `SettingsError`."""
     url = _url(settings)
-    return url.render_as_string() if url else MEMORY
+    if url is None:
+        return MEMORY
+    if "password" in url.query:
+        url = url.update_query_dict({"password": "hidden"})
+    return url.render_as_string()
 
 
 @asynccontextmanager

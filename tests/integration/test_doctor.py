@@ -45,6 +45,15 @@ def test_a_store_in_memory_has_nothing_to_examine(
     assert "store" not in capsys.readouterr().out
 
 
+def test_a_file_of_keys_that_is_broken_is_wrong(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PETS_DATABASE_URL", "memory://")
+    monkeypatch.setenv("PETS_API_KEYS_FILE", str(tmp_path / "missing"))
+    assert main(["doctor"]) == 2  # as it would be for `pets serve`
+    assert "PETS_API_KEYS_FILE" in capsys.readouterr().err
+
+
 def complaint(capsys: Capture) -> str:
     """Let the command fail, and return why."""
     assert main(["doctor"]) == 1
@@ -64,15 +73,22 @@ def test_wrong_counts_are_named(url: str, capsys: Capture) -> None:
     assert "dog, age 1: kept 0, found 1" in complaint(capsys)
 
 
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("postgresql://pets:hunter2@127.0.0.1:{}/pets", "pets:***@127.0.0.1:{}/pets"),
+        ("postgresql://127.0.0.1:{}/pets?password=hunter2", "127.0.0.1:{}/pets?password=hidden"),
+    ],
+)
 def test_a_server_that_cannot_be_reached_is_wrong_and_its_password_is_hidden(
-    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    url: str, masked: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    monkeypatch.setenv("PETS_DATABASE_URL", f"postgresql://pets:hunter2@127.0.0.1:{port}/pets")
+    monkeypatch.setenv("PETS_DATABASE_URL", url.format(port))
     assert main(["doctor"]) == 1
     printed = capsys.readouterr()
-    assert f"postgresql+asyncpg://pets:***@127.0.0.1:{port}/pets" in printed.out
+    assert f"postgresql+asyncpg://{masked.format(port)}" in printed.out
     assert "Connect call failed" in printed.err  # and not only that it cannot be reached
     assert "hunter2" not in printed.out + printed.err
 

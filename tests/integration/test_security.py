@@ -5,13 +5,18 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import make_url
 
+from tests.integration.conftest import KINDS, execute
 from tests.integration.served import COMMAND, served
 
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
@@ -54,6 +59,28 @@ def test_neither_logs_nor_answers_hold_a_secret(tmp_path: Path) -> None:
     for text in (log, *problems):
         for hidden in (secret, wrong, once, "Hidden"):
             assert hidden not in text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_bug_is_logged_without_the_pets(kind: str, new_database: Callable[[str], str]) -> None:
+    """Somebody has changed the table, so that it refuses a pet."""
+    url = new_database(kind)
+    with served(url) as service:
+        if kind == "postgresql":
+            execute(url, "ALTER TABLE pets ADD CONSTRAINT no_cats CHECK (type <> 'cat')")
+        else:
+            with closing(sqlite3.connect(make_url(url).database or "")) as connection:
+                connection.execute(
+                    "CREATE TRIGGER no_cats BEFORE INSERT ON pets"
+                    " BEGIN SELECT RAISE(ABORT, 'no_cats'); END"
+                )
+        cat = {"name": "Hidden", "age": 7, "type": "cat"}
+        for headers in ({}, {"Idempotency-Key": "Hidden"}):
+            assert service.request("POST", "/pets/", json=cat, headers=headers).status_code == 500
+        service.process.send_signal(signal.SIGTERM)
+        _, log = service.process.communicate(timeout=30)
+    assert log.count("no_cats") >= 2
+    assert "Hidden" not in log
 
 
 def test_the_password_of_the_database_is_never_logged() -> None:

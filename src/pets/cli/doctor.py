@@ -5,7 +5,14 @@ from dataclasses import fields
 from time import time
 from typing import Final
 
-from pets.bootstrap import check_counts, check_store, look_at_store, masked_url
+from pets.bootstrap import (
+    check_counts,
+    check_store,
+    check_tracing,
+    look_at_store,
+    masked_url,
+    read_keys,
+)
 from pets.cli.console import CommandFailed, print_document
 from pets.cli.counts import lines_of
 from pets.settings import MEMORY, Settings, variable_of
@@ -25,6 +32,8 @@ def examine(settings: Settings) -> None:
         if setting.name == "database_url":
             value = masked_url(settings)
         _tell(variable_of(setting.name), value)
+    read_keys(settings)
+    check_tracing()
     if settings.database_url != MEMORY:
         asyncio.run(_examine_store(settings))
 

@@ -157,6 +157,7 @@ def create_config(
             pool_timeout=wait_seconds,  # type: ignore[arg-type]  # SQLAlchemy takes fractions of seconds.
             # On PostgreSQL every call ends its own transaction, so there is nothing to roll back.
             pool_reset_on_return=None if is_postgresql else "rollback",  # type: ignore[arg-type]  # SQLAlchemy takes None, but this type does not say so.
+            hide_parameters=True,  # They are pets and keys, which the log must not hold.
             connect_args=connect_args,
         ),
         alembic_config=AlembicAsyncConfig(

@@ -147,6 +147,9 @@ class _Translated:
             meaning = meaning_of(error)
             if meaning is not Meaning.BUG:
                 raise domain_error(meaning) from cause_of(error)
+            if isinstance(error, PostgresError):
+                # It quotes the row, and a bug is logged. The type does not know this attribute.
+                error.detail = None  # type: ignore[attr-defined]
 
 
 translated: Final = _Translated()
