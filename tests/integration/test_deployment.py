@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.integration.docker import answers, needs_docker
+
 ROOT = Path(__file__).parents[2]
 API = "http://127.0.0.1:3000"
 COMPOSES = {"docker-compose": ["docker-compose"], "docker compose": ["docker", "compose"]}
@@ -21,14 +22,7 @@ STARTUP_SECONDS = 60
 Run = Callable[..., str]
 
 
-def _answers(*command: str) -> bool:
-    """Return whether a command exists and succeeds."""
-    if shutil.which(command[0]) is None:
-        return False
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-pytestmark = pytest.mark.skipif(not _answers("docker", "info"), reason="no Docker engine answers")
+pytestmark = needs_docker
 
 
 def wait_for_api() -> None:
@@ -54,7 +48,7 @@ def call(method: str, body: object = None) -> Any:  # Any: JSON
 def compose(request: pytest.FixtureRequest) -> Iterator[Run]:
     """Run commands of compose in a project for these tests alone, which has been started."""
     command = COMPOSES[request.param]
-    if not _answers(*command, "version"):
+    if not answers(*command, "version"):
         pytest.skip(f"{request.param} is not installed")
     # A developer may have set this variable, but a clean clone must work without it.
     environment = {name: value for name, value in os.environ.items() if name != "POSTGRES_PASSWORD"}

@@ -24,6 +24,9 @@ _DRIVERS: Final = {
 QUICK_CONNECTIONS: Final = 10
 SEARCH_CONNECTIONS: Final = 5
 
+SEARCH_DATABASE: Final = "search_database"
+"""The option of a URL for a pooler that has another name for the database, with other settings."""
+
 COMMAND_SECONDS: Final = 10
 """How long a command, which has no time limit of its own, waits to connect or to write."""
 
@@ -130,6 +133,10 @@ def create_config(
     so that the connection stays usable. An engine for searches has connections of its own, so that
     searches leave some to the quick calls. `primary` finds the server, if there are several.
     """
+    if SEARCH_DATABASE in url.query:
+        if is_for_searches:
+            url = url.set(database=str(url.query[SEARCH_DATABASE]))
+        url = url.difference_update_query([SEARCH_DATABASE])
     wait_seconds = 0.3 * (seconds or COMMAND_SECONDS)
     lock_seconds = min(0.7 * (seconds or COMMAND_SECONDS), MAX_SQLITE_LOCK_SECONDS)
     connect_args: dict[str, object] = {"timeout": lock_seconds}
