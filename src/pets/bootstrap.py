@@ -1,8 +1,9 @@
 """The composition root: settings → repository → application. The only file that knows everyone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from importlib import import_module
@@ -30,6 +31,7 @@ from pets.adapters.sqlalchemy.engine import (
     read_only,
 )
 from pets.adapters.sqlalchemy.migrations import upgrade
+from pets.adapters.sqlalchemy.postgresql_hosts import Primary, has_several_hosts
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.server import Server, look_at_server
 from pets.api.docs import DocsController
@@ -65,32 +67,42 @@ def create_app(
     if repository is not None:
         return _create_application(State({"repository": repository}), keys=keys)
     settings = settings or Settings.from_environment()
-    on_shutdown: list[LifespanHook] = []
-    observers: list[Observe] = []
-    calls: list[ObserveCall] = []
-    trace: TraceRequest | None = None
+    parts = _Parts()
     if settings.access_log:
-        observers.append(log_request)
+        parts.observers.append(log_request)
     if metrics:
-        observers.append(_counting(metrics))
-        calls.append(metrics.count_call)
+        parts.observers.append(_counting(metrics))
+        parts.calls.append(metrics.count_call)
+        parts.background.append(metrics.keep_sampling)
     if check_tracing():
         from pets.adapters.opentelemetry import Tracing  # noqa: PLC0415  # It needs the extra.
 
         tracing = Tracing()
-        trace = tracing.trace_request
-        calls.append(tracing.trace_call)
-        on_shutdown.append(tracing.close)
+        parts.trace = tracing.trace_request
+        parts.calls.append(tracing.trace_call)
+        parts.on_shutdown.append(tracing.close)
     return _create_application(
-        _open_state(settings, calls, metrics, on_shutdown),
+        _open_state(settings, parts, metrics),
         keys=keys or read_keys(settings),
         hosts=items(settings.allowed_hosts),
         origins=items(settings.cors_origins),
-        observers=observers,
-        trace=trace,
-        lifespan=[partial(_sampling, metrics)] if metrics else [],
-        on_shutdown=on_shutdown,
+        observers=parts.observers,
+        trace=parts.trace,
+        lifespan=[partial(_running, work) for work in parts.background],
+        on_shutdown=parts.on_shutdown,
     )
+
+
+@dataclass
+class _Parts:
+    """What surrounds the requests and the store of a service."""
+
+    observers: list[Observe] = field(default_factory=list)
+    calls: list[ObserveCall] = field(default_factory=list)
+    trace: TraceRequest | None = None
+    background: list[Callable[[], Coroutine[None, None, None]]] = field(default_factory=list)
+    """What runs as long as the service."""
+    on_shutdown: list[LifespanHook] = field(default_factory=list)
 
 
 # Any: the options are those of the application.
@@ -107,12 +119,7 @@ def _create_application(state: State, **options: Any) -> Application:
     )
 
 
-def _open_state(
-    settings: Settings,
-    calls: Sequence[ObserveCall],
-    metrics: Metrics | None,
-    on_shutdown: list[LifespanHook],
-) -> State:
+def _open_state(settings: Settings, parts: _Parts, metrics: Metrics | None) -> State:
     """Open the store of a service. Its calls are observed, and it is closed on shutdown."""
     url = _url(settings)
     key_ttl = timedelta(seconds=settings.idempotency_ttl)
@@ -120,13 +127,17 @@ def _open_state(
         return State({"repository": InMemoryPetRepository(key_ttl)})
     # The rest of a request's time is for everything around the store.
     seconds = 0.9 * settings.request_timeout
-    engine = create_config(url, seconds=seconds).get_engine()
-    searching = create_config(url, seconds=seconds, is_for_searches=True).get_engine()
-    on_shutdown += [partial(_close, engine), partial(_close, searching)]
+    primary = Primary()
+    create = partial(create_config, url, seconds=seconds, primary=primary)
+    engine = create().get_engine()
+    searching = create(is_for_searches=True).get_engine()
+    if has_several_hosts(url):
+        parts.background.append(primary.watch)
+    parts.on_shutdown += [partial(_close, engine), partial(_close, searching)]
     if metrics:
         metrics.watch_connections(partial(_connections_in_use, engine, searching))
     store: PetRepository = SQLAlchemyPetRepository(engine, key_ttl, searching)
-    for observe in calls:
+    for observe in parts.calls:
         store = ObservedPetRepository(store, observe)
     batching = BatchingPetRepository(store, seconds)
     rooms = (batching.has_room, batching.has_room_for_expensive)
@@ -174,8 +185,10 @@ def _counting(metrics: Metrics) -> Observe:
 
 
 @asynccontextmanager
-async def _sampling(metrics: Metrics, _app: Litestar) -> AsyncIterator[None]:
-    task = asyncio.create_task(metrics.keep_sampling())
+async def _running(
+    work: Callable[[], Coroutine[None, None, None]], _app: Litestar
+) -> AsyncIterator[None]:
+    task = asyncio.create_task(work())
     yield
     task.cancel()
 

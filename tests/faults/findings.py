@@ -134,7 +134,7 @@ class Findings:
         words = f"the slowest answer came after {self.slowest:.1f} s"
         self.complain(words, when=self.slowest > deadline + LATE_SECONDS)
 
-    def judge_return(self, record: Record, returned: float) -> None:
+    def judge_return(self, record: Record, returned: float, limit: float = BACK_SECONDS) -> None:
         """Check how soon after the store's return the service is ready, and reads and writes."""
         reads = _first_success("GET", record.exchanges, returned)
         writes = _first_success("POST", record.exchanges, returned)
@@ -143,12 +143,12 @@ class Findings:
         self.back_after = max(reads, writes, ready)
         words = f"after the store's return, it read after {reads:.1f} s, "
         words += f"wrote after {writes:.1f} s and was ready after {ready:.1f} s"
-        self.complain(words, when=self.back_after > BACK_SECONDS)
+        self.complain(words, when=self.back_after > limit)
         failed = 0
         for each in record.exchanges:
-            if each.called > returned + BACK_SECONDS and each.status in _FAILURES:
+            if each.called > returned + limit and each.status in _FAILURES:
                 failed += 1
-        words = f"{failed} requests failed later than 2 s after the store's return"
+        words = f"{failed} requests failed later than {limit} s after the store's return"
         self.complain(words, when=failed)
 
     def judge_usage(self, before: Usage, after: Usage) -> None:

@@ -53,9 +53,10 @@ class PostgreSQLServer:
     def admin_url(self) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
-    def start(self) -> None:
+    def start(self, **options_of_its_own: str) -> None:
         """Start it, and return as soon as it accepts connections."""
-        options = [f"--{name}={value}" for name, value in _OPTIONS.items()]
+        settings = _OPTIONS | options_of_its_own
+        options = [f"--{name}={value}" for name, value in settings.items()]
         address = ["-h", "127.0.0.1", "-p", str(self.port), "-k", ""]
         command = [str(POSTGRESQL_PROGRAMS / "postgres"), "-D", str(self._folder)]
         user = self._user if os.geteuid() == 0 else None
@@ -108,10 +109,29 @@ class PostgreSQLServer:
     def become_standby(self) -> None:
         """Start again as a server that only reads, until it is promoted."""
         self.stop()
+        self.start_as_standby()
+
+    def start_as_standby(self) -> None:
+        """Start as a server that only reads, until it is promoted."""
         standby = self._folder / "standby.signal"
         standby.touch()
         shutil.chown(standby, self._user)
         self.start()
+
+    def copy_to(self, folder: Path) -> "PostgreSQLServer":
+        """Return a standby of this server, which runs and follows it."""
+        shutil.chown(folder, self._user)
+        command = [str(POSTGRESQL_PROGRAMS / "pg_basebackup"), "--pgdata", str(folder)]
+        source = ["--dbname", self.admin_url, "--write-recovery-conf", "--checkpoint=fast"]
+        user = self._user if os.geteuid() == 0 else None
+        subprocess.run([*command, *source], user=user, check=True)
+        standby = PostgreSQLServer(folder)
+        standby.start()
+        return standby
+
+    def promote(self) -> None:
+        """Let a standby take changes, and return when it does."""
+        self.execute("SELECT pg_promote()")
 
     def use_small_disk(self, folder: Path) -> None:
         """Let new databases lie in this folder, if they ask for it."""

@@ -11,7 +11,7 @@ from asyncpg.exceptions import InterfaceError, PostgresError
 
 from pets.bootstrap import check_counts
 from pets.settings import Settings
-from tests.faults.findings import Findings, Row
+from tests.faults.findings import BACK_SECONDS, Findings, Row
 from tests.faults.load import Load
 from tests.faults.postgresql import CONNECTIONS_OF_A_PROCESS
 from tests.faults.service import REQUEST_TIMEOUT, Service, served
@@ -52,6 +52,7 @@ class Scenario:
     """A service with a store, and a fault, which returns as soon as the store is back.
 
     A fault that no request notices proves nothing, unless it is said not to hurt.
+    The service is as before at most `back_seconds` after the fault.
     `module` is run as `pets` is. In faults of the service itself, so many requests may be
     `unanswered`, or nobody accepts connections because the service `goes_away`.
     """
@@ -66,6 +67,7 @@ class Scenario:
     deadline: int = REQUEST_TIMEOUT
     unanswered: float = 0
     goes_away: bool = False
+    back_seconds: float = BACK_SECONDS
 
     async def run(self) -> Findings:
         """Let the service suffer the fault under load, and return what the record shows."""
@@ -82,7 +84,7 @@ class Scenario:
                 before = service.usage()
                 await self.fault(service)
                 returned = time.monotonic()
-                await asyncio.sleep(STEADY_SECONDS)
+                await asyncio.sleep(max(STEADY_SECONDS, self.back_seconds + 1))
                 after = service.usage()
                 await load.finish()
             finally:
@@ -95,7 +97,7 @@ class Scenario:
             unanswered=self.unanswered,
             goes_away=self.goes_away,
         )
-        findings.judge_return(load.record, returned)
+        findings.judge_return(load.record, returned, self.back_seconds)
         findings.judge_usage(before, after)
         is_hurt = any(each.status in {0, 503} for each in load.record.exchanges)
         findings.complain("no request noticed the fault", when=self.hurts and not is_hurt)

@@ -49,7 +49,9 @@ class Service:
         )
         self._reader = asyncio.create_task(self._read_log())
         (listening,) = await self.wait_for_lines("Listening on")
-        self.port = int(listening.rpartition(":")[2])
+        address = re.search(r"http://127\.0\.0\.1:(\d+)", listening)
+        assert address
+        self.port = int(address[1])
         await self.wait_for_lines("startup complete", self._workers)
 
     async def _read_log(self) -> None:

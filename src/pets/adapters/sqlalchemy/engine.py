@@ -10,6 +10,7 @@ from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from pets.adapters.sqlalchemy import postgresql_session, sqlite_session
+from pets.adapters.sqlalchemy.postgresql_hosts import Primary, has_several_hosts
 from pets.adapters.sqlalchemy.tables import VERSION_TABLE, metadata
 
 _DRIVERS: Final = {
@@ -53,6 +54,8 @@ def parse_url(text: str) -> URL:
         raise ValueError(f"port {url.port} is not from 1 to 65535")
     if url.get_backend_name() == "sqlite":
         _check_sqlite_url(url, text)
+    if has_several_hosts(url) and not all(":" in host for host in url.query["host"]):
+        raise ValueError("each host needs a port, as in ?host=a:5432&host=b:5432")
     if "@" in (url.host or ""):
         raise ValueError("the password has an @, which must be written as %40")
     if "sslmode" in url.query:
@@ -115,13 +118,17 @@ def read_only(url: URL) -> URL:
 
 
 def create_config(
-    url: URL, *, seconds: float | None = None, is_for_searches: bool = False
+    url: URL,
+    *,
+    seconds: float | None = None,
+    is_for_searches: bool = False,
+    primary: Primary | None = None,
 ) -> SQLAlchemyAsyncConfig:
     """Return the configuration of an engine for a URL from `parse_url`, and of its migrations.
 
     On PostgreSQL a statement takes no longer than `seconds`. The server gives up a little earlier,
     so that the connection stays usable. An engine for searches has connections of its own, so that
-    searches leave some to the quick calls.
+    searches leave some to the quick calls. `primary` finds the server, if there are several.
     """
     wait_seconds = 0.3 * (seconds or COMMAND_SECONDS)
     lock_seconds = min(0.7 * (seconds or COMMAND_SECONDS), MAX_SQLITE_LOCK_SECONDS)
@@ -137,6 +144,7 @@ def create_config(
             "timeout": wait_seconds,
             "command_timeout": seconds,
             "server_settings": session,
+            "async_creator_fn": (primary or Primary()).connect,
         }
     config = SQLAlchemyAsyncConfig(
         connection_string=url.render_as_string(hide_password=False),
@@ -161,6 +169,7 @@ def create_config(
     engine = config.get_engine().sync_engine
     if is_postgresql:
         event.listen(engine, "connect", postgresql_session.notice_lost_network)
+        event.listen(engine, "connect", postgresql_session.notice_unreplicated)
         event.listen(engine, "checkout", postgresql_session.refuse_closed)
     else:
         event.listen(engine, "connect", sqlite_session.create_casefold)

@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.sqlalchemy import postgresql_load, postgresql_pages, postgresql_search
 from pets.adapters.sqlalchemy.failures import FAILURES, Meaning, cause_of, domain_error, spoils
+from pets.adapters.sqlalchemy.postgresql_session import UNREPLICATED
 from pets.adapters.sqlalchemy.statements import Row, Rows, values
 from pets.domain.pet import NewPet
 from pets.domain.query import PetQuery
@@ -145,6 +146,9 @@ class PostgreSQL:
         return self
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None and self._lent.info[UNREPLICATED]:
+            self._lent.invalidate()
+            raise domain_error(Meaning.UNKNOWN)
         if spoils(error):
             self._lent.invalidate()  # This closes it at once.
         else:

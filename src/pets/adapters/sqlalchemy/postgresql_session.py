@@ -3,6 +3,7 @@
 import socket
 from typing import Any, Final
 
+from asyncpg.exceptions import PostgresLogMessage
 from sqlalchemy.exc import DisconnectionError
 
 OLDEST_SERVER: Final = 15
@@ -24,6 +25,8 @@ SESSION: Final = {
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
+    # The warning that a commit reached no standby must come.
+    "client_min_messages": "warning",
     # A statement ends soon after its client has gone.
     "client_connection_check_interval": "2s",
 }
@@ -78,6 +81,24 @@ _KEEPALIVE: Final = {
     "TCP_KEEPCNT": 3,  # probes without an answer
     "TCP_USER_TIMEOUT": 10_000,  # milliseconds that sent bytes may stay unconfirmed
 }
+
+
+UNREPLICATED: Final = "unreplicated"
+"""The name in the facts of a connection that tells whether a commit reached no standby."""
+
+
+def notice_unreplicated(connection: Any, record: Any) -> None:  # Any: as above.
+    """Remember that a commit stayed on this server, because waiting for the standby was given up.
+
+    PostgreSQL only warns of it, and confirms the commit.
+    """
+
+    def note(_: object, message: PostgresLogMessage) -> None:
+        if message.as_dict().get("server_source_function") == "SyncRepWaitForLSN":
+            record.info[UNREPLICATED] = True
+
+    record.info[UNREPLICATED] = False
+    connection.driver_connection.add_log_listener(note)
 
 
 def refuse_closed(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
