@@ -47,6 +47,7 @@ _DESCRIPTIONS: Final = {
     413: TOO_LARGE,
     415: "The body has a media type or a coding that the operation does not take.",
     422: "The `Idempotency-Key` was used for another pet.",
+    431: "The path, the query and the header fields are over 64 KiB.",
     500: BUG,
     503: "The store cannot be reached, or the service has more to do than it can do in time. "
     "`Retry-After` says in how many seconds to try again.",

@@ -143,7 +143,7 @@ class PetsController(Controller):
             200,
             PetsDeleted,
             "How many pets were deleted, and which ids were not found.",
-            *(400, 412, 413, 415, 500, 503),
+            *(400, 412, 413, 415, 431, 500, 503),
         ),
         body=described_body(PetsDelete, required=False),
         query={"ids": IDS_DESCRIBED},
