@@ -20,7 +20,7 @@ Manifest = dict[str, Any]  # Any: whatever YAML can hold.
 
 def read(name: str) -> dict[str, Manifest]:
     """Return the manifests of a file by their kinds."""
-    manifests = yaml.safe_load_all((FOLDER / name).read_text())
+    manifests = yaml.safe_load_all((FOLDER / name).read_text())  # type: ignore[no-untyped-call]  # PyYAML has no types.
     return {manifest["kind"]: manifest for manifest in manifests}
 
 
