@@ -117,21 +117,21 @@ async def fleet_of(database: Database, folder: Path) -> AsyncIterator[Fleet]:
     """Run HAProxy, three replicas, and PgBouncer in front of the database."""
     async with AsyncExitStack() as stack:
         pooler_port = free_port()
-        pgbouncer = _pgbouncer(database, pooler_port, folder)
+        pgbouncer = pgbouncer_for(database, pooler_port, folder)
         stack.callback(pgbouncer.remove)
         await asyncio.to_thread(pgbouncer.start)
         url = f"postgresql://pets:pets@127.0.0.1:{pooler_port}/pets?search_database=pets_search"
         services = [served(url, workers=1) for _ in range(REPLICAS)]
         replicas = [await stack.enter_async_context(service) for service in services]
         port = free_port()
-        haproxy = _haproxy(replicas, port)
+        haproxy = haproxy_for([replica.port for replica in replicas], port)
         stack.callback(haproxy.remove)
         await asyncio.to_thread(haproxy.start)
         yield Fleet(port, pgbouncer, replicas)
 
 
-def _pgbouncer(database: Database, port: int, folder: Path) -> Container:
-    """Return a PgBouncer whose addresses and names alone are changed."""
+def pgbouncer_for(database: Database, port: int, folder: Path, *options: str) -> Container:
+    """Return a PgBouncer whose addresses and names alone are changed. The options are Docker's."""
     text = (DEPLOY / "pgbouncer" / "pgbouncer.ini").read_text()
     text = text.replace("host=db port=5432", f"host=127.0.0.1 port={database.server.port}")
     text = text.replace("dbname=pets ", f"dbname={database.name} ")
@@ -141,11 +141,12 @@ def _pgbouncer(database: Database, port: int, folder: Path) -> Container:
     file.write_text(text)
     file.chmod(0o644)
     volume = f"{file}:/etc/pgbouncer/pgbouncer.ini:ro"
-    return Container("pgbouncer", port, "--env", "PGPASSWORD=pets", "--volume", volume)
+    return Container("pgbouncer", port, "--env", "PGPASSWORD=pets", "--volume", volume, *options)
 
 
-def _haproxy(replicas: Sequence[Service], port: int) -> Container:
-    options = ["--env", f"LISTEN=127.0.0.1:{port}"]
-    for number, replica in enumerate(replicas, start=1):
-        options += ["--env", f"REPLICA_{number}=127.0.0.1:{replica.port}"]
-    return Container("haproxy", port, *options)
+def haproxy_for(ports: Sequence[int], port: int, *options: str) -> Container:
+    """Return a HAProxy in front of replicas at these three ports. The options are Docker's."""
+    variables = ["--env", f"LISTEN=127.0.0.1:{port}"]
+    for number, replica in enumerate(ports, start=1):
+        variables += ["--env", f"REPLICA_{number}=127.0.0.1:{replica}"]
+    return Container("haproxy", port, *variables, *options)
