@@ -1,10 +1,15 @@
 """The command `pets doctor`, on setups that work and on broken ones."""
 
+import asyncio
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
+import asyncpg
 import pytest
 from sqlalchemy import make_url
 
@@ -14,6 +19,30 @@ from pets.cli.main import main
 from pets.settings import Settings
 from tests.integration.conftest import execute
 from tests.integration.test_check_counts import add_uncounted
+
+
+@contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Keep everybody else from the pets."""
+    ready, done = Event(), Event()
+
+    async def hold() -> None:
+        connection = await asyncpg.connect(url)
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE pets")
+            ready.set()
+            await asyncio.to_thread(done.wait)
+        await connection.close()
+
+    with ThreadPoolExecutor() as pool:
+        holding = pool.submit(asyncio.run, hold())
+        assert ready.wait(10)
+        try:
+            yield
+        finally:
+            done.set()
+        holding.result()
+
 
 Capture = pytest.CaptureFixture[str]
 
@@ -100,6 +129,14 @@ def test_a_sqlite_file_that_does_not_exist_is_not_created(
     monkeypatch.setenv("PETS_DATABASE_URL", f"sqlite+aiosqlite:///{file}")
     assert "PETS_DATABASE_URL" in complaint(capsys)
     assert not file.exists()
+
+
+def test_a_store_that_does_not_answer_is_wrong(
+    used_postgresql: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "MAX_SECONDS", 1)
+    with locked(used_postgresql):
+        assert complaint(capsys) == "pets: the store did not answer within 1 seconds"
 
 
 def test_another_encoding_is_wrong(

@@ -123,6 +123,17 @@ def test_a_request_belongs_to_the_trace_of_its_client(collector: Collector, tmp_
     assert (request.trace_id.hex(), request.parent_span_id.hex()) == (TRACE, PARENT)
 
 
+def test_the_log_names_the_trace_of_a_request(collector: Collector, tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/pets.db"
+    with served(url, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, PETS_ACCESS_LOG="true") as service:
+        service.request("GET", "/pets/")
+        service.process.send_signal(signal.SIGTERM)
+        _, log = service.process.communicate(timeout=30)
+    (request,) = collector.of_kind(Span.SPAN_KIND_SERVER)
+    (line,) = [line for line in log.splitlines() if "access_log" in line]
+    assert f'"trace_id": "{request.trace_id.hex()}"' in line
+
+
 def test_every_request_has_a_span_when_calls_are_shared(
     collector: Collector, tmp_path: Path
 ) -> None:

@@ -21,6 +21,10 @@ MAX_SKEW_SECONDS: Final = 5
 """How much the clocks may differ. `created_at` comes from the database."""
 
 
+MAX_SECONDS: Final = 60
+"""How long the store may take. Counting reads the whole table."""
+
+
 def examine(settings: Settings) -> None:
     """Print the settings in force, without passwords, and the state of the store.
 
@@ -39,6 +43,14 @@ def examine(settings: Settings) -> None:
 
 
 async def _examine_store(settings: Settings) -> None:
+    try:
+        async with asyncio.timeout(MAX_SECONDS):
+            await _look_at_all(settings)
+    except TimeoutError:
+        raise CommandFailed(f"the store did not answer within {MAX_SECONDS} seconds") from None
+
+
+async def _look_at_all(settings: Settings) -> None:
     server = await look_at_store(settings)
     _tell("store", f"{server.name} {server.version}, {server.encoding}")
     if server.encoding not in {"UTF8", "UTF-8"}:

@@ -23,6 +23,9 @@ NO_REQUEST: Final = Context()
 ARRIVED: Final = "arrived"
 """The name under which a scope has the time when its request began to wait, if it waited."""
 
+TRACE: Final = "trace"
+"""The name under which a scope has the id of its trace, if this service makes a span for it."""
+
 _WELL_FORMED: Final = re.compile(REQUEST_ID_PATTERN.encode())
 _TRACE_PARENT: Final = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
@@ -96,9 +99,11 @@ def new_id() -> str:
 def trace_id() -> str:
     """Return the trace that the request of this task belongs to, or "".
 
-    Its client names it in `traceparent`.
+    Its client names it in `traceparent`, or else its own span does.
     """
     scope = _scope.get()
+    if scope and TRACE in scope:
+        return str(scope[TRACE])
     sent = headers(scope, b"traceparent") if scope else []
     match = _TRACE_PARENT.fullmatch(sent[0]) if len(sent) == 1 else None
     return match[1].decode() if match else ""

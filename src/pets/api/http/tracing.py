@@ -4,15 +4,22 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
+from pets.api.http.exchange import TRACE
 from pets.api.http.problems import instance_of
 from pets.api.http.request import headers
 
 _PROPAGATED: Final = ("traceparent", "tracestate")
 
 
+class SpanContext(Protocol):
+    @property
+    def trace_id(self) -> int: ...
+
+
 class Span(Protocol):
     """What a request tells its span."""
 
+    def get_span_context(self) -> SpanContext: ...
     def update_name(self, name: str) -> None: ...
     def set_attribute(self, key: str, value: str | int) -> None: ...
 
@@ -46,6 +53,7 @@ class Traced:
             await send(message)
 
         with self._trace(method, carrier) as span:
+            scope[TRACE] = f"{span.get_span_context().trace_id:032x}"
             span.set_attribute("url.path", instance_of(scope["raw_path"]))
             try:
                 await self._app(scope, receive, answer)
