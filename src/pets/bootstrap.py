@@ -1,7 +1,7 @@
 """The composition root: settings → repository → application. The only file that knows everyone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,7 +12,6 @@ from typing import Any, Final
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.types import LifespanHook
-from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
@@ -21,19 +20,11 @@ from pets.adapters.key_file import KeyFile
 from pets.adapters.memory import InMemoryPetRepository
 from pets.adapters.observing import ObserveCall, ObservedPetRepository
 from pets.adapters.prometheus import Metrics, ServiceMetrics
-from pets.adapters.sqlalchemy import counts
-from pets.adapters.sqlalchemy.counts import WrongCount
 from pets.adapters.sqlalchemy.engine import (
     create_config,
-    is_missing,
-    is_read_only,
-    parse_url,
-    read_only,
 )
-from pets.adapters.sqlalchemy.migrations import upgrade
 from pets.adapters.sqlalchemy.postgresql_hosts import Primary, has_several_hosts
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
-from pets.adapters.sqlalchemy.server import Server, look_at_server
 from pets.api.docs import DocsController
 from pets.api.health import HealthController
 from pets.api.http.access_log import log_request
@@ -45,9 +36,9 @@ from pets.api.http.tracing import TraceRequest
 from pets.api.openapi import openapi_config
 from pets.api.pets import PetsController
 from pets.domain.access import ApiKeys, InvalidKeys
-from pets.domain.errors import StoreUnavailable
 from pets.domain.repository import PetRepository
-from pets.settings import MEMORY, Settings, SettingsError, items, wants_traces
+from pets.settings import Settings, SettingsError, items, wants_traces
+from pets.stores import database_url
 
 CLOSE_SECONDS: Final = 1
 """How long a service that stops waits for its connections to the store to close."""
@@ -121,7 +112,7 @@ def _create_application(state: State, **options: Any) -> Application:
 
 def _open_state(settings: Settings, parts: _Parts, metrics: Metrics | None) -> State:
     """Open the store of a service. Its calls are observed, and it is closed on shutdown."""
-    url = _url(settings)
+    url = database_url(settings)
     key_ttl = timedelta(seconds=settings.idempotency_ttl)
     if url is None:
         return State({"repository": InMemoryPetRepository(key_ttl)})
@@ -206,92 +197,3 @@ async def _close(engine: AsyncEngine) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(CLOSE_SECONDS):
             await engine.dispose()
-
-
-def migrate(settings: Settings, seconds: float | None = None) -> None:
-    """Bring the store to the schema that this version needs.
-
-    With `seconds`, no statement takes longer. This must not be called from a running event loop.
-    Raises `SettingsError`, and `StoreUnavailable` if the store cannot be reached or migrated.
-    """
-    url = _url(settings)
-    if url is not None:
-        upgrade(url, seconds)
-
-
-def may_write(settings: Settings) -> bool:
-    """Return whether this process may write to the store. It may not if a SQLite file says so."""
-    url = _url(settings)
-    return url is None or not is_read_only(url)
-
-
-@asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[PetRepository]:
-    """Open the store for a command, whose statements have no time limit.
-
-    A SQLite file that this process may only read is opened for reading. Raises `SettingsError`
-    for a store in memory.
-    """
-    async with _open_engine(settings) as engine:
-        yield SQLAlchemyPetRepository(engine)
-
-
-async def check_counts(settings: Settings, *, repair: bool) -> Sequence[WrongCount]:
-    """Return the kept counts that are wrong, or that were wrong until they were repaired.
-
-    Raises `StoreUnavailable`, and `SettingsError` for a store in memory.
-    """
-    async with _open_engine(settings) as engine:
-        return await (counts.repair_counts(engine) if repair else counts.check_counts(engine))
-
-
-async def look_at_store(settings: Settings) -> Server:
-    """Return what the database says of itself. Raises `StoreUnavailable`."""
-    async with _open_engine(settings, creates=False) as engine:
-        return await look_at_server(engine)
-
-
-async def check_store(settings: Settings) -> None:
-    """Raise `StoreUnavailable` if the store is not migrated, or this role may not use it."""
-    async with open_store(settings) as store:
-        await store.check()
-
-
-def masked_url(settings: Settings) -> str:
-    """Return the URL of the store with its password hidden. Raises `SettingsError`."""
-    url = _url(settings)
-    if url is None:
-        return MEMORY
-    if "password" in url.query:
-        url = url.update_query_dict({"password": "hidden"})
-    return url.render_as_string()
-
-
-@asynccontextmanager
-async def _open_engine(settings: Settings, *, creates: bool = True) -> AsyncIterator[AsyncEngine]:
-    """Open the database of a command. A SQLite file that is missing is created, or refused."""
-    url = _url(settings)
-    if url is None:
-        raise SettingsError(
-            "PETS_DATABASE_URL: memory:// is empty, and is forgotten when the command ends"
-        )
-    if not creates and is_missing(url):
-        raise StoreUnavailable(f"there is no file {url.database}")
-    if is_read_only(url):
-        url = read_only(url)
-    config = create_config(url, is_for_searches=True)
-    engine = config.get_engine()
-    try:
-        yield engine
-    finally:
-        await engine.dispose()
-
-
-def _url(settings: Settings) -> URL | None:
-    """Return the URL of the database. A store in memory has none."""
-    if settings.database_url == MEMORY:
-        return None
-    try:
-        return parse_url(settings.database_url)
-    except ValueError as error:
-        raise SettingsError(f"PETS_DATABASE_URL: {error}") from None

@@ -11,9 +11,9 @@ from threading import Event
 import pytest
 from sqlalchemy import make_url
 
-from pets.bootstrap import migrate
 from pets.cli.main import main
 from pets.settings import Settings
+from pets.stores import migrate
 from tests.integration.conftest import POSTGRESQL_PROGRAMS
 from tests.integration.served import Served, served
 

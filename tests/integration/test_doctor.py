@@ -13,10 +13,10 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from pets.bootstrap import migrate
 from pets.cli import doctor
 from pets.cli.main import main
 from pets.settings import Settings
+from pets.stores import migrate
 from tests.integration.conftest import execute
 from tests.integration.test_check_counts import add_uncounted
 

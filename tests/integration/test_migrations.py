@@ -22,12 +22,12 @@ from sqlalchemy.exc import IntegrityError
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.tables import REVISION, VERSION_TABLE, metadata, pets
-from pets.bootstrap import migrate
 from pets.cli.main import main
 from pets.domain.errors import InvalidPet, StoreUnavailable
 from pets.domain.pet import NewPet, PetType
 from pets.domain.query import PetQuery
 from pets.settings import Settings
+from pets.stores import migrate
 from tests.factories import NAMES, NewPetFactory
 from tests.integration.served import start
 

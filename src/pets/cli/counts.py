@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Iterable
 
-from pets.bootstrap import check_counts
 from pets.cli.console import CommandFailed, print_document
 from pets.settings import Settings
+from pets.stores import check_counts
 
 
 def print_wrong_counts(settings: Settings, *, repair: bool) -> None:

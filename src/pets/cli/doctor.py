@@ -5,17 +5,11 @@ from dataclasses import fields
 from time import time
 from typing import Final
 
-from pets.bootstrap import (
-    check_counts,
-    check_store,
-    check_tracing,
-    look_at_store,
-    masked_url,
-    read_keys,
-)
+from pets.bootstrap import check_tracing, read_keys
 from pets.cli.console import CommandFailed, print_document
 from pets.cli.counts import lines_of
 from pets.settings import MEMORY, Settings, variable_of
+from pets.stores import check_counts, check_store, look_at_store, masked_url
 
 MAX_SKEW_SECONDS: Final = 5
 """How much the clocks may differ. `created_at` comes from the database."""

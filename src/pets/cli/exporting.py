@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from pets.api.formats import CSV, CSV_HEADER, csv_lines, format_of, ndjson_lines
-from pets.bootstrap import open_store
 from pets.cli.console import STANDARD_OUTPUT, failures_of, progress, shows_progress
 from pets.domain.query import PetQuery
 from pets.settings import Settings
+from pets.stores import open_store
 
 
 def export_pets(settings: Settings, query: PetQuery, output: str, format_: str | None) -> None:

@@ -21,10 +21,10 @@ from pets.api.formats import (
     format_of,
     ndjson_reader,
 )
-from pets.bootstrap import open_store
 from pets.cli.console import Show, failures_of, progress, say
 from pets.cli.records import MAX_RECORD_BYTES, Record, read_records
 from pets.settings import Settings
+from pets.stores import open_store
 
 STANDARD_INPUT: Final = 0
 

@@ -149,8 +149,8 @@ def _serve(**options: str | int | None) -> int:
 @_format
 def _export(output: str, format_: str | None, **choice: Any) -> int:
     """Write all pets, or those chosen, by ascending id."""
-    from pets.bootstrap import may_write, migrate
     from pets.cli.exporting import export_pets
+    from pets.stores import may_write, migrate
 
     heed_signals()
     settings = Settings.from_environment()
@@ -177,8 +177,8 @@ def _export(output: str, format_: str | None, **choice: Any) -> int:
 @_format
 def _import(file: str, format_: str | None, on_error: str, *, keep_ids: bool) -> int:
     """Add the pets of FILE, by the rules of the API. The file - is standard input."""
-    from pets.bootstrap import migrate
     from pets.cli.importing import import_pets
+    from pets.stores import migrate
 
     heed_signals()
     settings = Settings.from_environment()
@@ -190,7 +190,7 @@ def _import(file: str, format_: str | None, on_error: str, *, keep_ids: bool) ->
 @_pets.command("migrate")
 def _migrate() -> int:
     """Bring the store to the schema that this version needs."""
-    from pets.bootstrap import migrate
+    from pets.stores import migrate
 
     heed_signals()
     migrate(Settings.from_environment())
@@ -201,8 +201,8 @@ def _migrate() -> int:
 @click.option("--repair", is_flag=True, help="Repair them, as the owner of the tables.")
 def _check_counts(*, repair: bool) -> int:
     """Say which kept counts differ from the number of pets."""
-    from pets.bootstrap import may_write, migrate
     from pets.cli.counts import print_wrong_counts
+    from pets.stores import may_write, migrate
 
     heed_signals()
     settings = Settings.from_environment()
