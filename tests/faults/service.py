@@ -100,6 +100,10 @@ class Service:
         log = "".join(self.lines)
         return [pid for pid in self.pids() if f"Started server process [{pid}]" in log]
 
+    def busiest_worker(self) -> int:
+        """Return the worker with the most open files, and so with the most connections."""
+        return max(self.worker_pids(), key=lambda pid: len([*Path(f"/proc/{pid}/fd").iterdir()]))
+
     def usage(self) -> Usage:
         memory = 0
         files = 0
