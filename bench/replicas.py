@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -147,7 +148,7 @@ def main() -> None:
         server.stop()
         server.start(fsync="on")
         database = server.new_database()
-        migrate = ["python", "-m", "pets", "migrate"]
+        migrate = [sys.executable, "-m", "pets", "migrate"]
         environment = os.environ | {"PETS_DATABASE_URL": database.url}
         subprocess.run(migrate, env=environment, check=True)
         for _, workload, setup in product(range(ROUNDS), LOADS, SETUPS):

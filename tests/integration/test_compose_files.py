@@ -64,7 +64,7 @@ def project(name: str, folder: Path) -> Iterator[Project]:
     try:
         yield project
     finally:
-        project.run("down", "--volumes", "--rmi", "local")
+        project.run("--profile", "observe", "down", "--volumes", "--rmi", "local")
 
 
 def wait_until(is_true: Callable[[], bool]) -> None:
