@@ -1,6 +1,7 @@
 """The composition root: settings → repository → application. The only file that knows everyone."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ from pets.domain.access import ApiKeys, InvalidKeys
 from pets.domain.repository import PetRepository
 from pets.settings import Settings, SettingsError, items, wants_traces
 from pets.stores import database_url
+
+logger = logging.getLogger(__name__)
 
 CLOSE_SECONDS: Final = 1
 """How long a service that stops waits for its connections to the store to close."""
@@ -180,8 +183,14 @@ async def _running(
     work: Callable[[], Coroutine[None, None, None]], _app: Litestar
 ) -> AsyncIterator[None]:
     task = asyncio.create_task(work())
+    task.add_done_callback(_tell_of_failure)
     yield
     task.cancel()
+
+
+def _tell_of_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception():
+        logger.error("Background work failed", exc_info=task.exception())
 
 
 def _connections_in_use(*engines: AsyncEngine) -> int:

@@ -11,9 +11,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from litestar.testing import TestClient
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from pets.adapters.prometheus import FOLDER, Metrics
+from pets.bootstrap import create_app
+from pets.settings import MEMORY, Settings
 from tests.integration.served import Served, served, start
 
 PAGE = Path(__file__).parents[2] / "docs" / "operation.md"
@@ -207,3 +211,20 @@ def test_every_metric_is_documented(pair: Watched) -> None:
     # Errors are shown from the first one on.
     wait_until(lambda: documented - shown() == {"pets_store_errors"})
     assert shown() <= documented
+
+
+def test_metrics_that_stop_leave_the_reason_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The service goes on without them."""
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    metrics = Metrics(0)
+
+    def fail() -> float:
+        raise LookupError("no number")
+
+    metrics.sample("pets_broken", "It cannot be read.", fail)
+    with TestClient(create_app(Settings(database_url=MEMORY), metrics=metrics)) as client:
+        assert client.get("/health/live").status_code == 200
+        wait_until(lambda: "Background work failed" in caplog.text)
+    assert "no number" in caplog.text
