@@ -186,6 +186,7 @@ async def _running(
     task.add_done_callback(_tell_of_failure)
     yield
     task.cancel()
+    await asyncio.wait({task})
 
 
 def _tell_of_failure(task: asyncio.Task[None]) -> None:

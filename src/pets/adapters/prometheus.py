@@ -3,7 +3,10 @@
 import asyncio
 import os
 import platform
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections import Counter as Frequencies
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from tempfile import TemporaryDirectory
@@ -110,13 +113,14 @@ class Metrics:
             "http_route",
             "http_response_status_code",
         )
-        self._of_request: dict[tuple[str, str, int], Histogram] = {}
+        self._seconds: dict[tuple[str, str, int], list[float]] = defaultdict(list)
         self._items = _histogram(
             "pets_store_batch_items",
             "How many pets, ids or queries a call of the store was about.",
             _ITEMS,
             "operation",
         )
+        self._sizes: dict[str, list[float]] = defaultdict(list)
         self._errors = Counter(
             "pets_store_errors",
             "Calls of the store that failed.",
@@ -131,20 +135,18 @@ class Metrics:
         self._totals: list[_Total] = []
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count a request. The route is a template, and "" if there is none."""
-        key = (method, route, status)
-        request = self._of_request.get(key)
-        if request is None:
-            method = method if method in _METHODS else _OTHER_METHOD
-            request = self._requests.labels(method, route, status or "")
-            if method != _OTHER_METHOD:  # A client can think of any number of methods.
-                self._of_request[key] = request
-        request.observe(seconds)
+        """Count a request. The route is a template, and "" if there is none.
+
+        The next sample writes it down, together with others, because writing takes 5 µs.
+        """
+        if method not in _METHODS:  # A client can think of any number of methods.
+            method = _OTHER_METHOD
+        self._seconds[method, route, status].append(seconds)
 
     @contextmanager
     def count_call(self, operation: str, items: int) -> Iterator[None]:
         """Count a call of the store, and how it fails."""
-        self._items.labels(operation).observe(items)
+        self._sizes[operation].append(items)
         self._running += 1
         try:
             yield
@@ -173,14 +175,29 @@ class Metrics:
 
     async def keep_sampling(self) -> None:
         """Take samples until this is cancelled."""
-        while True:
-            for gauge, read in self._gauges:
-                gauge.set(read())
-            for total in self._totals:
-                total.update()
-            due = perf_counter() + SAMPLE_SECONDS
-            await asyncio.sleep(SAMPLE_SECONDS)
-            self._lag.observe(max(0.0, perf_counter() - due))
+        try:
+            while True:
+                self._take_sample()
+                due = perf_counter() + SAMPLE_SECONDS
+                await asyncio.sleep(SAMPLE_SECONDS)
+                self._lag.observe(max(0.0, perf_counter() - due))
+        finally:
+            self._write_counts()
+
+    def _take_sample(self) -> None:
+        for gauge, read in self._gauges:
+            gauge.set(read())
+        for total in self._totals:
+            total.update()
+        self._write_counts()
+
+    def _write_counts(self) -> None:
+        for (method, route, status), seconds in self._seconds.items():
+            _observe_all(self._requests.labels(method, route, status or ""), seconds)
+        for operation, sizes in self._sizes.items():
+            _observe_all(self._items.labels(operation), sizes)
+        self._seconds.clear()
+        self._sizes.clear()
 
 
 def _kind(error: Exception) -> str:
@@ -191,6 +208,14 @@ def _kind(error: Exception) -> str:
             return "not_done"
         case _:
             return "bug"
+
+
+def _observe_all(histogram: Histogram, observed: Sequence[float]) -> None:
+    # The package can only observe one value at a time, and takes 5 µs for each.
+    bounds = histogram._upper_bounds  # noqa: SLF001
+    for bucket, number in Frequencies(bisect_left(bounds, value) for value in observed).items():
+        histogram._buckets[bucket].inc(number)  # noqa: SLF001
+    histogram._sum.inc(sum(observed))  # noqa: SLF001
 
 
 def _histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:

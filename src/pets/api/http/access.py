@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from pets.api.http.answer import Answer
 from pets.api.http.problems import instance_of, problem, problem_answer
-from pets.api.http.request import READING, headers
+from pets.api.http.request import READING
 from pets.domain.access import ApiKey, ApiKeys, Scope
 
 OPEN: Final = ("/health/live", "/health/ready", "/docs", "/schema", "/schema/openapi.json")
@@ -21,24 +21,20 @@ CHALLENGES: Final = (_NO_KEY, _BAD_KEY, _WEAK_KEY)
 
 
 class Guard:
-    """An ASGI application that answers only requests with a valid API key.
+    """Lets in only requests with a valid API key.
 
     The key is sent as `Authorization: Bearer KEY` (RFC 6750) or `X-API-Key: KEY`. A key of the
     scope `read` may only read. The application finds the key of a request in its scope, as `auth`.
     """
 
-    # Any, here and below: Litestar and uvicorn type ASGI applications differently.
-    def __init__(self, app: Any, keys: ApiKeys) -> None:
-        self._app = app
+    def __init__(self, keys: ApiKeys) -> None:
         self._keys = keys
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # Any: see above.
-        is_open = scope["type"] != "http" or _is_open(scope["path"])
-        app = self._app if is_open else self._judge(scope)
-        await app(scope, receive, send)
-
-    def _judge(self, scope: Any) -> Any:  # Any: see above.
-        """Return what answers a request: the application, or a refusal."""
+    # Any, here and below: Litestar and uvicorn type scopes differently.
+    def refusal(self, scope: Any) -> Answer | None:
+        """Return the answer to a request that is not let in."""
+        if _is_open(scope["path"]):
+            return None
         presented = _presented_keys(scope)
         if not presented:
             detail = "This needs an API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
@@ -50,7 +46,7 @@ class Guard:
             detail = "This API key may only read."
             return _refusal(scope, 403, detail, _WEAK_KEY)
         scope["auth"] = key
-        return self._app
+        return None
 
 
 def owner_of(scope: Any) -> str | None:  # Any: as above.
@@ -64,11 +60,14 @@ def _is_open(path: str) -> bool:
 
 
 def _presented_keys(scope: Any) -> set[bytes]:  # Any: as above.
-    presented = set(headers(scope, b"x-api-key"))
-    for value in headers(scope, b"authorization"):
-        scheme, _, credentials = value.partition(b" ")
-        if scheme.lower() == b"bearer":
-            presented.add(credentials.strip(b" "))
+    presented = set()
+    for name, value in scope["headers"]:
+        if name == b"x-api-key":
+            presented.add(value)
+        elif name == b"authorization":
+            scheme, _, credentials = value.partition(b" ")
+            if scheme.lower() == b"bearer":
+                presented.add(credentials.strip(b" "))
     return presented
 
 

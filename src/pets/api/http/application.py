@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -60,12 +60,12 @@ class Application(Litestar):
         self._origins = origins
         self._observers = observers
         self._trace = trace
-        answer: Any = self._answer  # Any: see above.
-        if keys:
-            answer = Guard(answer, keys)
+        self._refusals: list[Callable[[Any], Answer | None]] = []  # Any: see above.
         if hosts:
-            answer = KnownHosts(answer, hosts)
-        self._exchange = self.around(answer)
+            self._refusals.append(KnownHosts(hosts).refusal)
+        if keys:
+            self._refusals.append(Guard(keys).refusal)
+        self._exchange = self.around(self._refuse_or_answer if self._refusals else self._answer)
 
     def around(self, app: Any) -> Exchange:  # Any: see above.
         """Give the answers of an ASGI application what all answers of this one have."""
@@ -82,6 +82,15 @@ class Application(Litestar):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._exchange(scope, receive, send)
+
+    async def _refuse_or_answer(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            for refusal_of in self._refusals:
+                refusal = refusal_of(scope)
+                if refusal is not None:
+                    await refusal(scope, receive, send)
+                    return
+        await self._answer(scope, receive, send)
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":

@@ -3,6 +3,7 @@
 import re
 from typing import Any, Final
 
+from pets.api.http.answer import Answer
 from pets.api.http.problems import instance_of, problem, problem_answer
 from pets.api.http.request import headers
 
@@ -12,24 +13,20 @@ _PORT: Final = re.compile(rb":[0-9]*$")
 
 
 class KnownHosts:
-    """An ASGI application that refuses requests to other hosts with 421 (RFC 9110, 7.4).
+    """Refuses requests to other hosts with 421 (RFC 9110, 7.4).
 
     The port does not count. The health checks answer to any name, because probes use addresses.
     """
 
-    # Any, here and below: Litestar and uvicorn type ASGI applications differently.
-    def __init__(self, app: Any, hosts: frozenset[str]) -> None:
-        self._app = app
+    def __init__(self, hosts: frozenset[str]) -> None:
         self._hosts = {host.encode() for host in hosts}
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # Any: see above.
-        app = self._app
-        if scope["type"] == "http" and not self._is_for_us(scope):
-            app = problem_answer(problem(421, MISDIRECTED, instance_of(scope["raw_path"])))
-        await app(scope, receive, send)
-
-    def _is_for_us(self, scope: Any) -> bool:  # Any: see above.
+    # Any, here and below: Litestar and uvicorn type scopes differently.
+    def refusal(self, scope: Any) -> Answer | None:
+        """Return the answer to a request to another host."""
         if scope["path"].startswith("/health/"):
-            return True
+            return None
         sent = headers(scope, b"host")  # HTTP/1.0 may have none.
-        return bool(sent) and _PORT.sub(b"", sent[0]).lower() in self._hosts
+        if sent and (sent[0] in self._hosts or _PORT.sub(b"", sent[0]).lower() in self._hosts):
+            return None
+        return problem_answer(problem(421, MISDIRECTED, instance_of(scope["raw_path"])))
