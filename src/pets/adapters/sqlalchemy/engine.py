@@ -6,11 +6,16 @@ from typing import Final
 from urllib.parse import quote
 
 from advanced_alchemy.config import AlembicAsyncConfig, EngineConfig, SQLAlchemyAsyncConfig
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from pets.adapters.sqlalchemy import postgresql_session, sqlite_session
 from pets.adapters.sqlalchemy.postgresql_hosts import Primary, has_several_hosts
+from pets.adapters.sqlalchemy.postgresql_session import (
+    QUICK_SESSION,
+    SEARCH_SESSION,
+    time_limits,
+)
 from pets.adapters.sqlalchemy.tables import VERSION_TABLE, metadata
 
 _DRIVERS: Final = {
@@ -138,21 +143,18 @@ def create_config(
             url = url.set(database=str(url.query[SEARCH_DATABASE]))
         url = url.difference_update_query([SEARCH_DATABASE])
     wait_seconds = 0.3 * (seconds or COMMAND_SECONDS)
-    lock_seconds = min(0.7 * (seconds or COMMAND_SECONDS), MAX_SQLITE_LOCK_SECONDS)
-    connect_args: dict[str, object] = {"timeout": lock_seconds}
     is_postgresql = url.get_backend_name() == "postgresql"
     if is_postgresql:
-        session = postgresql_session.QUICK_SESSION
-        if is_for_searches:
-            session = postgresql_session.SEARCH_SESSION
-        if seconds is not None:
-            session = session | postgresql_session.time_limits(seconds)
-        connect_args = {
+        session = SEARCH_SESSION if is_for_searches else QUICK_SESSION
+        connect_args: dict[str, object] = {
             "timeout": wait_seconds,
             "command_timeout": seconds,
-            "server_settings": session,
+            "server_settings": session | (time_limits(seconds) if seconds else {}),
             "async_creator_fn": (primary or Primary()).connect,
         }
+    else:
+        lock_seconds = min(0.7 * (seconds or COMMAND_SECONDS), MAX_SQLITE_LOCK_SECONDS)
+        connect_args = {"timeout": lock_seconds}
     config = SQLAlchemyAsyncConfig(
         connection_string=url.render_as_string(hide_password=False),
         metadata=metadata,
@@ -173,8 +175,12 @@ def create_config(
             render_as_batch=False,
         ),
     )
-    engine = config.get_engine().sync_engine
-    if is_postgresql:
+    _prepare_connections(config.get_engine().sync_engine, url)
+    return config
+
+
+def _prepare_connections(engine: Engine, url: URL) -> None:
+    if url.get_backend_name() == "postgresql":
         event.listen(engine, "connect", postgresql_session.notice_lost_network)
         event.listen(engine, "connect", postgresql_session.notice_unreplicated)
         event.listen(engine, "checkout", postgresql_session.refuse_closed)
@@ -182,4 +188,3 @@ def create_config(
         event.listen(engine, "connect", sqlite_session.create_casefold)
         if "mode" not in url.query:
             event.listen(engine, "connect", sqlite_session.write_safely)
-    return config
