@@ -69,6 +69,7 @@ def test_only_its_owner_may_read_a_new_file(tmp_path: Path) -> None:
         (["reports", "--scope", "admin"], 2),
         (["reader", "--scope", "read", "--file", "keys"], 1),
         (["reports", "--scope", "read", "--file", "broken"], 1),
+        (["reports", "--scope", "read", "--file", "latin"], 1),
         (["reports", "--scope", "read", "--file", "no/keys"], 1),
     ],
 )
@@ -78,6 +79,7 @@ def test_a_key_that_cannot_be_made_is_one_line(
     monkeypatch.chdir(tmp_path)
     Path("keys").write_text(f"{LINE}\n")
     Path("broken").write_text("hunter2\n")
+    Path("latin").write_bytes(b"# \xe9\n")
     done = keys_new(*arguments)
     assert (done.returncode, done.stdout) == (status, "")
     (line,) = done.stderr.splitlines()

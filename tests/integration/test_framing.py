@@ -231,6 +231,7 @@ class TestARefusal:
         assert answer.status == status
         assert answer.document["status"] == status
         assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["connection"] == "close"
         assert answer.headers["date"]
         assert await count(server) == 0

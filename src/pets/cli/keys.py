@@ -31,11 +31,13 @@ def _append(path: Path, line: str) -> None:
         # Only its owner may read a new file.
         number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(number, "r+", encoding="utf-8") as file:
-            text = file.read()
-            if text and not text.endswith("\n"):
-                line = f"\n{line}"
             try:
+                text = file.read()
+                if text and not text.endswith("\n"):
+                    line = f"\n{line}"
                 parse_keys(f"{text}{line}")
-            except (InvalidKeys, UnicodeDecodeError) as error:
+            except UnicodeDecodeError:
+                raise CommandFailed(f"{path} is not UTF-8") from None
+            except InvalidKeys as error:
                 raise CommandFailed(f"{path}: {error}") from None
             file.write(f"{line}\n")

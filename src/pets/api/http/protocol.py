@@ -210,6 +210,7 @@ class ProblemProtocol(HttpToolsProtocol):
         head = STATUS_LINE[document.status]
         for name, value in self.server_state.default_headers:  # Date
             head += b"%s: %s\r\n" % (name, value)
+        head += b"x-content-type-options: nosniff\r\n"
         head += b"request-id: %s\r\n" % document.request_id.encode()
         head += b"content-type: %s\r\ncontent-length: %d\r\n" % (MEDIA_TYPE.encode(), len(body))
         self._answers.write_head()  # of an earlier answer
