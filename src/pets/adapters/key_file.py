@@ -1,7 +1,6 @@
 """API keys in a file, which is read again when it changes."""
 
 import logging
-import os
 import time
 from pathlib import Path
 from typing import Final
@@ -63,7 +62,7 @@ class KeyFile:
     def _find_version(self) -> tuple[int, int, int] | None:
         """Return what changes with the file. A missing file has no version."""
         try:
-            found = os.stat(self._path)  # noqa: PTH116  # It is the same call.
+            found = self._path.stat()
         except OSError:
             return None
         return found.st_mtime_ns, found.st_size, found.st_ino

@@ -154,7 +154,7 @@ def _require_key(paths: JSON) -> None:
                 }
 
 
-def _add_formats(part: Any) -> None:
+def _add_formats(part: Any) -> None:  # Any: whatever JSON can hold.
     """Give each integer that has a maximum the format that holds it."""
     if isinstance(part, dict):
         if part.get("type") == "integer" and "maximum" in part:

@@ -14,7 +14,6 @@ from pets.stores import check_counts, check_store, look_at_store, masked_url
 MAX_SKEW_SECONDS: Final = 5
 """How much the clocks may differ. `created_at` comes from the database."""
 
-
 MAX_SECONDS: Final = 60
 """How long the store may take. Counting reads the whole table."""
 

@@ -24,7 +24,7 @@ class _Handler(WSGIRequestHandler):
         pass
 
 
-def show_metrics(listener: socket, registry: CollectorRegistry, end_of_work: int) -> None:
+def export_metrics(listener: socket, counted: CollectorRegistry, end_of_work: int) -> None:
     """Serve until the end of this file."""
     host, port = listener.getsockname()[:2]
     server = ThreadingWSGIServer((host, port), _Handler, bind_and_activate=False)
@@ -32,7 +32,7 @@ def show_metrics(listener: socket, registry: CollectorRegistry, end_of_work: int
     server.socket = listener
     server.server_name, server.server_port = host, port
     server.setup_environ()
-    server.set_app(_only_metrics(make_wsgi_app(registry)))
+    server.set_app(_only_metrics(make_wsgi_app(counted)))
     Thread(target=server.serve_forever, daemon=True).start()
     wait([end_of_work])
 

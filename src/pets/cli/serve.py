@@ -22,7 +22,7 @@ from pets.bootstrap import (
 )
 from pets.cli.accepting import AcceptingLoop, SharingLoop, allow_open_files
 from pets.cli.listening import address_of, listen
-from pets.cli.metrics import show_metrics
+from pets.cli.metrics import export_metrics
 from pets.cli.supervisor import Supervisor, Work
 from pets.cli.worker import Worker
 from pets.domain.access import ApiKeys
@@ -72,8 +72,8 @@ def _serve_with_metrics(
     metrics_listener = listen(settings.metrics_host, settings.metrics_port, BACKLOG, *names)
     logger.info("Metrics are at %s/metrics", address_of(metrics_listener))
     with create_service_metrics() as metrics:
-        show = partial(show_metrics, metrics_listener, metrics.registry())
-        Supervisor(work, settings.workers, listener, show, metrics.count_end).run(each_turn)
+        export = partial(export_metrics, metrics_listener, metrics.counted())
+        Supervisor(work, settings.workers, listener, export, metrics.count_end).run(each_turn)
 
 
 def _configuration(factory: Callable[[], Door]) -> uvicorn.Config:

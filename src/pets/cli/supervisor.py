@@ -41,7 +41,7 @@ Work = Callable[[int, int, int], None]
 The third argument is a slot: a small number that no other worker has at the same time.
 """
 
-Show = Callable[[int], None]
+Export = Callable[[int], None]
 """Shows the metrics until this file ends."""
 
 CountEnd = Callable[[int, bool], None]
@@ -93,13 +93,13 @@ class Supervisor:
         work: Work,
         number: int,
         listener: socket,
-        show: Show | None = None,
+        export: Export | None = None,
         count_end: CountEnd | None = None,
     ) -> None:
         self._work = work
-        self._show = show
+        self._export = export
         self._count_end = count_end
-        self._shower = 0  # the number of its process, or 0 if it must be started
+        self._exporter = 0  # the number of its process, or 0 if it must be started
         self._number = number
         self._listener = listener
         self._workers: list[_Child] = []
@@ -155,8 +155,8 @@ class Supervisor:
             if time.monotonic() < self._may_start:
                 return
             self._start()
-        if self._show and not self._shower and time.monotonic() >= self._may_start:
-            self._shower = self._fork(partial(self._show, self._end_of_work))
+        if self._export and not self._exporter and time.monotonic() >= self._may_start:
+            self._exporter = self._fork(partial(self._export, self._end_of_work))
         oldest = self._workers[0]  # They are in the order in which they were started.
         all_are_ready = all(worker.is_ready for worker in self._workers)
         if has_old and all_are_ready and not oldest.is_leaving:
@@ -213,8 +213,8 @@ class Supervisor:
             pid, status = os.waitpid(worker.pid, os.WNOHANG)
             if pid:
                 self._forget(worker, os.waitstatus_to_exitcode(status))
-        if self._shower and os.waitpid(self._shower, os.WNOHANG)[0]:
-            self._shower = 0
+        if self._exporter and os.waitpid(self._exporter, os.WNOHANG)[0]:
+            self._exporter = 0
             if not self._must_stop:
                 logger.error("The process that shows the metrics ended. It is started again.")
                 self._may_start = now + _PAUSE_SECONDS

@@ -148,8 +148,8 @@ class _Translated:
             if meaning is not Meaning.BUG:
                 raise domain_error(meaning) from cause_of(error)
             if isinstance(error, PostgresError):
-                # It quotes the row, and a bug is logged. The type does not know this attribute.
-                error.detail = None  # type: ignore[attr-defined]
+                # It quotes the row, and a bug is logged.
+                error.detail = None  # type: ignore[attr-defined]  # The type lacks this attribute.
 
 
 translated: Final = _Translated()

@@ -1,4 +1,4 @@
-"""The application: answers to HEAD, OPTIONS and cancelled requests, which Litestar lacks."""
+"""The application: who may ask, and answers to HEAD, OPTIONS and cancelled requests."""
 
 import asyncio
 import logging

@@ -58,7 +58,7 @@ def check_head(version: str, headers: Headers) -> None:
 
 @lru_cache(maxsize=64)
 def _is_host(value: bytes) -> bool:
-    # An empty host is valid by its grammar. Any host is served, because there is one service.
+    # An empty host is valid by its grammar. Which names are right is for `KnownHosts` to say.
     return _HOST.fullmatch(value) is not None
 
 

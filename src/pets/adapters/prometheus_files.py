@@ -1,0 +1,63 @@
+"""What prometheus-client lacks: counting in several processes, and many observations at once.
+
+Each process counts in files of its own, and whoever shows the numbers adds the files up.
+"""
+
+from bisect import bisect_left
+from collections import Counter as Frequencies
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from prometheus_client import Counter, Gauge, Histogram, values
+
+Read = Callable[[], float]
+
+# The files alone are read, so the list of metrics that the package keeps would only be in the way.
+# Any: each kind of metric has other options.
+_UNLISTED: Final[dict[str, Any]] = {"registry": None}
+
+
+def use_files_of(process: str) -> None:
+    """Let this process count in the files of this name. It goes on where they end."""
+    values.ValueClass = values.MultiProcessValue(lambda: process)  # type: ignore[no-untyped-call]  # It has no types.
+
+
+def counter(name: str, meaning: str, *labels: str) -> Counter:
+    return Counter(name, meaning, labels, **_UNLISTED)
+
+
+def histogram(name: str, meaning: str, buckets: Sequence[float], *labels: str) -> Histogram:
+    return Histogram(name, meaning, labels, buckets=buckets, **_UNLISTED)
+
+
+def gauge(name: str, meaning: str) -> Gauge:
+    """Return a number that is added up over all processes that live."""
+    return Gauge(name, meaning, multiprocess_mode="livesum", **_UNLISTED)
+
+
+def facts(name: str, meaning: str, **labels: str) -> None:
+    """Show labels, with a number that is always 1."""
+    shown = Gauge(name, meaning, labels, multiprocess_mode="max", **_UNLISTED)
+    shown.labels(*labels.values()).set(1)
+
+
+def observe_all(observed: Histogram, found: Sequence[float]) -> None:
+    """Observe many values. The package takes one at a time, and 5 µs for each."""
+    bounds = observed._upper_bounds  # noqa: SLF001  # It has no public name.
+    for bucket, number in Frequencies(bisect_left(bounds, value) for value in found).items():
+        observed._buckets[bucket].inc(number)  # noqa: SLF001  # The same.
+    observed._sum.inc(sum(found))  # noqa: SLF001  # The same.
+
+
+class Total:
+    """A counter that follows a number, which only grows while this process lives."""
+
+    def __init__(self, followed: Counter, read: Read) -> None:
+        self._counter = followed
+        self._read = read
+        self._last = 0.0
+
+    def update(self) -> None:
+        now = self._read()
+        self._counter.inc(now - self._last)
+        self._last = now
