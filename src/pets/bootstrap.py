@@ -22,7 +22,8 @@ from pets.adapters.memory import InMemoryPetRepository
 from pets.adapters.observing import ObserveCall, ObservedPetRepository
 from pets.adapters.prometheus import Metrics, ServiceMetrics
 from pets.adapters.sqlalchemy.engine import create_config
-from pets.adapters.sqlalchemy.postgresql_hosts import Primary, has_several_hosts
+from pets.adapters.sqlalchemy.postgresql_hosts import Primary
+from pets.adapters.sqlalchemy.postgresql_url import has_several_hosts
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.api.docs import DocsController
 from pets.api.health import HealthController

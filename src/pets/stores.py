@@ -16,6 +16,7 @@ from pets.adapters.sqlalchemy.engine import (
     read_only,
 )
 from pets.adapters.sqlalchemy.migrations import upgrade
+from pets.adapters.sqlalchemy.postgresql_options import SECRETS
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.server import Server, look_at_server
 from pets.domain.errors import StoreUnavailable
@@ -77,9 +78,8 @@ def masked_url(settings: Settings) -> str:
     url = database_url(settings)
     if url is None:
         return MEMORY
-    if "password" in url.query:
-        url = url.update_query_dict({"password": "hidden"})
-    return url.render_as_string()
+    secrets = SECRETS & url.query.keys()
+    return url.update_query_dict(dict.fromkeys(secrets, "hidden")).render_as_string()
 
 
 @asynccontextmanager

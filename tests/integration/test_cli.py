@@ -14,7 +14,7 @@ from tests.integration.served import start
     [
         "postgresql://pets:hunter2@127.0.0.1:1/pets",
         "postgres://pets:hunter2@127.0.0.1:1/pets?sslmode=disable",
-        "postgresql+asyncpg://pets:hunter2@127.0.0.1:1/pets?frobnicate=1",
+        "postgresql+asyncpg://pets:hunter2@127.0.0.1:1/pets?application_name=x",
         "postgresql://pets:hunter2@nowhere.invalid/pets",
         "postgresql://pets:hunter2@" + "a" * 70 + ".invalid/pets",
         "sqlite+aiosqlite:////nowhere/pets.db",

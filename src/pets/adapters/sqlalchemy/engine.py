@@ -1,16 +1,17 @@
 """URLs of databases, and the engines that connect to them."""
 
 import os
+import re
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from advanced_alchemy.config import AlembicAsyncConfig, EngineConfig, SQLAlchemyAsyncConfig
 from sqlalchemy import URL, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
-from pets.adapters.sqlalchemy import postgresql_session, sqlite_session
-from pets.adapters.sqlalchemy.postgresql_hosts import Primary, has_several_hosts
+from pets.adapters.sqlalchemy import postgresql_session, postgresql_url, sqlite_session
+from pets.adapters.sqlalchemy.postgresql_hosts import Primary
 from pets.adapters.sqlalchemy.postgresql_session import (
     QUICK_SESSION,
     SEARCH_SESSION,
@@ -26,11 +27,10 @@ _DRIVERS: Final = {
     "sqlite+aiosqlite": "sqlite+aiosqlite",
 }
 
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
+
 QUICK_CONNECTIONS: Final = 10
 SEARCH_CONNECTIONS: Final = 5
-
-SEARCH_DATABASE: Final = "search_database"
-"""The option of a URL for a pooler that has another name for the database, with other settings."""
 
 COMMAND_SECONDS: Final = 10
 """How long a command, which has no time limit of its own, waits to connect or to write."""
@@ -47,8 +47,15 @@ def parse_url(text: str) -> URL:
 
     Raises `ValueError` for a URL that can never work. The message has no password.
     """
+    if _CONTROLS.search(text) or _CONTROLS.search(unquote(text)):
+        raise ValueError("there is a control character in it")
     try:
-        url = make_url(text)
+        unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise ValueError("its %-escapes are not UTF-8") from None
+    try:
+        # Empty options are kept, so that an unknown one is found.
+        url = make_url(postgresql_url.name_hosts_as_options(text), keep_blank_values=True)
     except (ArgumentError, ValueError):
         raise ValueError(
             "this is not a URL like postgresql://user:password@host:5432/database"
@@ -58,20 +65,12 @@ def parse_url(text: str) -> URL:
             f"unknown scheme {url.drivername!r}: use postgresql://, sqlite+aiosqlite:/// or memory://"
         )
     url = url.set(drivername=_DRIVERS[url.drivername])
-    if url.port is not None and not 1 <= url.port <= 65535:
-        raise ValueError(f"port {url.port} is not from 1 to 65535")
     if url.get_backend_name() == "sqlite":
         _check_sqlite_url(url, text)
-    if has_several_hosts(url) and not all(":" in host for host in url.query["host"]):
-        raise ValueError("each host needs a port, as in ?host=a:5432&host=b:5432")
-    if "@" in (url.host or ""):
+        return url
+    if "@" in text.partition("@")[2]:
         raise ValueError("the password has an @, which must be written as %40")
-    if "sslmode" in url.query:
-        # Hosting services give URLs with libpq's name of the option, which the driver lacks.
-        url = url.update_query_dict({"ssl": url.query["sslmode"]}).difference_update_query(
-            ["sslmode"]
-        )
-    return url
+    return postgresql_url.checked(url)
 
 
 def _check_sqlite_url(url: URL, text: str) -> None:
@@ -81,6 +80,12 @@ def _check_sqlite_url(url: URL, text: str) -> None:
         raise ValueError("SQLite needs a file, as in sqlite+aiosqlite:///pets.db; or use memory://")
     if "?" in text:
         raise ValueError("SQLite takes no options; write a ? in the name of a file as %3F")
+    try:
+        Path(url.database or "").stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:  # Such a name cannot be, or this process may not look there.
+        raise ValueError(f"{error.strerror}: {url.database}") from None
 
 
 def sqlite_obstacle(url: URL) -> str:
@@ -138,20 +143,12 @@ def create_config(
     so that the connection stays usable. An engine for searches has connections of its own, so that
     searches leave some to the quick calls. `primary` finds the server, if there are several.
     """
-    if SEARCH_DATABASE in url.query:
-        if is_for_searches:
-            url = url.set(database=str(url.query[SEARCH_DATABASE]))
-        url = url.difference_update_query([SEARCH_DATABASE])
     wait_seconds = 0.3 * (seconds or COMMAND_SECONDS)
     is_postgresql = url.get_backend_name() == "postgresql"
     if is_postgresql:
-        session = SEARCH_SESSION if is_for_searches else QUICK_SESSION
-        connect_args: dict[str, object] = {
-            "timeout": wait_seconds,
-            "command_timeout": seconds,
-            "server_settings": session | (time_limits(seconds) if seconds else {}),
-            "async_creator_fn": (primary or Primary()).connect,
-        }
+        connect_args = _postgresql_arguments(url, seconds, is_for_searches=is_for_searches)
+        connect_args["async_creator_fn"] = (primary or Primary()).connect
+        url = url.set(query={})  # The arguments say it all.
     else:
         lock_seconds = min(0.7 * (seconds or COMMAND_SECONDS), MAX_SQLITE_LOCK_SECONDS)
         connect_args = {"timeout": lock_seconds}
@@ -177,6 +174,25 @@ def create_config(
     )
     _prepare_connections(config.get_engine().sync_engine, url)
     return config
+
+
+def _postgresql_arguments(
+    url: URL, seconds: float | None, *, is_for_searches: bool
+) -> dict[str, object]:
+    """Return the arguments of `asyncpg.connect`. What a URL says yields to what must be."""
+    arguments: dict[str, object] = postgresql_url.connect_arguments(url)
+    if is_for_searches and "search_database" in url.query:
+        arguments["database"] = url.query["search_database"]
+    session = SEARCH_SESSION if is_for_searches else QUICK_SESSION
+    limits = time_limits(seconds) if seconds else {}
+    wanted = postgresql_url.connect_seconds(url)
+    own = 0.3 * (seconds or COMMAND_SECONDS)
+    return arguments | {
+        # A request cannot wait longer, but a command can.
+        "timeout": min(own, wanted or own) if seconds else wanted or own,
+        "command_timeout": seconds,
+        "server_settings": postgresql_url.server_settings(url) | session | limits,
+    }
 
 
 def _prepare_connections(engine: Engine, url: URL) -> None:

@@ -13,8 +13,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import asyncpg
-from asyncpg.exceptions import PostgresError
-from sqlalchemy import URL
+from asyncpg.exceptions import ClientConfigurationError, PostgresError
 
 from pets.adapters.sqlalchemy.failures import FAILURES
 
@@ -33,11 +32,6 @@ Address = tuple[str, int]
 Found = tuple[Address, asyncpg.Connection]
 
 
-def has_several_hosts(url: URL) -> bool:
-    """Whether a URL is like `postgresql:///pets?host=a:5432&host=b:5432`."""
-    return isinstance(url.query.get("host"), tuple)
-
-
 class Primary:
     """The one of several servers that takes changes, and the connections to all of them."""
 
@@ -48,13 +42,20 @@ class Primary:
     async def connect(self, **options: Any) -> asyncpg.Connection:  # Any: they are asyncpg's.
         """Connect as `asyncpg.connect` does. But ask all hosts at once, if there are several.
 
-        Each has HOST_SECONDS. Raises what asyncpg raises.
+        Each has HOST_SECONDS. Raises one of the `FAILURES`.
         """
         self._options = options
-        if not isinstance(options.get("host"), list):
-            only: asyncpg.Connection = await asyncpg.connect(**options)
-            return only
-        address, driver = await _connect_to_first(options)
+        try:
+            if not isinstance(options.get("host"), list):
+                only: asyncpg.Connection = await asyncpg.connect(**options)
+                return only
+            address, driver = await _connect_to_first(options)
+        except FAILURES:
+            raise
+        except Exception as error:
+            # asyncpg, Python and the system raise all kinds of errors for names, files and
+            # variables that cannot work.
+            raise ClientConfigurationError(str(error) or type(error).__name__) from error
         self._addresses[driver] = address
         return driver
 
@@ -91,7 +92,9 @@ class Primary:
 
 async def _connect_to_first(options: dict[str, Any]) -> Found:  # Any: as above.
     """Return the first server that takes changes, and a connection to it."""
-    options = {"target_session_attrs": "read-write"} | options | {"timeout": HOST_SECONDS}
+    if options.get("target_session_attrs", "any") == "any":
+        options = options | {"target_session_attrs": "read-write"}
+    options = options | {"timeout": min(HOST_SECONDS, options.get("timeout", HOST_SECONDS))}
     tries: set[asyncio.Task[Found]] = set()
     for address in zip(options["host"], options["port"], strict=True):
         tries.add(asyncio.create_task(_connect_to(address, options)))

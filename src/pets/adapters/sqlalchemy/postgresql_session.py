@@ -43,6 +43,8 @@ SEARCH_SESSION: Final = SESSION | {
     "plan_cache_mode": "force_custom_plan",
 }
 
+PINNED: Final = frozenset({"client_encoding", *QUICK_SESSION, *SEARCH_SESSION})
+"""The names of the settings that no URL can set. PostgreSQL ignores their case."""
 
 MAX_LOCK_SECONDS: Final = 3
 
