@@ -13,12 +13,14 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
+from pets.adapters.sqlalchemy import postgresql_session
 from pets.cli import doctor
 from pets.cli.main import main
 from pets.settings import Settings
 from pets.stores import migrate
 from tests.integration.conftest import execute
 from tests.integration.test_check_counts import add_uncounted
+from tests.integration.test_startup import HUNTER, Rejection, listening
 
 
 @contextmanager
@@ -93,7 +95,7 @@ def complaint(capsys: Capture) -> str:
 def test_a_store_that_is_not_migrated_is_wrong(url: str, capsys: Capture) -> None:
     if url.startswith("sqlite"):
         Path(str(make_url(url).database)).touch()
-    assert "PETS_DATABASE_URL: " in complaint(capsys)
+    assert "not migrated" in complaint(capsys)
 
 
 def test_wrong_counts_are_named(url: str, capsys: Capture) -> None:
@@ -120,6 +122,34 @@ def test_a_server_that_cannot_be_reached_is_wrong_and_its_password_is_hidden(
     assert f"postgresql+asyncpg://{masked.format(port)}" in printed.out
     assert "Connect call failed" in printed.err  # and not only that it cannot be reached
     assert "hunter2" not in printed.out + printed.err
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("28P01 password authentication failed", "The database refused the user or the password"),
+        ('3D000 database "pets" does not exist', "There is no such database"),
+        ("42501 permission denied for database", "The database user lacks a right"),
+        ("53300 sorry, too many clients already", "The database takes no more connections"),
+        ("57P03 the database system is starting up", "The database is starting or stopping"),
+        ("08P01 unsupported startup parameter: jit", "The database refused the connection"),
+        ("22023 invalid value for parameter", "The store refused this (SQLSTATE 22023)"),
+    ],
+)
+def test_a_server_that_answers_is_not_called_unreachable(
+    said: str, message: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listening(Rejection, reason=said.encode()) as port:
+        monkeypatch.setenv("PETS_DATABASE_URL", HUNTER.format(port=port))
+        assert complaint(capsys) == f"pets: PETS_DATABASE_URL: {message}: {said[6:]}"
+
+
+def test_a_server_that_is_too_old_is_wrong(
+    used_postgresql: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del used_postgresql
+    monkeypatch.setattr(postgresql_session, "OLDEST_SERVER", 99)
+    assert "PostgreSQL 99 or newer is needed; this is 1" in complaint(capsys)
 
 
 def test_a_sqlite_file_that_does_not_exist_is_not_created(

@@ -101,11 +101,13 @@ SQLSTATES = {
     "55P03": StoreUnavailable,
     "57014": StoreUnavailable,
     "53300": StoreUnavailable,
+    "53200": StoreUnavailable,
     "57P03": StoreUnavailable,
     "25006": StoreUnavailable,
     "53100": StoreUnavailable,
     "58030": StoreUnavailable,
     "42P01": StoreUnavailable,  # any other error: the server rolled back
+    "40003": OutcomeUnknown,
     "08006": OutcomeUnknown,
     "57P01": OutcomeUnknown,
     "57P02": OutcomeUnknown,
@@ -123,6 +125,38 @@ async def test_an_sqlstate_says_whether_the_call_may_have_been_done(
     with pytest.raises(expected) as caught:
         await store.repository.add([new_pet()])
     assert isinstance(caught.value, OutcomeUnknown) == (expected is OutcomeUnknown)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ("42P01", "The store is not migrated to this version; `pets migrate` does that."),
+        ("42501", "The database user lacks a right."),
+        ("53300", "The database takes no more connections."),
+        ("53200", "The store was too busy to do this in time."),
+        ("55P03", "Another transaction held a lock for too long."),
+        ("57014", "The store did not answer in time."),
+        ("P0001", "The store refused this (SQLSTATE P0001)."),
+        ("0A000", "The store refused this (SQLSTATE 0A000)."),
+    ],
+)
+async def test_a_failure_is_told_by_its_sqlstate_and_not_by_its_text(
+    store: Store, state: str, message: str
+) -> None:
+    await store.plant(raised(state))
+    with pytest.raises(StoreUnavailable) as caught:
+        await store.repository.add([new_pet()])
+    assert str(caught.value) == message
+    assert caught.value.reason == "planted"  # for operators
+
+
+@pytest.mark.anyio
+async def test_a_store_without_tables_is_not_migrated(empty_database_url: str) -> None:
+    engine = create_config(parse_url(empty_database_url)).get_engine()
+    with pytest.raises(StoreUnavailable, match="not migrated"):
+        await SQLAlchemyPetRepository(engine).check()
+    await engine.dispose()
 
 
 def test_every_row_of_the_table_is_tested() -> None:

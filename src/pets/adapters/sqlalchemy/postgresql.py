@@ -22,7 +22,14 @@ from asyncpg.exceptions import PostgresError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.sqlalchemy import postgresql_load, postgresql_pages, postgresql_search
-from pets.adapters.sqlalchemy.failures import FAILURES, Meaning, cause_of, domain_error, spoils
+from pets.adapters.sqlalchemy.failures import (
+    FAILURES,
+    Meaning,
+    cause_of,
+    connect_error,
+    domain_error,
+    spoils,
+)
 from pets.adapters.sqlalchemy.postgresql_session import UNREPLICATED
 from pets.adapters.sqlalchemy.statements import Row, Rows, values
 from pets.domain.pet import NewPet
@@ -139,7 +146,7 @@ class PostgreSQL:
         try:
             self._lent = await self._engine.raw_connection()
         except FAILURES as error:  # Nothing was sent.
-            raise domain_error(Meaning.NOT_DONE) from cause_of(error)
+            raise connect_error(error) from cause_of(error)
         driver = self._lent.driver_connection
         assert isinstance(driver, asyncpg.Connection)
         self._driver = driver

@@ -49,6 +49,13 @@ PINNED: Final = frozenset({"client_encoding", *QUICK_SESSION, *SEARCH_SESSION})
 MAX_LOCK_SECONDS: Final = 3
 
 
+def too_old(version: str, number: int) -> str:
+    """Return that a server is too old, or "" if it is not. `number` is its server_version_num."""
+    if number >= OLDEST_SERVER * 10_000:
+        return ""
+    return f"PostgreSQL {OLDEST_SERVER} or newer is needed; this is {version}"
+
+
 def time_limits(seconds: float) -> dict[str, str]:
     """Return the settings by which the server gives up before a client that waits for `seconds`.
 

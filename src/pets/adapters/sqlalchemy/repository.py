@@ -18,7 +18,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.sqlalchemy.failures import Conflict, translated
+from pets.adapters.sqlalchemy.failures import NOT_MIGRATED, Conflict, translated
 from pets.adapters.sqlalchemy.postgresql import PostgreSQL
 from pets.adapters.sqlalchemy.sqlite import SQLite
 from pets.adapters.sqlalchemy.statements import VERSION, Rows, pets_of, values
@@ -177,9 +177,7 @@ async def _check(session: Session) -> None:
         raise StoreUnavailable(f"The database user lacks {', '.join(missing)}.")
     revisions = await session.run(VERSION)
     if [revision for (revision,) in revisions] != [REVISION]:
-        raise StoreUnavailable(
-            "The store is not migrated to this version; `pets migrate` does that."
-        )
+        raise StoreUnavailable(NOT_MIGRATED)
 
 
 def session_of(engine: AsyncEngine) -> Session:

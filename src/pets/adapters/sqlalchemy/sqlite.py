@@ -26,7 +26,7 @@ from pets.adapters.sqlalchemy.failures import (
     FAILURES,
     Meaning,
     cause_of,
-    domain_error,
+    connect_error,
     meaning_of,
     spoils,
 )
@@ -112,7 +112,7 @@ class SQLite:
         try:
             self._connection = await self._engine.connect()
         except FAILURES as error:
-            raise domain_error(Meaning.NOT_DONE) from cause_of(error)
+            raise connect_error(error) from cause_of(error)
         driver = (await self._connection.get_raw_connection()).driver_connection
         assert isinstance(driver, aiosqlite.Connection)
         self._driver = driver

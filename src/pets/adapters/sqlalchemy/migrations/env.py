@@ -45,10 +45,8 @@ def check_server(connection: Connection) -> None:
     """Raise `CommandError` for a PostgreSQL that cannot hold the schema or every name."""
     version = connection.exec_driver_sql("SHOW server_version").scalar_one()
     number = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
-    if number < postgresql_session.OLDEST_SERVER * 10_000:
-        raise CommandError(
-            f"PostgreSQL {postgresql_session.OLDEST_SERVER} or newer is needed; this is {version}"
-        )
+    if obstacle := postgresql_session.too_old(version, number):
+        raise CommandError(obstacle)
     encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
     if encoding != "UTF8":
         raise CommandError(f"a database in UTF8 is needed; this one is in {encoding}")
