@@ -37,6 +37,12 @@ def test_each_option_of_libpq_is_decided() -> None:
     assert set(LIBPQ.split()) <= OPTIONS.keys()
 
 
+def test_each_option_that_can_be_given_is_documented() -> None:
+    document = Path("docs/configuration.md").read_text(encoding="utf-8")
+    given = [name for name, option in OPTIONS.items() if option.values != "(?!)"]
+    assert [name for name in given if f"`{name}`" not in document] == []
+
+
 @pytest.fixture
 def connecting(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What asyncpg is asked for. It connects to nothing."""
