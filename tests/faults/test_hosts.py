@@ -1,13 +1,18 @@
 """Several hosts in the URL of PostgreSQL, of which one takes changes."""
 
+import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.postgresql_hosts import HOST_SECONDS
+from pets.adapters.sqlalchemy.server import look_at_server
+from pets.domain.errors import StoreUnavailable
 from tests.faults.postgresql import PostgreSQLServer
 
 pytestmark = pytest.mark.anyio
@@ -20,13 +25,16 @@ def silent_port() -> Iterator[int]:
         yield silent.getsockname()[1]
 
 
-async def connect(*ports: int, user: str = "postgres") -> object:
+async def connect(
+    *ports: int, user: str = "postgres", options: str = "", query: str = "SELECT 7"
+) -> object:
     """Return what a query gets."""
     hosts = "&".join(f"host=127.0.0.1:{port}" for port in ports)
-    engine = create_config(parse_url(f"postgresql://{user}@/postgres?{hosts}")).get_engine()
+    url = parse_url(f"postgresql://{user}@/postgres?{hosts}{options}")
+    engine = create_config(url).get_engine()
     try:
         async with engine.connect() as connection:
-            return (await connection.exec_driver_sql("SELECT 7")).scalar_one()
+            return (await connection.exec_driver_sql(query)).scalar_one()
     finally:
         await engine.dispose()
 
@@ -53,6 +61,41 @@ async def test_what_a_server_says_is_the_reason(
 ) -> None:
     with pytest.raises(Exception, match='role "nobody" does not exist'):
         await connect(silent_port, postgresql.port, user="nobody")
+
+
+@pytest.fixture(scope="module")
+def standby(postgresql: PostgreSQLServer) -> Iterator[PostgreSQLServer]:
+    folder = Path(tempfile.mkdtemp(prefix="pets-standby-"))
+    server = postgresql.copy_to(folder)
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("wanted", ["", "any", "read-write", "primary"])
+async def test_the_host_that_takes_changes_is_used(
+    postgresql: PostgreSQLServer, standby: PostgreSQLServer, wanted: str
+) -> None:
+    options = f"&target_session_attrs={wanted}"
+    query = "SELECT pg_is_in_recovery()"
+    assert await connect(standby.port, postgresql.port, options=options, query=query) is False
+
+
+@pytest.mark.parametrize("wanted", ["read-write", "primary"])
+async def test_a_host_that_takes_no_changes_is_refused_if_one_is_asked_for(
+    standby: PostgreSQLServer, wanted: str
+) -> None:
+    url = parse_url(f"{standby.admin_url}?target_session_attrs={wanted}")
+    engine = create_config(url).get_engine()
+    with pytest.raises(StoreUnavailable, match="takes no changes"):
+        await look_at_server(engine)
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("wanted", ["read-only", "standby", "prefer-standby"])
+def test_a_host_that_takes_no_changes_cannot_be_asked_for(wanted: str) -> None:
+    with pytest.raises(ValueError, match="a server that takes changes"):
+        parse_url(f"postgresql://a:1,b:2/pets?target_session_attrs={wanted}")
 
 
 def test_a_host_without_a_port_is_refused() -> None:

@@ -215,6 +215,37 @@ def test_an_option_that_is_not_obeyed_is_named(
     assert name in line
 
 
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "PGSSLMODE=no-verify",
+        "PGSSLMODE=parse",
+        "PGSSLMINPROTOCOLVERSION=SSLv3",
+        "PGTARGETSESSIONATTRS=best",
+        "PGPORT=postgresql",
+        "PGHOST=,",
+        "PGPASSFILE=passwords",
+    ],
+)
+@pytest.mark.parametrize("command", ["migrate", "doctor"])
+def test_a_variable_of_libpq_that_cannot_work_is_one_line(
+    command: str,
+    assignment: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Path("passwords")
+    file.touch(0o600)
+    file.write_text("one:field:short:hunter2", encoding="utf-8")
+    variable, _, value = assignment.partition("=")
+    monkeypatch.setenv(variable, value)
+    status, line = complaint([command], "postgresql:///pets?user=pets", capsys)
+    assert status == 1
+    assert "Connect call failed" not in line
+
+
 def test_the_passphrase_of_a_key_is_hidden(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
