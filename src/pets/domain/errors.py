@@ -15,7 +15,7 @@ class InvalidQuery(ValueError):
 
 
 class StoreUnavailable(Exception):
-    """The store cannot be reached, does not answer in time, or is not migrated.
+    """The store cannot be reached, does not answer in time, or refuses: it may not be migrated.
 
     Nothing was done, so the call is safe to repeat. Clients see the message. The cause is the
     store's own error.

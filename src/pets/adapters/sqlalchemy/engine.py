@@ -27,7 +27,8 @@ _DRIVERS: Final = {
     "sqlite+aiosqlite": "sqlite+aiosqlite",
 }
 
-_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""Characters that end a line or a text, or that a terminal obeys."""
 
 QUICK_CONNECTIONS: Final = 10
 SEARCH_CONNECTIONS: Final = 5
