@@ -44,11 +44,11 @@ def copy_store(source: Path, target: Path) -> None:
             original.execute("SELECT count(*) FROM sqlite_master").fetchone()
             original.backup(copy, pages=_PAGES, progress=_let_signals_in)
             copy.execute(_LEAVE_WAL)
-            (finding,) = copy.execute("PRAGMA integrity_check").fetchone()
+            (finding,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
     except sqlite3.Error as error:
         raise StoreUnavailable(f"{source} cannot be copied.") from error
     if finding != "ok":
-        raise StoreUnavailable(f"{source} is damaged: {finding}")
+        raise StoreUnavailable(f"{source} is damaged: {' '.join(finding.split())}")
 
 
 def _let_signals_in(*_: object) -> None:

@@ -28,16 +28,16 @@ async def keep_wal_small(file: StoreFile) -> None:
         pause = CHECK_SECONDS
         if not file.has_room():
             # Nobody may write until this succeeds.
-            await asyncio.to_thread(_empty_wal, file, 0)
+            await asyncio.to_thread(empty_wal, file, 0)
         elif file.wal_bytes() > MAX_WAL_BYTES and not await asyncio.to_thread(
-            _empty_wal, file, WAIT_SECONDS
+            empty_wal, file, WAIT_SECONDS
         ):
             pause = PAUSE_SECONDS
         await asyncio.sleep(pause)
 
 
-def _empty_wal(file: StoreFile, seconds: float) -> bool:
-    """Return whether this was possible within so many seconds."""
+def empty_wal(file: StoreFile, seconds: float) -> bool:
+    """Empty `-wal`, and return whether this was possible within so many seconds."""
     try:
         file.check()
         with closing(connect(file.path, Access.WRITE, seconds)) as connection:
