@@ -11,6 +11,7 @@ from threading import Event
 
 import pytest
 
+from pets.adapters.sqlalchemy.tables import VERSION_TABLE
 from pets.cli.main import main
 from pets.settings import Settings
 from pets.stores import migrate
@@ -219,7 +220,7 @@ def damage(backup: Path) -> None:
 
 def come_from_the_future(backup: Path) -> None:
     with closing(sqlite3.connect(backup, isolation_level=None)) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = 'pets_9999'")
+        connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = 'pets_9999'")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from urllib.parse import quote, urlencode
 
 from sqlalchemy import URL
 
-from pets.adapters.sqlalchemy.tables import metadata
 from pets.domain.errors import StoreUnavailable
 
 
@@ -40,6 +39,9 @@ COMPANIONS: Final = ("wal", "shm", "journal")
 FORBID_WRITES: Final = "PRAGMA query_only = 1"
 
 _LOOK_SECONDS: Final = 5
+
+_TABLES: Final = {"pets", "pet_counts", "pet_keys"}
+"""What the store of any version has."""
 
 
 def path_of(url: URL) -> Path | None:
@@ -113,7 +115,7 @@ def check_readable(file: Path) -> None:
         raise StoreUnavailable(f"{file} cannot be read.") from error
     if not tables:
         raise StoreUnavailable(f"{file} is empty; `pets migrate` makes it a store.")
-    if not tables.issuperset(metadata.tables):
+    if not tables.issuperset(_TABLES):
         raise StoreUnavailable(f"{file} is the database of another application.")
 
 
@@ -190,9 +192,12 @@ def hold(path: Path) -> StoreFile:
 
     While it is marked, the number of a deleted file is not given to a new one either. Call this
     in a process that has no connections, because closing a file would end SQLite's locks on it.
-    Raises `StoreUnavailable` if the store is being restored.
+    Raises `StoreUnavailable`, also if the store is being restored.
     """
-    number = os.open(path, os.O_RDONLY)
+    try:
+        number = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise StoreUnavailable(f"{path} cannot be opened.") from error
     if not lock(number, fcntl.LOCK_SH):
         raise StoreUnavailable(f"{path} is being restored.")
     return StoreFile(path)
