@@ -15,7 +15,7 @@ def make_backup(settings: Settings, file: str) -> None:
     Others may write meanwhile. Raises `CommandFailed`, `StoreUnavailable`, and `SettingsError` for
     a store that is not of SQLite.
     """
-    sqlite_path(settings)
+    sqlite_path(settings)  # This comes first, because nothing can help another store.
     with failures_of(file):
         _check(file, settings)
         wal = Path(f"{file}-wal")

@@ -102,7 +102,6 @@ def create_config(
         url = url.difference_update_query([SEARCH_DATABASE])
     wait_seconds = 0.3 * (seconds or COMMAND_SECONDS)
     path = path_of(url)
-    is_postgresql = path is None
     if path is None:
         session = SEARCH_SESSION if is_for_searches else QUICK_SESSION
         connect_args: dict[str, object] = {
@@ -126,7 +125,7 @@ def create_config(
             max_overflow=0,
             pool_timeout=wait_seconds,  # type: ignore[arg-type]  # SQLAlchemy takes fractions of seconds.
             # On PostgreSQL every call ends its own transaction, so there is nothing to roll back.
-            pool_reset_on_return=None if is_postgresql else "rollback",  # type: ignore[arg-type]  # SQLAlchemy takes None, but this type does not say so.
+            pool_reset_on_return="rollback" if path else None,  # type: ignore[arg-type]  # SQLAlchemy takes None, but this type does not say so.
             hide_parameters=True,  # They are pets and keys, which the log must not hold.
             connect_args=connect_args,
         ),
@@ -149,7 +148,7 @@ def _prepare_connections(engine: Engine, file: StoreFile | None) -> None:
         event.listen(engine, "checkout", postgresql_session.refuse_closed)
     else:
         event.listen(engine, "connect", sqlite_session.create_casefold)
-        prepare = (
-            sqlite_session.only_read if file.access is Access.READ else sqlite_session.write_safely
-        )
-        event.listen(engine, "connect", prepare)
+        if file.access is Access.READ:
+            event.listen(engine, "connect", sqlite_session.only_read)
+        else:
+            event.listen(engine, "connect", sqlite_session.write_safely)

@@ -17,6 +17,7 @@ from pets.adapters.sqlalchemy.sqlite_file import (
     connect,
     lock,
     parts_of,
+    primary_code,
 )
 from pets.domain.errors import StoreUnavailable
 
@@ -25,6 +26,8 @@ _PAGES: Final = 1000
 
 _LEAVE_WAL: Final = "PRAGMA journal_mode = DELETE"
 """Moves all that `-wal` has into the file itself. The next writer makes a new `-wal`."""
+
+_IN_USE: Final = "{} is in use. Stop the service first."
 
 
 def copy_store(source: Path, target: Path) -> None:
@@ -82,7 +85,7 @@ def taken(store: Path) -> Iterator[None]:
     number = os.open(store, os.O_RDONLY)
     try:
         if not lock(number, fcntl.LOCK_EX):
-            raise _InUse(store)
+            raise StoreUnavailable(_IN_USE.format(store))
         with closing(connect(store, Access.WRITE, 0)) as connection:
             _lock_others_out(connection, store)
             yield
@@ -96,14 +99,12 @@ def _lock_others_out(connection: sqlite3.Connection, store: Path) -> None:
         connection.execute(_LEAVE_WAL)
         connection.execute("BEGIN EXCLUSIVE")
     except sqlite3.Error as error:
-        if error.sqlite_errorcode not in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
-            raise _InUse(store) from error
-        # It is damaged, so nobody can use it.
-
-
-class _InUse(StoreUnavailable):
-    def __init__(self, store: Path) -> None:
-        super().__init__(f"{store} is in use. Stop the service first.")
+        code = primary_code(error)
+        if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+            return  # It is damaged, so nobody can use it.
+        if code == sqlite3.SQLITE_BUSY:
+            raise StoreUnavailable(_IN_USE.format(store)) from None
+        raise StoreUnavailable(f"{store} cannot be replaced.") from error
 
 
 def remove_companions(store: Path) -> None:

@@ -93,7 +93,7 @@ def _options(file: Path, access: Access) -> Mapping[str, str]:
     if os.access(file, os.W_OK) and os.access(file.parent, os.W_OK):
         # With the right to write, it also deletes them in the end.
         return {"mode": "rw"}
-    # It cannot create them. No writer has created them either, so nobody writes.
+    # It cannot create them. No writer has created them either, so nobody writes now.
     return {"mode": "ro", "immutable": "1"}
 
 
@@ -110,7 +110,7 @@ def check_readable(file: Path) -> None:
             names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             tables = {name for (name,) in names}
     except sqlite3.Error as error:
-        if error.sqlite_errorname == "SQLITE_NOTADB":
+        if primary_code(error) == sqlite3.SQLITE_NOTADB:
             raise StoreUnavailable(f"{file} is not a SQLite database.") from None
         raise StoreUnavailable(f"{file} cannot be read.") from error
     if not tables:
@@ -119,15 +119,20 @@ def check_readable(file: Path) -> None:
         raise StoreUnavailable(f"{file} is the database of another application.")
 
 
+def primary_code(error: sqlite3.Error) -> int:
+    """Return the code of an error without its details, and 0 for an error of Python's module."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
 def _kind(file: Path) -> str:
     return "a folder" if file.is_dir() else "not a regular file"
 
 
 def _wrong_encoding(connection: sqlite3.Connection) -> str:
     (encoding,) = connection.execute("PRAGMA encoding").fetchone()
-    return (
-        "" if encoding == "UTF-8" else f"a database in UTF-8 is needed; this one is in {encoding}"
-    )
+    if encoding == "UTF-8":
+        return ""
+    return f"a database in UTF-8 is needed; this one is in {encoding}"
 
 
 def parts_of(file: Path) -> list[Path]:
