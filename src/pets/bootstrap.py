@@ -25,6 +25,8 @@ from pets.adapters.sqlalchemy.engine import create_config
 from pets.adapters.sqlalchemy.postgresql_hosts import Primary
 from pets.adapters.sqlalchemy.postgresql_url import has_several_hosts
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
+from pets.adapters.sqlalchemy.sqlite_file import StoreFile, path_of
+from pets.adapters.sqlalchemy.sqlite_wal import keep_wal_small
 from pets.api.docs import DocsController
 from pets.api.health import HealthController
 from pets.api.http.access_log import log_request
@@ -51,11 +53,13 @@ def create_app(
     repository: PetRepository | None = None,
     keys: ApiKeys | None = None,
     metrics: Metrics | None = None,
+    file: StoreFile | None = None,
 ) -> Application:
     """Return the application. A test can give a repository in place of the settings' own.
 
-    Given keys replace those of the settings. The metrics are counted, if there are any. Without
-    settings the environment is read, unless there is a repository. Raises `SettingsError`.
+    Given keys replace those of the settings. The metrics are counted, if there are any. A store
+    of SQLite is the given file, or the one that exists now. Without settings the environment is
+    read, unless there is a repository. Raises `SettingsError`.
     """
     if repository is not None:
         return _create_application(State({"repository": repository}), keys=keys)
@@ -75,7 +79,7 @@ def create_app(
         parts.calls.append(tracing.trace_call)
         parts.on_shutdown.append(tracing.close)
     return _create_application(
-        _open_state(settings, parts, metrics),
+        _open_state(settings, parts, metrics, file),
         keys=keys or read_keys(settings),
         hosts=items(settings.allowed_hosts),
         origins=items(settings.cors_origins),
@@ -112,7 +116,9 @@ def _create_application(state: State, **options: Any) -> Application:
     )
 
 
-def _open_state(settings: Settings, parts: _Parts, metrics: Metrics | None) -> State:
+def _open_state(
+    settings: Settings, parts: _Parts, metrics: Metrics | None, file: StoreFile | None
+) -> State:
     """Open the store of a service. Its calls are observed, and it is closed on shutdown."""
     url = database_url(settings)
     key_ttl = timedelta(seconds=settings.idempotency_ttl)
@@ -121,11 +127,15 @@ def _open_state(settings: Settings, parts: _Parts, metrics: Metrics | None) -> S
     # The rest of a request's time is for everything around the store.
     seconds = 0.9 * settings.request_timeout
     primary = Primary()
-    create = partial(create_config, url, seconds=seconds, primary=primary)
+    if path := path_of(url):
+        file = file or StoreFile(path)
+    create = partial(create_config, url, seconds=seconds, primary=primary, file=file)
     engine = create().get_engine()
     searching = create(is_for_searches=True).get_engine()
     if has_several_hosts(url):
         parts.background.append(primary.watch)
+    if file:
+        parts.background.append(partial(keep_wal_small, file))
     parts.on_shutdown += [partial(_close, engine), partial(_close, searching)]
     if metrics:
         metrics.watch_connections(partial(_connections_in_use, engine, searching))

@@ -1,27 +1,37 @@
 """The stores that settings name, as commands use them."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
+from pathlib import Path
 
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.sqlalchemy import counts
 from pets.adapters.sqlalchemy.counts import WrongCount
-from pets.adapters.sqlalchemy.engine import (
-    create_config,
-    is_missing,
-    is_read_only,
-    parse_url,
-    read_only,
-)
+from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.migrations import upgrade
 from pets.adapters.sqlalchemy.postgresql_options import SECRETS
-from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
+from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository, check_revision
 from pets.adapters.sqlalchemy.server import Server, look_at_server
-from pets.domain.errors import StoreUnavailable
+from pets.adapters.sqlalchemy.sqlite_backup import (
+    copy_backup,
+    copy_store,
+    remove_companions,
+    taken,
+)
+from pets.adapters.sqlalchemy.sqlite_file import (
+    Access,
+    StoreFile,
+    check_readable,
+    hold,
+    parts_of,
+    path_of,
+)
 from pets.domain.repository import PetRepository
 from pets.settings import MEMORY, Settings, SettingsError
+
+__all__ = ["StoreFile"]  # what `hold_store` returns
 
 
 def migrate(settings: Settings, seconds: float | None = None) -> None:
@@ -35,20 +45,63 @@ def migrate(settings: Settings, seconds: float | None = None) -> None:
         upgrade(url, seconds)
 
 
-def may_write(settings: Settings) -> bool:
-    """Return whether this process may write to the store. It may not if a SQLite file says so."""
+def hold_store(settings: Settings) -> StoreFile | None:
+    """Keep a SQLite store from being restored until this process and its children have ended.
+
+    Raises `SettingsError`, and `StoreUnavailable` if it is being restored.
+    """
     url = database_url(settings)
-    return url is None or not is_read_only(url)
+    path = url and path_of(url)
+    return hold(path) if path else None
+
+
+def files_of(settings: Settings) -> Sequence[Path]:
+    """Return the files that the store consists of, first its own, if it is one of SQLite."""
+    url = database_url(settings)
+    path = url and path_of(url)
+    return parts_of(path) if path else []
+
+
+def back_up(settings: Settings, target: Path) -> None:
+    """Copy the store, as it is at one moment, into a new file.
+
+    Raises `StoreUnavailable`, also if the store is damaged.
+    """
+    copy_store(sqlite_path(settings), target)
+
+
+def restore(settings: Settings, backup: Path, target: Path) -> None:
+    """Make a store of a backup in a new file. Then remove the `-wal` of the old one.
+
+    Call it within `taken_store`. Raises `StoreUnavailable` if the backup is none or is damaged.
+    """
+    copy_backup(backup, target)
+    remove_companions(sqlite_path(settings))
+
+
+def taken_store(settings: Settings) -> AbstractContextManager[None]:
+    """Keep everybody else from the store. Raises `StoreUnavailable` if anybody uses it."""
+    return taken(sqlite_path(settings))
+
+
+def sqlite_path(settings: Settings) -> Path:
+    """Return the file of the store. Raises `SettingsError` if it is no store of SQLite."""
+    path = path_of(_database_url(settings))
+    if path is None:
+        raise SettingsError(
+            "PETS_DATABASE_URL: this copies a file of SQLite; use pg_dump and pg_restore"
+        )
+    return path
 
 
 @asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[PetRepository]:
-    """Open the store for a command, whose statements have no time limit.
+async def open_store(settings: Settings, *, writes: bool = True) -> AsyncIterator[PetRepository]:
+    """Open a migrated store for a command, whose statements have no time limit.
 
-    A SQLite file that this process may only read is opened for reading. Raises `SettingsError`
-    for a store in memory.
+    Raises `SettingsError` for a store in memory, and `StoreUnavailable`.
     """
-    async with _open_engine(settings) as engine:
+    async with _open_engine(settings, Access.WRITE if writes else Access.READ) as engine:
+        await check_revision(engine)
         yield SQLAlchemyPetRepository(engine)
 
 
@@ -57,20 +110,21 @@ async def check_counts(settings: Settings, *, repair: bool) -> Sequence[WrongCou
 
     Raises `StoreUnavailable`, and `SettingsError` for a store in memory.
     """
-    async with _open_engine(settings) as engine:
+    async with _open_engine(settings, Access.WRITE if repair else Access.READ) as engine:
+        await check_revision(engine)
         return await (counts.repair_counts(engine) if repair else counts.check_counts(engine))
 
 
 async def look_at_store(settings: Settings) -> Server:
     """Return what the database says of itself. Raises `StoreUnavailable`."""
-    async with _open_engine(settings, creates=False) as engine:
+    async with _open_engine(settings, Access.READ) as engine:
         return await look_at_server(engine)
 
 
 async def check_store(settings: Settings) -> None:
     """Raise `StoreUnavailable` if the store is not migrated, or this role may not use it."""
-    async with open_store(settings) as store:
-        await store.check()
+    async with _open_engine(settings, Access.READ) as engine:
+        await SQLAlchemyPetRepository(engine).check()
 
 
 def masked_url(settings: Settings) -> str:
@@ -83,23 +137,27 @@ def masked_url(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def _open_engine(settings: Settings, *, creates: bool = True) -> AsyncIterator[AsyncEngine]:
-    """Open the database of a command. A SQLite file that is missing is created, or refused."""
+async def _open_engine(settings: Settings, access: Access) -> AsyncIterator[AsyncEngine]:
+    url = _database_url(settings)
+    path = path_of(url)
+    if path and access is Access.READ:
+        check_readable(path)
+    file = StoreFile(path, access) if path else None
+    engine = create_config(url, is_for_searches=True, file=file).get_engine()
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+def _database_url(settings: Settings) -> URL:
+    """Return the URL of the database of a command. Raises `SettingsError`."""
     url = database_url(settings)
     if url is None:
         raise SettingsError(
             "PETS_DATABASE_URL: memory:// is empty, and is forgotten when the command ends"
         )
-    if not creates and is_missing(url):
-        raise StoreUnavailable(f"there is no file {url.database}")
-    if is_read_only(url):
-        url = read_only(url)
-    config = create_config(url, is_for_searches=True)
-    engine = config.get_engine()
-    try:
-        yield engine
-    finally:
-        await engine.dispose()
+    return url
 
 
 def database_url(settings: Settings) -> URL | None:

@@ -12,13 +12,14 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Final
 
+import httpx
 import pytest
 
 from tests.faults import mutants
 from tests.faults.conftest import Reveals, Survives
 from tests.faults.disks import ImageDisk, as_root, filled, image_disk, memory_disk, run_as_root
 from tests.faults.scenario import OUTAGE_SECONDS, Scenario
-from tests.faults.service import Service, signal_each
+from tests.faults.service import Service, served, signal_each
 from tests.faults.sqlite import SQLiteFile
 from tests.faults.test_mutants import planted
 from tests.faults.test_service import IN_FLIGHT
@@ -99,6 +100,36 @@ async def test_a_full_disk(survives: Survives) -> None:
                 await asyncio.sleep(4)
 
         await survives(Scenario(name="SQLite: disk full", store=SQLiteFile(folder), fault=fault))
+
+
+async def test_a_reader_that_stands_on_a_small_disk() -> None:
+    """While it stands, nothing that others change is forgotten, until the disk is full.
+
+    When it has ended, changes are taken again, without a restart.
+    """
+    with memory_disk(megabytes=16) as folder:
+        file = SQLiteFile(folder)
+        async with served(file.url, workers=2) as service:
+            base = f"http://127.0.0.1:{service.port}"
+            async with httpx.AsyncClient(base_url=base, timeout=10) as client:
+                with closing(sqlite3.connect(file.path, isolation_level=None)) as reader:
+                    reader.execute("BEGIN")
+                    reader.execute("SELECT count(*) FROM pets").fetchall()
+                    acknowledged = await created_until(503, client)
+                    assert (await client.get("/pets/")).json()["count"] == acknowledged > 100
+                async with asyncio.timeout(10):
+                    await created_until(201, client)
+        assert len(await file.rows()) == acknowledged + 1
+
+
+async def created_until(status: int, client: httpx.AsyncClient) -> int:
+    """Create pets until this is the answer. Return how many creations had another one."""
+    number = 0
+    boy = {"name": "boy", "age": 7, "type": "dog"}
+    while (await client.post("/pets/", json=boy)).status_code != status:
+        number += 1
+        await asyncio.sleep(0 if status == 503 else 0.1)
+    return number
 
 
 @asynccontextmanager

@@ -323,6 +323,139 @@ def test_an_export_includes_the_latest_writes_of_others(store: Path, file: Path)
     assert (done.returncode, done.stdout.count(b"\n")) == (0, 2)
 
 
+# Commands that read
+
+
+def make_database(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+NO_STORES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "nothing": (lambda _: None, "There is no file {}"),
+    "a folder": (Path.mkdir, "{} is a folder"),
+    "a pipe": (os.mkfifo, "{} is not a regular file"),
+    "an empty file": (Path.touch, "{} is empty; `pets migrate` makes it a store"),
+    "a text": (lambda path: path.write_text("pets " * 300), "{} is not a SQLite database"),
+    "another database": (
+        lambda path: make_database(path, "CREATE TABLE pets (a)"),
+        "{} is the database of another application",
+    ),
+    "another database in WAL mode": (
+        lambda path: make_database(path, "PRAGMA journal_mode = WAL", "CREATE TABLE t (a)"),
+        "{} is the database of another application",
+    ),
+    "a database in UTF-16": (
+        lambda path: make_database(path, "PRAGMA encoding = 'UTF-16le'", "CREATE TABLE t (a)"),
+        "{}: a database in UTF-8 is needed; this one is in UTF-16le",
+    ),
+}
+READING = [["export", "--output", "yesterday.ndjson"], ["check-counts"], ["doctor"]]
+
+
+def content(folder: Path) -> dict[str, bytes | None]:
+    """Return what each file of a folder has."""
+    files: dict[str, bytes | None] = {}
+    for path in folder.iterdir():
+        files[path.name] = path.read_bytes() if path.is_file() else None
+    return files
+
+
+@pytest.mark.parametrize("arguments", READING, ids=lambda arguments: arguments[0])
+@pytest.mark.parametrize("kind", NO_STORES)
+def test_reading_what_is_no_store_says_so_and_changes_nothing(
+    kind: str,
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PETS_DATABASE_URL", raising=False)  # The default is pets.db.
+    Path("yesterday.ndjson").write_bytes(LINE)
+    make, message = NO_STORES[kind]
+    make(Path("pets.db"))
+    before = content(tmp_path)
+    assert main(arguments) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    store = tmp_path / "pets.db"
+    assert line.removeprefix("pets: PETS_DATABASE_URL: ").removesuffix(".") == message.format(store)
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
+def test_reading_a_store_changes_no_file(mode: str, store: Path, file: Path) -> None:
+    assert main(["import", str(file)]) == 0
+    make_database(store, f"PRAGMA journal_mode = {mode}")
+    before = content(store.parent)
+    assert run("export").stdout.count(b"\n") == 1
+    assert main(["check-counts"]) == main(["doctor"]) == 0
+    assert content(store.parent) == before
+
+
+def test_a_database_in_utf_16_does_not_become_a_store(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would sort names in another order."""
+    path = tmp_path / "pets.db"
+    make_database(path, "PRAGMA encoding = 'UTF-16be'", "CREATE TABLE t (a)")
+    monkeypatch.setenv("PETS_DATABASE_URL", f"sqlite:///{path}")
+    before = content(tmp_path)
+    for arguments in (["migrate"], ["serve", "--port", "0"], ["import", str(file)]):
+        assert main(arguments) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith("a database in UTF-8 is needed; this one is in UTF-16be")
+    assert content(tmp_path) == before
+
+
+def test_an_export_does_not_migrate(
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PETS_DATABASE_URL", empty_database_url)
+    output = tmp_path / "pets.ndjson"
+    output.write_bytes(LINE)
+    assert main(["export", "--output", str(output)]) == main(["check-counts"]) == 1
+    assert main(["export", "--output", str(output)]) == 1  # The first one has not migrated it.
+    assert output.read_bytes() == LINE
+
+
+# A store is not written over
+
+PARTS = ["pets.db", "pets.db-wal", "pets.db-shm", "pets.db-journal", "../link", "../hard"]
+
+
+@pytest.mark.parametrize("command", [["export", "--output"], ["backup"]], ids=" ".join)
+@pytest.mark.parametrize("output", PARTS)
+def test_no_part_of_a_store_is_an_output(
+    store: Path, file: Path, command: list[str], output: str
+) -> None:
+    assert main(["import", str(file)]) == 0
+    (store.parent.parent / "link").symlink_to(store)
+    (store.parent.parent / "hard").hardlink_to(store)
+    before = content(store.parent)
+    path = f"{store.parent}/{output}"
+    done = run(*command, path)
+    assert (done.returncode, lines(done)) == (
+        1,
+        [f"pets: {path}: this file is a part of the store"],
+    )
+    assert content(store.parent) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the open files are in /proc")
+@pytest.mark.parametrize("output", ["-", "/dev/stdout", "/proc/self/fd/1"])
+def test_an_open_file_of_the_store_is_no_output(store: Path, file: Path, output: str) -> None:
+    assert main(["import", str(file)]) == 0
+    before = content(store.parent)
+    with store.open("r+b") as opened:
+        command = [*COMMAND, "export", "--output", output]
+        done = subprocess.run(command, stdout=opened, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, content(store.parent)) == (1, before)
+    (line,) = lines(done)
+    assert line.endswith(": this file is a part of the store")
+
+
 # SQLite's lock
 
 

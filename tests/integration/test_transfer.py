@@ -281,6 +281,38 @@ def test_an_export_without_a_reader_can_be_interrupted() -> None:
         assert (process.wait(timeout=20), process.stderr.read()) == (130, b"pets: interrupted\n")
 
 
+@pytest.mark.usefixtures("many")
+def test_an_export_whose_reader_takes_nothing_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Otherwise the store would keep all that others change meanwhile."""
+    monkeypatch.setattr("pets.cli.exporting.READER_SECONDS", 0.5)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert main(["export", "--output", str(pipe)]) == 1
+    os.close(reader)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("pets: the reader of the output took nothing for ")
+
+
+@pytest.mark.usefixtures("many")
+def test_an_export_waits_for_its_disk_before_it_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a loss of power could leave an empty file, and take the former one."""
+    target = tmp_path / "exported"
+    synced: list[tuple[bool, bool]] = []
+
+    def fsync(number: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(number).st_mode)
+        synced.append((is_folder, target.exists()))
+
+    monkeypatch.setattr("os.fsync", fsync)
+    exported(tmp_path)
+    assert synced == [(False, False), (True, True)]
+
+
 def test_an_export_has_exactly_the_chosen_pets(many: Path, tmp_path: Path) -> None:
     expected = []
     with many.open("rb") as file:

@@ -2,33 +2,48 @@
 
 import asyncio
 import io
-import secrets
-import shutil
 import signal
-import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from select import PIPE_BUF
+from typing import Final
 
 from pets.api.formats import CSV, CSV_HEADER, csv_lines, format_of, ndjson_lines
-from pets.cli.console import STANDARD_OUTPUT, failures_of, progress, shows_progress
+from pets.cli.console import (
+    STANDARD_OUTPUT,
+    CommandFailed,
+    failures_of,
+    progress,
+    shows_progress,
+)
+from pets.cli.files import is_special, refuse_parts, replacing, sync
 from pets.domain.query import PetQuery
 from pets.settings import Settings
-from pets.stores import open_store
+from pets.stores import files_of, open_store
+
+READER_SECONDS: Final = 60.0
+"""How long a reader may take nothing.
+
+As long as an export lasts, the store keeps what others change and delete meanwhile.
+"""
 
 
 def export_pets(settings: Settings, query: PetQuery, output: str, format_: str | None) -> None:
     """Export the pets that a query chooses into a file, or to standard output, which is `-`.
 
-    The file appears whole or not at all. Raises `CommandFailed`, `StoreUnavailable`,
-    `BrokenPipeError` if the reader stops early, or `KeyboardInterrupt` for SIGINT.
+    The file appears whole or not at all. Raises `CommandFailed`, also if the reader takes nothing
+    for a minute, `StoreUnavailable`, `BrokenPipeError` if the reader stops early, or
+    `KeyboardInterrupt` for SIGINT.
     """
     # asyncio's own handler waits for the next turn of its loop. A reader that does not read could
     # keep that from coming.
     signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGALRM, _give_up)
     is_csv = (format_ or format_of(output)) == CSV
-    with failures_of("standard output" if output == "-" else output), _opened(output) as file:
+    name = "standard output" if output == "-" else output
+    with failures_of(name), _opened(output, files_of(settings)) as file:
         asyncio.run(_export(settings, query, file, is_csv=is_csv))
 
 
@@ -39,7 +54,10 @@ def _interrupt(*_: object) -> None:
 async def _export(settings: Settings, query: PetQuery, file: io.RawIOBase, *, is_csv: bool) -> None:
     done = 0
     with progress("exporting") as show:
-        async with open_store(settings) as store, aclosing(store.export(query)) as batches:
+        async with (
+            open_store(settings, writes=False) as store,
+            aclosing(store.export(query)) as batches,
+        ):
             total = None
             if shows_progress():
                 (page,) = await store.pages([replace(query, limit=0)])
@@ -53,36 +71,21 @@ async def _export(settings: Settings, query: PetQuery, file: io.RawIOBase, *, is
 
 
 @contextmanager
-def _opened(output: str) -> Iterator[io.RawIOBase]:
+def _opened(output: str, parts: Collection[Path]) -> Iterator[io.RawIOBase]:
     """Open a file that takes its place when all has been written.
 
     A device, a pipe or standard output is written to directly.
     """
+    refuse_parts(output, parts)
     is_standard = output == "-"
-    if is_standard or _is_special(Path(output)):
+    if is_standard or is_special(Path(output)):
         destination = STANDARD_OUTPUT if is_standard else output
         with io.FileIO(destination, "w", closefd=not is_standard) as file:
             yield file
+            sync(file.fileno())
         return
-    target = Path(output).resolve()  # what a link points to
-    part = target.with_name(f".pets-{secrets.token_hex(8)}")
-    with io.FileIO(part, "x") as file:
-        try:
-            if target.exists():
-                shutil.copymode(target, part)
-            yield file
-            part.replace(target)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-
-
-def _is_special(path: Path) -> bool:
-    """Return whether this is a device or a pipe. Raises `OSError` for a loop of links."""
-    try:
-        return not stat.S_ISREG(path.stat().st_mode)
-    except FileNotFoundError:
-        return False
+    with replacing(Path(output)) as part, io.FileIO(part, "w") as file:
+        yield file
 
 
 def _write(file: io.RawIOBase, data: bytes) -> None:
@@ -90,5 +93,20 @@ def _write(file: io.RawIOBase, data: bytes) -> None:
     # keep the process from ending.
     rest = memoryview(data)
     while rest:
-        written = file.write(rest)
+        with _limited_wait():
+            written = file.write(rest[:PIPE_BUF])
         rest = rest[written:]
+
+
+@contextmanager
+def _limited_wait() -> Iterator[None]:
+    """End a write that waits too long for its reader. asyncio could not end it."""
+    signal.setitimer(signal.ITIMER_REAL, READER_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _give_up(*_: object) -> None:
+    raise CommandFailed(f"the reader of the output took nothing for {READER_SECONDS:.0f} seconds")

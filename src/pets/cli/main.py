@@ -150,7 +150,6 @@ def _serve(**options: str | int | None) -> int:
 def _export(output: str, format_: str | None, **choice: Any) -> int:
     """Write all pets, or those chosen, by ascending id."""
     from pets.cli.exporting import export_pets
-    from pets.stores import may_write, migrate
 
     heed_signals()
     settings = Settings.from_environment()
@@ -159,8 +158,6 @@ def _export(output: str, format_: str | None, **choice: Any) -> int:
     except InvalidQuery as error:
         option = error.member.replace("_", "-")
         raise SettingsError(f"--{option} must be {error.rule}") from None
-    if may_write(settings):
-        migrate(settings)
     export_pets(settings, query, output, format_)
     return 0
 
@@ -187,6 +184,28 @@ def _import(file: str, format_: str | None, on_error: str, *, keep_ids: bool) ->
     return 0 if done else 1
 
 
+@_pets.command("backup")
+@click.argument("file", type=_text)
+def _backup(file: str) -> int:
+    """Copy a SQLite store to FILE, also while a service writes. PostgreSQL has pg_dump."""
+    from pets.cli.backups import make_backup
+
+    heed_signals()
+    make_backup(Settings.from_environment(), file)
+    return 0
+
+
+@_pets.command("restore")
+@click.argument("file", type=_text)
+def _restore(file: str) -> int:
+    """Put a copy of a SQLite store in its place. The service must be stopped."""
+    from pets.cli.backups import restore_backup
+
+    heed_signals()
+    restore_backup(Settings.from_environment(), file)
+    return 0
+
+
 @_pets.command("migrate")
 def _migrate() -> int:
     """Bring the store to the schema that this version needs."""
@@ -202,11 +221,11 @@ def _migrate() -> int:
 def _check_counts(*, repair: bool) -> int:
     """Say which kept counts differ from the number of pets."""
     from pets.cli.counts import print_wrong_counts
-    from pets.stores import may_write, migrate
+    from pets.stores import migrate
 
     heed_signals()
     settings = Settings.from_environment()
-    if repair or may_write(settings):
+    if repair:
         migrate(settings)
     print_wrong_counts(settings, repair=repair)
     return 0

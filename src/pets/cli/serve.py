@@ -27,6 +27,7 @@ from pets.cli.supervisor import Supervisor, Work
 from pets.cli.worker import Worker
 from pets.domain.access import ApiKeys
 from pets.settings import Settings
+from pets.stores import StoreFile, hold_store
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ def serve(settings: Settings) -> None:
     # A worker begins with the keys of this process. If the file is broken then, they must be its
     # last good ones, and not some that were removed since.
     each_turn = keys.check if keys else None
+    # A worker that starts later must not take another file for the store.
+    file = hold_store(settings)
     check_tracing()
     allow_open_files()
     listener = listen(settings.host, settings.port, BACKLOG, "host", "port")
@@ -53,7 +56,7 @@ def serve(settings: Settings) -> None:
     loop_factory = AcceptingLoop if settings.workers == 1 else SharingLoop
 
     def work(end_of_work: int, sign: int, slot: int) -> None:
-        config = _configuration(partial(create_served_app, settings, keys, slot))
+        config = _configuration(partial(create_served_app, settings, keys, slot, file))
         Worker(config, end_of_work, sign).serve_with(loop_factory, listener)
 
     # Each worker shares 25 MB more, because the garbage collector leaves these objects alone.
@@ -93,13 +96,18 @@ def _configuration(factory: Callable[[], Door]) -> uvicorn.Config:
     )
 
 
-def create_served_app(settings: Settings, keys: ApiKeys | None = None, slot: int = 0) -> Door:
+def create_served_app(
+    settings: Settings,
+    keys: ApiKeys | None = None,
+    slot: int = 0,
+    file: StoreFile | None = None,
+) -> Door:
     """Return the application behind its door. It is not ready from the signal to stop on.
 
-    The slot tells this worker from those that run beside it.
+    The slot tells this worker from those that run beside it. The file is that of the store.
     """
     metrics = create_metrics(settings, slot)
-    app = create_app(settings, keys=keys, metrics=metrics)
+    app = create_app(settings, keys=keys, metrics=metrics, file=file)
     # The objects that exist now stay, so the garbage collector need not check them again and
     # again (docs/decisions/0009).
     gc.collect()

@@ -1,10 +1,9 @@
 """URLs of databases, and the engines that connect to them."""
 
-import os
 import re
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from advanced_alchemy.config import AlembicAsyncConfig, EngineConfig, SQLAlchemyAsyncConfig
 from sqlalchemy import URL, Engine, event, make_url
@@ -17,6 +16,7 @@ from pets.adapters.sqlalchemy.postgresql_session import (
     SEARCH_SESSION,
     time_limits,
 )
+from pets.adapters.sqlalchemy.sqlite_file import STORE_FILE, Access, StoreFile, path_of
 from pets.adapters.sqlalchemy.tables import VERSION_TABLE, metadata
 
 _DRIVERS: Final = {
@@ -89,70 +89,32 @@ def _check_sqlite_url(url: URL, text: str) -> None:
         raise ValueError(f"{error.strerror}: {url.database}") from None
 
 
-def sqlite_obstacle(url: URL) -> str:
-    """Return why this process cannot write to a SQLite store, or "" if it can.
-
-    SQLite also writes to two files beside its own, so it must be able to write to the folder.
-    """
-    if url.get_backend_name() != "sqlite":
-        return ""
-    file = Path(url.database or "")
-    if not file.parent.is_dir():
-        return "there is no such folder"
-    for path in (file, _beside(file, "wal"), _beside(file, "shm"), file.parent):
-        if path.exists() and not os.access(path, os.W_OK):
-            return f"{path} is read-only"
-    return ""
-
-
-def is_read_only(url: URL) -> bool:
-    """Whether this is a SQLite store that this process can read but not write."""
-    return bool(sqlite_obstacle(url)) and Path(url.database or "").is_file()
-
-
-def is_missing(url: URL) -> bool:
-    """Whether this is a SQLite store whose file does not exist."""
-    return url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file()
-
-
-def _beside(file: Path, name: str) -> Path:
-    return file.with_name(f"{file.name}-{name}")
-
-
-def read_only(url: URL) -> URL:
-    """Return the URL that opens a SQLite store for reading alone."""
-    file = Path(url.database or "").absolute()
-    query = {"uri": "true", "mode": "ro"}
-    has_writer = _beside(file, "wal").exists()
-    if not has_writer and not os.access(file.parent, os.W_OK):
-        # SQLite cannot create the files that it shares with writers. No writer has created them
-        # either, so nobody writes.
-        query["immutable"] = "1"
-    return url.set(database=f"file:{quote(str(file))}", query=query)
-
-
 def create_config(
     url: URL,
     *,
     seconds: float | None = None,
     is_for_searches: bool = False,
     primary: Primary | None = None,
+    file: StoreFile | None = None,
 ) -> SQLAlchemyAsyncConfig:
     """Return the configuration of an engine for a URL from `parse_url`, and of its migrations.
 
     On PostgreSQL a statement takes no longer than `seconds`. The server gives up a little earlier,
     so that the connection stays usable. An engine for searches has connections of its own, so that
     searches leave some to the quick calls. `primary` finds the server, if there are several.
+    On SQLite no call gets another file than `file`, which is by default the one that exists now.
     """
     wait_seconds = 0.3 * (seconds or COMMAND_SECONDS)
-    is_postgresql = url.get_backend_name() == "postgresql"
-    if is_postgresql:
+    path = path_of(url)
+    if path is None:
         connect_args = _postgresql_arguments(url, seconds, is_for_searches=is_for_searches)
         connect_args["async_creator_fn"] = (primary or Primary()).connect
         url = url.set(query={})  # The arguments say it all.
     else:
         lock_seconds = min(0.7 * (seconds or COMMAND_SECONDS), MAX_SQLITE_LOCK_SECONDS)
         connect_args = {"timeout": lock_seconds}
+        file = file or StoreFile(path)
+        url = file.url()
     config = SQLAlchemyAsyncConfig(
         connection_string=url.render_as_string(hide_password=False),
         metadata=metadata,
@@ -163,7 +125,7 @@ def create_config(
             max_overflow=0,
             pool_timeout=wait_seconds,  # type: ignore[arg-type]  # SQLAlchemy takes fractions of seconds.
             # On PostgreSQL every call ends its own transaction, so there is nothing to roll back.
-            pool_reset_on_return=None if is_postgresql else "rollback",  # type: ignore[arg-type]  # SQLAlchemy takes None, but this type does not say so.
+            pool_reset_on_return="rollback" if path else None,  # type: ignore[arg-type]  # SQLAlchemy takes None, but this type does not say so.
             hide_parameters=True,  # They are pets and keys, which the log must not hold.
             connect_args=connect_args,
         ),
@@ -173,7 +135,9 @@ def create_config(
             render_as_batch=False,
         ),
     )
-    _prepare_connections(config.get_engine().sync_engine, url)
+    engine = config.get_engine()
+    _prepare_connections(engine.sync_engine, file)
+    engine.update_execution_options(**{STORE_FILE: file})
     return config
 
 
@@ -196,12 +160,14 @@ def _postgresql_arguments(
     }
 
 
-def _prepare_connections(engine: Engine, url: URL) -> None:
-    if url.get_backend_name() == "postgresql":
+def _prepare_connections(engine: Engine, file: StoreFile | None) -> None:
+    if file is None:
         event.listen(engine, "connect", postgresql_session.notice_lost_network)
         event.listen(engine, "connect", postgresql_session.notice_unreplicated)
         event.listen(engine, "checkout", postgresql_session.refuse_closed)
     else:
         event.listen(engine, "connect", sqlite_session.create_casefold)
-        if "mode" not in url.query:
+        if file.access is Access.READ:
+            event.listen(engine, "connect", sqlite_session.only_read)
+        else:
             event.listen(engine, "connect", sqlite_session.write_safely)

@@ -171,10 +171,19 @@ async def _attempt(engine: AsyncEngine, call: Call[Result]) -> Result:
         return await call(session)
 
 
+async def check_revision(engine: AsyncEngine) -> None:
+    """Raise `StoreUnavailable` if the store does not have the schema of this version."""
+    await _attempt(engine, _check_revision)
+
+
 async def _check(session: Session) -> None:
     missing = await session.missing_grants()
     if missing:
         raise StoreUnavailable(f"The database user lacks {', '.join(missing)}.")
+    await _check_revision(session)
+
+
+async def _check_revision(session: Session) -> None:
     revisions = await session.run(VERSION)
     if [revision for (revision,) in revisions] != [REVISION]:
         raise StoreUnavailable(NOT_MIGRATED)

@@ -27,10 +27,13 @@ from pets.adapters.sqlalchemy.failures import (
     Meaning,
     cause_of,
     connect_error,
+    domain_error,
     meaning_of,
     spoils,
 )
+from pets.adapters.sqlalchemy.sqlite_file import STORE_FILE, StoreFile
 from pets.adapters.sqlalchemy.statements import Rows, pets_of, values
+from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 from pets.domain.pet import NewPet
 from pets.domain.query import PetQuery
 from pets.domain.repository import Numbered, PetPage
@@ -107,12 +110,19 @@ class SQLite:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._file: StoreFile = engine.sync_engine.get_execution_options()[STORE_FILE]
 
     async def __aenter__(self) -> Self:
+        self._file.check()
         try:
             self._connection = await self._engine.connect()
         except FAILURES as error:
             raise connect_error(error) from cause_of(error)
+        try:
+            self._file.check()
+        except StoreUnavailable:
+            await self._connection.invalidate()  # It may have been opened to another file.
+            raise
         driver = (await self._connection.get_raw_connection()).driver_connection
         assert isinstance(driver, aiosqlite.Connection)
         self._driver = driver
@@ -122,6 +132,15 @@ class SQLite:
         if isinstance(error, Exception) and self._must_be_replaced(error):
             await self._connection.invalidate()
         await self._connection.close()
+        if error is None:
+            self._check_file_after()
+
+    def _check_file_after(self) -> None:
+        """Raise `OutcomeUnknown` if a change may have been made to a file that is gone."""
+        try:
+            self._file.check()
+        except StoreUnavailable as error:
+            raise OutcomeUnknown(str(error)) from error.__cause__
 
     def _must_be_replaced(self, error: Exception) -> bool:
         """Whether another connection would do better after this error.
@@ -131,7 +150,7 @@ class SQLite:
         files.
         """
         if meaning_of(error) is Meaning.READ_ONLY:
-            return os.access(self._engine.url.database or "", os.W_OK)
+            return os.access(self._file.path, os.W_OK)
         return spoils(error)
 
     async def run(self, statement: str) -> Rows:
@@ -162,6 +181,7 @@ class SQLite:
         return await self._fetch(_FIND, ids=_json(ids))
 
     async def add(self, pets: Sequence[NewPet]) -> Rows:
+        self._check_room()
         return await self._fetch(_ADD, pets=_json(map(values, pets)))
 
     async def add_once(self, pets: Mapping[str, NewPet], expired: datetime) -> Rows:
@@ -178,21 +198,26 @@ class SQLite:
             return await self._fetch(_FIND_KEYS, keys=keys)
 
     async def clear_keys(self, expired: datetime, number: int) -> None:
+        self._check_room()
         await self._connection.execute(_CLEAR_KEYS, {"expired": str(expired), "number": number})
 
     async def change(self, changes: Rows, expected: Rows) -> Rows:
+        self._check_room()
         sets = {"changes": _json(changes), "expected": _json(expected)}
         return await self._fetch(_CHANGE, **sets)
 
     async def remove(self, ids: Collection[int], expected: Rows) -> Rows:
+        self._check_room()
         return await self._fetch(_REMOVE, ids=_json(ids), expected=_json(expected))
 
     async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
+        self._check_room()
         return await sqlite_load.load(self._driver, pets, skip_taken=skip_taken)
 
     @asynccontextmanager
     async def without_writers(self) -> AsyncIterator[None]:
         """Run statements as one transaction, in which nobody else writes."""
+        self._check_room()
         await self._connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
             yield
@@ -206,6 +231,12 @@ class SQLite:
     async def missing_grants(self) -> Sequence[str]:
         """SQLite has no users."""
         return []
+
+    def _check_room(self) -> None:
+        """Raise `StoreUnavailable` before a change that might never leave `-wal`."""
+        if not self._file.has_room():
+            reason = f"the disk of {self._file.path} is nearly full"
+            raise domain_error(Meaning.DISK) from OSError(reason)
 
     async def _fetch(self, statement: sa.Executable, **parameters: object) -> Rows:
         return (await self._connection.execute(statement, parameters)).all()

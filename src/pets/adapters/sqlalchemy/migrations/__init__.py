@@ -7,8 +7,9 @@ from advanced_alchemy.alembic.commands import AlembicCommands
 from alembic.util import CommandError
 from sqlalchemy import URL
 
-from pets.adapters.sqlalchemy.engine import create_config, sqlite_obstacle
+from pets.adapters.sqlalchemy.engine import create_config
 from pets.adapters.sqlalchemy.failures import FAILURES, Meaning, cause_of, meaning_of
+from pets.adapters.sqlalchemy.sqlite_file import Access, StoreFile, obstacle, path_of
 from pets.domain.errors import StoreUnavailable, StoreUnreachable
 
 # The migration is one transaction, which can be repeated even if it may have been done.
@@ -23,10 +24,12 @@ def upgrade(url: URL, seconds: float | None = None) -> None:
     own message; it is `StoreUnreachable` if the same call may succeed later.
     """
     where = url.set(query={}).render_as_string()  # The password is hidden.
-    if obstacle := sqlite_obstacle(url):
-        raise StoreUnavailable(f"cannot use {where}: {obstacle}")
+    path = path_of(url)
+    created = StoreFile(path, Access.CREATE) if path else None
+    if path and (problem := obstacle(path)):
+        raise StoreUnavailable(f"cannot use {where}: {problem}")
     try:
-        AlembicCommands(create_config(url, seconds=seconds)).upgrade()
+        AlembicCommands(create_config(url, seconds=seconds, file=created)).upgrade()
     # The driver raises TypeError and ValueError for options and names that it does not know.
     except (*FAILURES, CommandError, TypeError, ValueError) as error:
         cause = cause_of(error)
