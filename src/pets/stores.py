@@ -7,7 +7,7 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.sqlalchemy import counts
-from pets.adapters.sqlalchemy.counts import WrongCount
+from pets.adapters.sqlalchemy.counts import OldVersions, WrongCount
 from pets.adapters.sqlalchemy.engine import (
     create_config,
     is_missing,
@@ -58,6 +58,12 @@ async def check_counts(settings: Settings, *, repair: bool) -> Sequence[WrongCou
     """
     async with _open_engine(settings) as engine:
         return await (counts.repair_counts(engine) if repair else counts.check_counts(engine))
+
+
+async def find_old_versions(settings: Settings) -> OldVersions:
+    """Return how many old versions the kept counts have. Raises `StoreUnavailable`."""
+    async with _open_engine(settings) as engine:
+        return await counts.find_old_versions(engine)
 
 
 async def look_at_store(settings: Settings) -> Server:
