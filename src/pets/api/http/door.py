@@ -33,8 +33,8 @@ MAX_REJECTIONS: Final = 256
 _POLL_SECONDS: Final = 0.005
 
 _REJECTION: Final = "The service has more to do than it can do in time. It has not begun this."
-# A guess that needs no parsing is enough. If it is wrong, a request waits in the other queue.
 _READS: Final = {"GET", "HEAD", "OPTIONS"}
+# A guess that needs no parsing is enough. If it is wrong, a request waits in the other queue.
 _EXPENSIVE: Final = re.compile(rb"(?:^|&)(?:name=|limit=\d{3})")
 
 logger = logging.getLogger(__name__)
