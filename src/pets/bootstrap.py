@@ -31,6 +31,7 @@ from pets.api.docs import DocsController
 from pets.api.health import HealthController
 from pets.api.http.access_log import log_request
 from pets.api.http.application import Application
+from pets.api.http.door import Rooms
 from pets.api.http.exchange import Observation, Observe
 from pets.api.http.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
 from pets.api.http.request import ApiRequest
@@ -143,7 +144,11 @@ def _open_state(
     for observe in parts.calls:
         store = ObservedPetRepository(store, observe)
     batching = BatchingPetRepository(store, seconds)
-    rooms = (batching.has_room, batching.has_room_for_expensive)
+    rooms = Rooms(
+        batching.has_room_for_reads,
+        batching.has_room_for_expensive_reads,
+        batching.has_room_for_writes,
+    )
     return State({"repository": batching, "rooms": rooms})
 
 

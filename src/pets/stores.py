@@ -8,7 +8,7 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.sqlalchemy import counts
-from pets.adapters.sqlalchemy.counts import WrongCount
+from pets.adapters.sqlalchemy.counts import OldVersions, WrongCount
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.migrations import upgrade
 from pets.adapters.sqlalchemy.postgresql_options import SECRETS
@@ -113,6 +113,12 @@ async def check_counts(settings: Settings, *, repair: bool) -> Sequence[WrongCou
     async with _open_engine(settings, Access.WRITE if repair else Access.READ) as engine:
         await check_revision(engine)
         return await (counts.repair_counts(engine) if repair else counts.check_counts(engine))
+
+
+async def find_old_versions(settings: Settings) -> OldVersions:
+    """Return how many old versions the kept counts have. Raises `StoreUnavailable`."""
+    async with _open_engine(settings, Access.READ) as engine:
+        return await counts.find_old_versions(engine)
 
 
 async def look_at_store(settings: Settings) -> Server:

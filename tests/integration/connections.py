@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,7 @@ import msgspec
 import uvicorn
 from uvicorn.server import ServerState
 
-from pets.api.http.door import Door, DoorProtocol
+from pets.api.http.door import Door, DoorProtocol, Rooms
 from pets.api.http.exchange import Exchange, Observe
 from pets.bootstrap import create_app
 from pets.domain.repository import PetRepository
@@ -20,6 +20,7 @@ from pets.domain.repository import PetRepository
 READ_SECONDS: Final = 10
 
 REQUEST_SECONDS: Final = 10
+UNLIMITED: Final = Rooms()
 """How long the server lets a request take."""
 
 
@@ -122,8 +123,7 @@ class Server:
     def __init__(
         self,
         repository: PetRepository,
-        has_room: Callable[[], bool] = lambda: True,
-        has_room_for_expensive: Callable[[], bool] = lambda: True,
+        rooms: Rooms = UNLIMITED,
         *,
         request_seconds: float = REQUEST_SECONDS,
         observers: Sequence[Observe] = (),
@@ -131,8 +131,7 @@ class Server:
         app = create_app(repository=repository)
         self.door = Door(
             app,
-            has_room,
-            has_room_for_expensive,
+            rooms,
             request_seconds=request_seconds,
             around=partial(Exchange, observers=observers) if observers else app.around,
         )

@@ -1,6 +1,7 @@
 """The command `pets doctor`, on setups that work and on broken ones."""
 
 import asyncio
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -19,19 +20,19 @@ from pets.cli.main import main
 from pets.settings import Settings
 from pets.stores import migrate
 from tests.integration.conftest import execute
-from tests.integration.test_check_counts import add_uncounted
+from tests.integration.test_check_counts import ADD, add_uncounted
 from tests.integration.test_startup import HUNTER, Rejection, listening
 
 
 @contextmanager
-def locked(url: str) -> Iterator[None]:
-    """Keep everybody else from the pets."""
+def transaction(url: str, statement: str) -> Iterator[None]:
+    """Keep a transaction open that begins with this statement."""
     ready, done = Event(), Event()
 
     async def hold() -> None:
         connection = await asyncpg.connect(url)
         async with connection.transaction():
-            await connection.execute("LOCK TABLE pets")
+            await connection.execute(statement)
             ready.set()
             await asyncio.to_thread(done.wait)
         await connection.close()
@@ -45,6 +46,9 @@ def locked(url: str) -> Iterator[None]:
             done.set()
         holding.result()
 
+
+LOCK = "LOCK TABLE pets"
+SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pets"
 
 Capture = pytest.CaptureFixture[str]
 
@@ -66,6 +70,20 @@ def test_a_good_setup_is_described(url: str, capsys: Capture) -> None:
     assert told["schema"] == "migrated"
     assert told["counts"] == "right"
     assert printed.err == ""
+
+
+def test_a_transaction_that_slows_down_listings_is_named(
+    used_postgresql: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL keeps each old version of the counts that the transaction can see."""
+    monkeypatch.setattr(doctor, "MANY_OLD_VERSIONS", 10)
+
+    with transaction(used_postgresql, SNAPSHOT):
+        execute(used_postgresql, *[ADD] * 20)
+        assert main(["doctor"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("old versions of counts ")
+    assert re.search(r": process \d+ of postgres, idle in transaction, for \d+ s", line)
 
 
 def test_a_store_in_memory_has_nothing_to_examine(
@@ -165,7 +183,7 @@ def test_a_store_that_does_not_answer_is_wrong(
     used_postgresql: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor, "MAX_SECONDS", 1)
-    with locked(used_postgresql):
+    with transaction(used_postgresql, LOCK):
         assert complaint(capsys) == "pets: the store did not answer within 1 seconds"
 
 

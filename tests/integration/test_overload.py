@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
-from pets.api.http.door import MAX_STARTS, MAX_WAIT_SECONDS
+from pets.api.http.door import MAX_STARTS, MAX_WAIT_SECONDS, Rooms
 from pets.api.http.exchange import Observation
 from pets.api.http.problems import MAX_RETRY_AFTER_SECONDS
 from pets.cli.accepting import RESERVED_FILES
@@ -49,7 +49,7 @@ async def room() -> Room:
 
 @pytest.fixture
 async def server(room: Room) -> Server:
-    return Server(InMemoryPetRepository(), room)
+    return Server(InMemoryPetRepository(), Rooms(reads=room, writes=room))
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ async def test_a_request_that_waits_too_long_is_rejected(
 async def test_the_time_of_a_request_includes_its_wait(room: Room) -> None:
     seen: list[Observation] = []
     room.is_free = False
-    server = Server(InMemoryPetRepository(), room, observers=[seen.append])
+    server = Server(InMemoryPetRepository(), Rooms(room), observers=[seen.append])
     await rejections(server, 1)
     (observation,) = seen
     assert observation.seconds >= MAX_WAIT_SECONDS - 0.01  # The clock of the loop is coarse.
@@ -171,9 +171,9 @@ async def test_a_waiting_request_whose_connection_is_lost_is_forgotten(
     await asyncio.sleep(0)  # The server learns of it.
     room.is_free = True
     async with server.connection() as connection:
-        connection.read(LISTING)
-        assert (await connection.answer()).document["count"] == 0
-    assert not server.door._cheap.visitors  # noqa: SLF001  # Nothing public shows this memory.
+        connection.read(CREATION + BOY)
+        assert (await connection.answer()).document["id"] == 1
+    assert server.door.waiting() == 0
 
 
 async def test_health_passes_those_that_wait(room: Room, server: Server) -> None:
@@ -186,20 +186,35 @@ async def test_health_passes_those_that_wait(room: Room, server: Server) -> None
         assert (await waiting.answer()).status == 200
 
 
-async def test_expensive_requests_do_not_keep_cheap_ones_waiting(room: Room) -> None:
-    server = Server(InMemoryPetRepository(), has_room_for_expensive=room)
-    room.is_free = False
-    async with (
-        server.connection() as search,
-        server.connection() as long,
-        server.connection() as cheap,
-    ):
-        search.read(LISTING.replace(b"/pets/", b"/pets/?name=a"))
-        long.read(LISTING.replace(b"/pets/", b"/pets/?type=dog&limit=1000"))
-        cheap.read(LISTING.replace(b"/pets/", b"/pets/?limit=20"))
-        assert (await cheap.answer()).status == 200
-        assert (await search.answer()).status == 503
-        assert (await long.answer()).status == 503
+LONG_LISTING = LISTING.replace(b"/pets/", b"/pets/?type=dog&limit=1000")
+SEARCH = LISTING.replace(b"/pets/", b"/pets/?name=a")
+
+
+@pytest.mark.parametrize(
+    ("kind", "waiting", "served"),
+    [
+        ("reads", [LISTING], [LONG_LISTING, SEARCH, CREATION + BOY]),
+        ("expensive_reads", [LONG_LISTING, SEARCH], [LISTING, CREATION + BOY]),
+        ("writes", [CREATION + BOY], [LISTING, LONG_LISTING, SEARCH]),
+    ],
+)
+async def test_no_kind_of_request_waits_for_the_room_of_another(
+    kind: str, waiting: list[bytes], served: list[bytes]
+) -> None:
+    server = Server(InMemoryPetRepository(), Rooms(**{kind: lambda: False}))
+    async with AsyncExitStack() as stack:
+
+        async def send(request: bytes) -> Connection:
+            connection = await stack.enter_async_context(server.connection())
+            connection.read(request)
+            return connection
+
+        rejected = [await send(request) for request in waiting]
+        answered = [await send(request) for request in served]
+        assert all([(await connection.answer()).status in {200, 201} for connection in answered])
+        assert statuses([await connection.answer() for connection in rejected]) == [503] * len(
+            waiting
+        )
 
 
 async def test_only_some_requests_begin_in_one_turn_of_the_loop(server: Server) -> None:

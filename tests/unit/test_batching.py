@@ -116,6 +116,12 @@ class Scene:
         await self.settle()
         return task
 
+    async def remove_if(self, pet: Pet) -> asyncio.Task[set[int]]:
+        """Remove the pet if it is still as given."""
+        task = asyncio.ensure_future(self.repository.remove([pet.id], expected={pet.id: pet}))
+        await self.settle()
+        return task
+
     async def begin(self, lane: str, number: int) -> None:
         """Begin a call that shares no answer with another one."""
         new = NewPetFactory.build()
@@ -224,6 +230,21 @@ async def test_a_change_that_is_not_shared_keeps_its_condition() -> None:
     assert scene.inner.calls == [[1], [1]]
     assert [pet.age for pet in (await first).values()] == [1]
     assert await second == {}
+
+
+@pytest.mark.anyio
+async def test_calls_that_are_not_shared_go_one_after_the_other() -> None:
+    """Each may wait for a lock, and would keep a connection from others meanwhile."""
+    scene = Scene()
+    pets = await InMemoryPetRepository.add(scene.inner, NewPetFactory.batch(3))
+    for age in range(4):
+        await scene.change(1, age=age)
+    for pet in pets[1:]:
+        await scene.remove_if(pet)
+    assert scene.inner.calls == [[1], [1], {2}]
+    for call in range(6):
+        await scene.let(call)
+    assert scene.inner.calls == [[1], [1], {2}, [1], {3}, [1]]
 
 
 @pytest.mark.anyio
@@ -459,20 +480,25 @@ async def test_callers_who_share_an_answer_take_no_room() -> None:
         asyncio.ensure_future(page_of(scene.repository, PetQuery()))  # noqa: RUF006  # The scene ends.
         asyncio.ensure_future(scene.repository.find([1]))  # noqa: RUF006  # The scene ends.
     await scene.settle()
-    assert scene.repository.has_room()
+    assert scene.repository.has_room_for_reads()
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("lane", ["add", "add_once", "find", "change", "remove", "pages"])
-async def test_distinct_work_takes_room_until_its_batch_begins(lane: str) -> None:
+async def test_distinct_work_takes_room_of_its_kind_until_its_batch_begins(lane: str) -> None:
     scene = Scene()
+    has_room = scene.repository.has_room_for_writes
+    has_other_room = scene.repository.has_room_for_reads
+    if lane in {"find", "pages"}:
+        has_room, has_other_room = has_other_room, has_room
     waiting = 0
-    while scene.repository.has_room():
+    while has_room():
         waiting += 1
         assert waiting < 5000
         await scene.begin(lane, waiting)
+    assert has_other_room()
     call = 0
-    while not scene.repository.has_room():
+    while not has_room():
         await scene.let(call)
         call += 1
     assert call <= 2
@@ -497,17 +523,17 @@ async def test_expensive_pages_take_no_room_of_cheap_ones(
     scene = Scene()
     for number in range(200):
         await scene.page(first_limit + number, name)
-    assert scene.repository.has_room()
-    assert not scene.repository.has_room_for_expensive()
+    assert scene.repository.has_room_for_reads()
+    assert not scene.repository.has_room_for_expensive_reads()
 
 
 @pytest.mark.anyio
 async def test_two_searches_may_wait_for_each_that_runs() -> None:
     scene = Scene()
     for number in range(3 * MAX_SEARCHES):
-        assert scene.repository.has_room_for_expensive()
+        assert scene.repository.has_room_for_expensive_reads()
         await scene.page(number, "a")
-    assert not scene.repository.has_room_for_expensive()
+    assert not scene.repository.has_room_for_expensive_reads()
 
 
 @pytest.mark.anyio
@@ -517,11 +543,11 @@ async def test_calls_that_cannot_be_shared_take_room_until_they_end() -> None:
 
     async def fill(calls: int) -> None:
         for _ in range(calls):
-            assert scene.repository.has_room()
+            assert scene.repository.has_room_for_writes()
             removal = scene.repository.remove([pet.id], expected={pet.id: pet})
             scene.tasks.append(asyncio.ensure_future(removal))
             await asyncio.sleep(0)
-        assert not scene.repository.has_room()
+        assert not scene.repository.has_room_for_writes()
 
     await fill(MAX_ALONE)
     await scene.let(0)

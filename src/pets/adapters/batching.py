@@ -31,11 +31,12 @@ MAX_SEARCHES: Final = 5
 """How many searches run at once. Each reads the whole table."""
 
 MAX_ALONE: Final = 64
-"""How many calls that cannot be shared may run before no more requests should come."""
+"""How many calls that cannot be shared may wait or run before no more writes should come."""
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")
 _Changes = tuple[Mapping[int, PetChange], Mapping[int, Pet]]
+_Removal = tuple[Collection[int], Mapping[int, Pet]]
 
 
 class BatchingPetRepository:
@@ -48,11 +49,14 @@ class BatchingPetRepository:
     - The ids of several callers are found, or removed, by one call. If several callers remove one
       id, the first of them gets it back.
     - Different pets are changed by one call. A call for a pet that another call is changing is
-      not shared, and neither is a removal with `expected`.
+      not shared, and neither is a removal with `expected`. Of each of these two, one runs at once.
 
     A batch takes at most `seconds`. After that its callers learn that the outcome is unknown.
 
-    Any number of callers may wait. `has_room` says whether more of them should come.
+    Any write can wait for a lock of another process. So at most 6 writes run at once, which is
+    less than the connections of the inner repository, and reads have the others.
+
+    Any number of callers may wait. The methods `has_room…` say whether more of them should come.
     """
 
     def __init__(self, inner: PetRepository, seconds: float | None = None) -> None:
@@ -64,27 +68,31 @@ class BatchingPetRepository:
         self._removing = Lane(self._remove, len, MAX_IDS, seconds=seconds)
         self._changing = Lane(self._change, _ids, MAX_PETS, seconds=seconds)
         self._being_changed: set[int] = set()
+        self._changing_alone = Lane(self._change, _one, 1, seconds=seconds)
+        self._removing_alone = Lane(self._remove_expected, _one, 1, seconds=seconds)
         self._short = Lane(inner.pages, _rows, MAX_ROWS, seconds=seconds, shares=True)
         self._long = Lane(inner.pages, _rows, MAX_ROWS, seconds=seconds, shares=True)
         self._searching = Lane(
             inner.pages, _one, 1, seconds=seconds, width=MAX_SEARCHES, shares=True
         )
 
-    def has_room(self) -> bool:
-        """Whether little enough work waits for more to come. Work that is shared counts once."""
+    def has_room_for_reads(self) -> bool:
+        """Whether few enough reads wait for more to come. Reads that are shared count once."""
+        return self._short.has_room() and self._finding.has_room()
+
+    def has_room_for_expensive_reads(self) -> bool:
+        """The same for pages of many pets, and for searches."""
+        return self._long.has_room() and self._searching.has_room()
+
+    def has_room_for_writes(self) -> bool:
+        """The same for calls that add, change or remove pets."""
         return (
-            self._short.has_room()
-            and self._finding.has_room()
-            and self._adding.has_room()
+            self._adding.has_room()
             and self._adding_once.has_room()
             and self._removing.has_room()
             and self._changing.has_room()
             and self._alone < MAX_ALONE
         )
-
-    def has_room_for_expensive(self) -> bool:
-        """The same for pages of many pets, and for searches."""
-        return self._long.has_room() and self._searching.has_room()
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
         return await self._adding.call(pets)
@@ -110,7 +118,7 @@ class BatchingPetRepository:
         self, changes: Mapping[int, PetChange], *, expected: Mapping[int, Pet] | None = None
     ) -> Mapping[int, Pet]:
         if not self._being_changed.isdisjoint(changes):
-            return await self._count(self._inner.change(changes, expected=expected))
+            return await self._count(self._changing_alone.call((changes, expected or {})))
         self._being_changed.update(changes)
         try:
             return await self._changing.call((changes, expected or {}))
@@ -122,7 +130,7 @@ class BatchingPetRepository:
     ) -> set[int]:
         if expected is None:
             return await self._removing.call(frozenset(ids))
-        return await self._count(self._inner.remove(ids, expected=expected))
+        return await self._count(self._removing_alone.call((ids, expected)))
 
     async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
         return await self._inner.load(pets, skip_taken=skip_taken)
@@ -172,6 +180,9 @@ class BatchingPetRepository:
             parts.append(part)
         return parts
 
+    async def _remove_expected(self, removals: Sequence[_Removal]) -> Sequence[set[int]]:
+        return [await self._inner.remove(ids, expected=pets) for ids, pets in removals]
+
 
 def _chosen(pets: Mapping[Key, Pet], keys: Collection[Key]) -> dict[Key, Pet]:
     return {key: pets[key] for key in keys if key in pets}
@@ -185,5 +196,5 @@ def _rows(query: PetQuery) -> int:
     return query.limit + ROWS_OF_A_QUERY
 
 
-def _one(_query: PetQuery) -> int:
+def _one(_: object) -> int:
     return 1

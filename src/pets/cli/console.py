@@ -3,6 +3,7 @@
 A command does its work even if standard error cannot be written to.
 """
 
+import logging
 import os
 import sys
 import time
@@ -45,6 +46,23 @@ class _Forgiving:
 def say(message: object) -> None:
     """Print a message for the user as one line."""
     print(f"pets: {message}", file=_Forgiving(sys.stderr), flush=True)
+
+
+class _Saying(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+@contextmanager
+def warnings_said() -> Iterator[None]:
+    """Print what `pets` warns of as messages for the user, until the end of the block."""
+    logger = logging.getLogger("pets")
+    handler = _Saying(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def print_document(text: str) -> None:

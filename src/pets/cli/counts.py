@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
-from pets.cli.console import CommandFailed, print_document
+from pets.cli.console import CommandFailed, print_document, warnings_said
 from pets.settings import Settings
 from pets.stores import check_counts
 
@@ -13,7 +13,8 @@ def print_wrong_counts(settings: Settings, *, repair: bool) -> None:
 
     Raises `CommandFailed` if counts are wrong and stay so, and `StoreUnavailable`.
     """
-    wrong = asyncio.run(check_counts(settings, repair=repair))
+    with warnings_said():  # The repair may have to wait.
+        wrong = asyncio.run(check_counts(settings, repair=repair))
     if not wrong:
         print_document("all counts are right")
         return

@@ -9,13 +9,16 @@ from pets.bootstrap import check_tracing, read_keys
 from pets.cli.console import CommandFailed, print_document
 from pets.cli.counts import lines_of
 from pets.settings import MEMORY, Settings, variable_of
-from pets.stores import check_counts, check_store, look_at_store, masked_url
+from pets.stores import check_counts, check_store, find_old_versions, look_at_store, masked_url
 
 MAX_SKEW_SECONDS: Final = 5
 """How much the clocks may differ. `created_at` comes from the database."""
 
 MAX_SECONDS: Final = 60
 """How long the store may take. Counting reads the whole table."""
+
+MANY_OLD_VERSIONS: Final = 10_000
+"""So many old versions of the kept counts slow down listings. PostgreSQL usually removes them."""
 
 
 def examine(settings: Settings) -> None:
@@ -58,6 +61,10 @@ async def _look_at_all(settings: Settings) -> None:
     if wrong:
         raise CommandFailed(f"counts are wrong: {'; '.join(lines_of(wrong))}")
     _tell("counts", "right")
+    old = await find_old_versions(settings)
+    if old.number > MANY_OLD_VERSIONS:
+        seen_by = old.seen_by or "a transaction that this role cannot see"
+        _tell("old versions of counts", f"{old.number:,}, which slow down listings: {seen_by}")
 
 
 def _tell(name: str, value: object) -> None:

@@ -21,7 +21,7 @@ from pets.api.formats import (
     format_of,
     ndjson_reader,
 )
-from pets.cli.console import Show, failures_of, progress, say
+from pets.cli.console import Show, failures_of, progress, say, warnings_said
 from pets.cli.records import MAX_RECORD_BYTES, Record, read_records
 from pets.settings import Settings
 from pets.stores import open_store
@@ -189,7 +189,7 @@ def import_pets(
         source = io.FileIO(STANDARD_INPUT if file == "-" else file, closefd=file != "-")
     # The garbage collector need not check the program's own objects again and again.
     gc.freeze()
-    with source:
+    with source, warnings_said():
         try:
             asyncio.run(importing.run(settings, source))
         except KeyboardInterrupt:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import uvicorn
 from litestar import Litestar
 
-from pets.api.http.door import Door, DoorProtocol
+from pets.api.http.door import Door, DoorProtocol, Rooms
 from pets.bootstrap import (
     check_tracing,
     create_app,
@@ -116,18 +116,14 @@ def create_served_app(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, partial(_stop, app, signal.getsignal(number)))
     # A store in memory answers at once, so it always has room.
-    rooms = app.state.get("rooms", (_always, _always))
-    door = Door(app, *rooms, request_seconds=settings.request_timeout, around=app.around)
+    rooms = app.state.get("rooms", Rooms())
+    door = Door(app, rooms, request_seconds=settings.request_timeout, around=app.around)
     if metrics:
         metrics.sample("pets_requests_waiting", "Requests that wait to be let in.", door.waiting)
         metrics.sample_total(
             "pets_requests_rejected", "Requests that waited in vain.", door.rejected
         )
     return door
-
-
-def _always() -> bool:
-    return True
 
 
 # Any: signal.getsignal may return a number too, but uvicorn's handlers are functions.

@@ -51,6 +51,49 @@ _KEEP: Final = f"""
 """  # noqa: S608  # made of constants
 
 
+class OldVersions(NamedTuple):
+    """The old versions of rows of `pet_counts`, which every listing passes over.
+
+    PostgreSQL removes them unless a transaction can still see them.
+    """
+
+    number: int
+    """As PostgreSQL estimates it."""
+    seen_by: str
+    """The oldest transaction that this role may see, or ""."""
+
+
+# A standby that has an old snapshot is a session here, and belongs to no database.
+_OLD_VERSIONS: Final = """
+    WITH transactions AS (
+        SELECT backend_xmin AS oldest, concat_ws(', ',
+            'process ' || pid || coalesce(' of ' || usename, ''), nullif(application_name, ''),
+            state, 'for ' || round(extract(epoch FROM clock_timestamp() - xact_start)) || ' s'
+        ) AS name
+        FROM pg_stat_activity
+        WHERE pid <> pg_backend_pid() AND coalesce(datname, current_database()) = current_database()
+        UNION ALL
+        SELECT transaction, 'prepared transaction ' || gid FROM pg_prepared_xacts
+        WHERE database = current_database()
+        UNION ALL
+        SELECT xmin, 'replication slot ' || slot_name FROM pg_replication_slots
+    )
+    SELECT n_dead_tup, coalesce((
+        SELECT name FROM transactions WHERE oldest IS NOT NULL ORDER BY age(oldest) DESC LIMIT 1
+    ), '')
+    FROM pg_stat_user_tables WHERE relid = 'pet_counts'::regclass
+"""
+
+
+async def find_old_versions(engine: AsyncEngine) -> OldVersions:
+    """Return how many old versions the kept counts have. Raises `StoreUnavailable`."""
+    if engine.dialect.name == "sqlite":
+        return OldVersions(0, "")  # SQLite keeps those of all tables in its log.
+    async with translated, session_of(engine) as session:
+        ((number, seen_by),) = await session.run(_OLD_VERSIONS)
+    return OldVersions(number, seen_by)
+
+
 async def check_counts(engine: AsyncEngine) -> Sequence[WrongCount]:
     """Return the kept counts that are wrong. Raises `StoreUnavailable`."""
     async with translated, session_of(engine) as session:

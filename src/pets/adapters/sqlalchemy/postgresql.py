@@ -30,6 +30,7 @@ from pets.adapters.sqlalchemy.failures import (
     domain_error,
     spoils,
 )
+from pets.adapters.sqlalchemy.postgresql_lock import lock_against_writers
 from pets.adapters.sqlalchemy.postgresql_session import UNREPLICATED
 from pets.adapters.sqlalchemy.statements import Row, Rows, values
 from pets.domain.pet import NewPet
@@ -216,7 +217,7 @@ class PostgreSQL:
     async def without_writers(self) -> AsyncIterator[None]:
         """Run statements as one transaction, in which nobody else writes pets."""
         async with self._driver.transaction():
-            await postgresql_load.lock_against_writers(self._driver)
+            await lock_against_writers(self._driver)
             yield
 
     async def missing_grants(self) -> Sequence[str]:

@@ -1,27 +1,19 @@
 """Loading any number of pets into PostgreSQL with COPY."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import UTC
 from typing import Final
 
 import asyncpg
-from asyncpg.exceptions import LockNotAvailableError, UniqueViolationError
+from asyncpg.exceptions import UniqueViolationError
 
 from pets.adapters.sqlalchemy.commit import transaction
+from pets.adapters.sqlalchemy.postgresql_lock import lock_against_writers
 from pets.adapters.sqlalchemy.statements import REFUSED
 from pets.domain.pet import NewPet, Pet
 from pets.domain.repository import Numbered
 
-_PAUSE: Final = 1.0
-"""Seconds between two tries to get the lock."""
-
-_LOCK: Final = """
-    SET LOCAL lock_timeout = '100ms';
-    LOCK TABLE pets IN SHARE ROW EXCLUSIVE MODE;
-    SET LOCAL lock_timeout = 0;
-"""
 _STAGE: Final = """
     CREATE TEMPORARY TABLE staged ON COMMIT DROP AS SELECT id AS number, * FROM pets LIMIT 0
 """
@@ -77,22 +69,6 @@ async def _load_kept(
         await driver.execute(_KEEP_FIRST)
     await driver.execute(_RAISE_SEQUENCE)
     return refused
-
-
-async def lock_against_writers(driver: asyncpg.Connection) -> None:
-    """Wait for the open transactions that write pets, and hardly hold up other writers.
-
-    A request for a lock holds up every later writer while it waits, so it waits in short tries.
-    """
-    while True:
-        try:
-            # A savepoint, because a try that fails is an error.
-            async with driver.transaction():
-                await driver.execute(_LOCK)
-        except LockNotAvailableError:
-            await asyncio.sleep(_PAUSE)
-        else:
-            return
 
 
 async def _next(chunks: AsyncIterator[Numbered]) -> Numbered:

@@ -33,6 +33,7 @@ MAX_REJECTIONS: Final = 256
 _POLL_SECONDS: Final = 0.005
 
 _REJECTION: Final = "The service has more to do than it can do in time. It has not begun this."
+_READS: Final = {"GET", "HEAD", "OPTIONS"}
 # A guess that needs no parsing is enough. If it is wrong, a request waits in the other queue.
 _EXPENSIVE: Final = re.compile(rb"(?:^|&)(?:name=|limit=\d{3})")
 
@@ -55,6 +56,18 @@ class _Queue:
         self.visitors: deque[_Visitor] = deque()
 
 
+def _always() -> bool:
+    return True
+
+
+class Rooms(NamedTuple):
+    """Whether there is room for the work of more requests, for each kind of them."""
+
+    reads: Callable[[], bool] = _always
+    expensive_reads: Callable[[], bool] = _always
+    writes: Callable[[], bool] = _always
+
+
 class Door:
     """An application, and the requests that wait to be let into it.
 
@@ -62,14 +75,14 @@ class Door:
     room for their work. A request that has waited for MAX_WAIT_SECONDS is rejected. Its client
     learns this no sooner, so clients that come back at once cannot keep the service busy.
 
-    Expensive requests have a room and a queue of their own. So cheap ones do not wait for them.
+    Reads, expensive reads and writes have a room and a queue each, so that none of these kinds
+    waits for another one. The queues take turns at being the first.
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        has_room: Callable[[], bool],
-        has_room_for_expensive: Callable[[], bool],
+        rooms: Rooms,
         *,
         request_seconds: float,
         around: Callable[[ASGIApp], ASGIApp] = Exchange,
@@ -77,8 +90,8 @@ class Door:
         self.sweep = Sweep(request_seconds)
         self._app = app
         self._rejection = around(_reject)
-        self._cheap = _Queue(has_room)
-        self._expensive = _Queue(has_room_for_expensive)
+        self._reads, self._expensive_reads, self._writes = map(_Queue, rooms)
+        self._queues = deque([self._reads, self._expensive_reads, self._writes])
         self._starts = 0  # in this turn
         self._rejections = 0  # since the last time when nobody waited
         self._all_rejections = 0
@@ -89,7 +102,7 @@ class Door:
 
     def waiting(self) -> int:
         """How many requests wait to be let in."""
-        return len(self._cheap.visitors) + len(self._expensive.visitors)
+        return sum(len(queue.visitors) for queue in self._queues)
 
     def rejected(self) -> int:
         """How many requests were rejected so far."""
@@ -100,9 +113,7 @@ class Door:
         if cycle.scope["path"].startswith("/health/"):
             protocol.start(cycle, self._app)
             return
-        queue = self._cheap
-        if _EXPENSIVE.search(cycle.scope["query_string"]):
-            queue = self._expensive
+        queue = self._queue_of(cycle)
         if queue.visitors or self._starts >= MAX_STARTS or not queue.has_room():
             # uvicorn's type of a scope knows only the members of ASGI.
             cycle.scope[ARRIVED] = perf_counter()  # type: ignore[typeddict-unknown-key]
@@ -115,10 +126,17 @@ class Door:
             self._turn_is_due = True
             protocol.loop.call_soon(self._turn, protocol.loop, context=NO_REQUEST)
 
+    def _queue_of(self, cycle: RequestResponseCycle) -> _Queue:
+        if cycle.scope["method"] not in _READS:
+            return self._writes
+        if _EXPENSIVE.search(cycle.scope["query_string"]):
+            return self._expensive_reads
+        return self._reads
+
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         self._starts = 0
-        served = self._serve(self._cheap, loop.time())
-        served += self._serve(self._expensive, loop.time())
+        self._queues.rotate()
+        served = sum(self._serve(queue, loop.time()) for queue in self._queues)
         somebody_waits = self.waiting() > 0
         if self._rejections and not somebody_waits:
             logger.warning("Rejected %d requests. Now none waits.", self._rejections)
