@@ -13,7 +13,7 @@ from typing import Any, Final
 import click
 
 from pets.cli.console import STANDARD_OUTPUT, CommandFailed, discard, print_document, say
-from pets.cli.signals import heed_signals
+from pets.cli.signals import end_by_signals, heed_signals
 from pets.domain.access import Scope
 from pets.domain.errors import InvalidQuery, StoreUnavailable
 from pets.domain.pet import PetType
@@ -27,7 +27,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run a command and return its exit status.
 
     It is 0 if all was done, 1 if something failed or was refused, and 2 if it can never work.
-    SIGTERM and SIGINT end a command at any time: `serve` with 0, any other with 130.
+    SIGTERM and SIGINT end a command with 130, at any time, and `serve` with 0 once its modules are
+    loaded.
     """
     context = click.Context(_pets, info_name="pets", help_option_names=["-h", "--help"])
     try:
@@ -72,8 +73,6 @@ def _store_message(error: StoreUnavailable) -> str:
 def _interrupted(command: str | None) -> int:
     # Connections that were cut off complain when Python forgets them.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    if command == "serve":
-        return 0
     effect = "; nothing was imported" if command == "import" else ""
     return _fail(INTERRUPTED, f"interrupted{effect}")
 
@@ -126,7 +125,7 @@ def _serve(**options: str | int | None) -> int:
     from pets.cli.serve import serve
     from pets.cli.waiting import migrate_when_reachable
 
-    heed_signals()
+    end_by_signals()
     environment = dict(os.environ)
     for variable, value in options.items():
         if value is not None:

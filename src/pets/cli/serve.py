@@ -5,7 +5,6 @@ import logging
 import signal
 from collections.abc import Callable
 from functools import partial
-from socket import socket
 from types import FrameType
 from typing import Any, Final
 
@@ -23,7 +22,7 @@ from pets.bootstrap import (
 from pets.cli.accepting import AcceptingLoop, SharingLoop, allow_open_files
 from pets.cli.listening import address_of, listen
 from pets.cli.metrics import export_metrics
-from pets.cli.supervisor import Supervisor, Work
+from pets.cli.supervisor import Supervisor
 from pets.cli.worker import Worker
 from pets.domain.access import ApiKeys
 from pets.settings import Settings
@@ -59,21 +58,22 @@ def serve(settings: Settings) -> None:
     # Each worker shares 25 MB more, because the garbage collector leaves these objects alone.
     gc.collect()
     gc.freeze()
+    supervisor = Supervisor(work, settings.workers, listener)
     if settings.metrics_port:
-        _serve_with_metrics(settings, work, listener, each_turn)
+        _serve_with_metrics(settings, supervisor, each_turn)
     else:
-        Supervisor(work, settings.workers, listener).run(each_turn)
+        supervisor.run(each_turn)
 
 
 def _serve_with_metrics(
-    settings: Settings, work: Work, listener: socket, each_turn: Callable[[], None] | None
+    settings: Settings, supervisor: Supervisor, each_turn: Callable[[], None] | None
 ) -> None:
     names = ("metrics_host", "metrics_port")
     metrics_listener = listen(settings.metrics_host, settings.metrics_port, BACKLOG, *names)
     logger.info("Metrics are at %s/metrics", address_of(metrics_listener))
     with create_service_metrics() as metrics:
         export = partial(export_metrics, metrics_listener, metrics.counted())
-        Supervisor(work, settings.workers, listener, export, metrics.count_end).run(each_turn)
+        supervisor.run(each_turn, export, metrics.count_end)
 
 
 def _configuration(factory: Callable[[], Door]) -> uvicorn.Config:
