@@ -114,9 +114,7 @@ def parse_keys(text: str) -> list[ApiKey]:
     if not keys:
         raise InvalidKeys("it holds no key")
     if not text.endswith("\n"):
-        raise InvalidKeys(
-            "its last line has no line break, so it may be cut off"
-        )
+        raise InvalidKeys("its last line has no line break, so it may be cut off")
     return list(keys.values())
 
 
