@@ -121,6 +121,7 @@ def _pets() -> None:
 )
 def _serve(**options: str | int | None) -> int:
     """Migrate the store, then serve until SIGTERM or Ctrl-C."""
+    from pets.cli.accepting import allow_open_files
     from pets.cli.logs import set_up_log
     from pets.cli.serve import serve
     from pets.cli.waiting import migrate_when_reachable
@@ -131,6 +132,7 @@ def _serve(**options: str | int | None) -> int:
         if value is not None:
             environment[variable] = str(value)
     settings = Settings.from_environment(environment)
+    allow_open_files(settings.workers)
     set_up_log(settings.log_level)
     migrate_when_reachable(settings)
     serve(settings)

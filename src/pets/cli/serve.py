@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import uvicorn
 from litestar import Litestar
@@ -16,12 +16,12 @@ from pets.bootstrap import (
     check_tracing,
     create_app,
     create_metrics,
+    create_metrics_app,
     create_service_metrics,
     read_keys,
 )
-from pets.cli.accepting import AcceptingLoop, SharingLoop, allow_open_files
+from pets.cli.accepting import AcceptingLoop, SharingLoop, limit_clients
 from pets.cli.listening import address_of, listen
-from pets.cli.metrics import export_metrics
 from pets.cli.supervisor import Supervisor
 from pets.cli.worker import Worker
 from pets.domain.access import ApiKeys
@@ -35,6 +35,9 @@ GRACE_SECONDS: Final = 8
 BACKLOG: Final = 65_535
 """How many connections may wait to be accepted. The system's `net.core.somaxconn` bounds it."""
 
+MAX_METRICS_CLIENTS: Final = 1000
+"""How many connections the process that shows the metrics accepts. More wait until others end."""
+
 
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM. Then accept no more requests and let those in flight finish.
@@ -46,7 +49,6 @@ def serve(settings: Settings) -> None:
     # last good ones, and not some that were removed since.
     each_turn = keys.check if keys else None
     check_tracing()
-    allow_open_files()
     listener = listen(settings.host, settings.port, BACKLOG, "host", "port")
     logger.info("Listening on %s", address_of(listener))
     loop_factory = AcceptingLoop if settings.workers == 1 else SharingLoop
@@ -72,18 +74,30 @@ def _serve_with_metrics(
     metrics_listener = listen(settings.metrics_host, settings.metrics_port, BACKLOG, *names)
     logger.info("Metrics are at %s/metrics", address_of(metrics_listener))
     with create_service_metrics() as metrics:
-        export = partial(export_metrics, metrics_listener, metrics.counted())
-        supervisor.run(each_turn, export, metrics.count_end)
+        app = create_metrics_app(metrics)
+
+        def new_door() -> Door:
+            seconds = settings.request_timeout
+            return Door(app, _always, _always, request_seconds=seconds, around=app.around)
+
+        def show_metrics(end_of_work: int) -> None:
+            limit_clients(MAX_METRICS_CLIENTS)
+            config = _configuration(new_door, lifespan="off")
+            Worker(config, end_of_work).serve_with(AcceptingLoop, metrics_listener)
+
+        supervisor.run(each_turn, show_metrics, metrics.count_end)
 
 
-def _configuration(factory: Callable[[], Door]) -> uvicorn.Config:
+def _configuration(
+    factory: Callable[[], Door], lifespan: Literal["on", "off"] = "on"
+) -> uvicorn.Config:
     return uvicorn.Config(
         factory,
         factory=True,
         interface="asgi3",
         http=DoorProtocol,
         ws="none",
-        lifespan="on",
+        lifespan=lifespan,
         backlog=BACKLOG,
         log_config=None,
         access_log=False,
