@@ -17,6 +17,7 @@ def test_openapi_prints_the_document(capsys: pytest.CaptureFixture[str]) -> None
     "arguments",
     [
         [],
+        ["keys"],
         ["frobnicate"],
         ["serve", "--port", "http"],
         ["serve", "--frobnicate"],
