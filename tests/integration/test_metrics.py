@@ -271,9 +271,12 @@ def test_the_files_of_a_worker_are_whole_before_it_counts(
 
 
 def test_the_metrics_end_with_the_service(database_url: str) -> None:
-    with watched(database_url) as pair:
-        pair.service.stop()
-        wait_until(lambda: not is_shown(pair.url))
+    with watched(database_url) as pair, connect(pair) as kept:
+        kept.sendall(b"GET /metrics HTTP/1.1\r\nHost: pets\r\n\r\n")
+        assert kept.recv(65536)
+        shower = shower_of(pair.service)
+        assert pair.service.stop() == 0
+        assert not Path(f"/proc/{shower}").exists()
 
 
 def test_a_port_that_is_taken_is_one_line_and_exit_status_2() -> None:

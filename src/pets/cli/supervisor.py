@@ -132,6 +132,9 @@ class Supervisor:
         os.close(self._lifeline)
         while self._workers:
             self._watch()
+        if self._exporter:  # It answers those who look for as long as workers finish requests.
+            os.kill(self._exporter, signal.SIGKILL)
+            os.waitpid(self._exporter, 0)
         if self._has_failed:
             raise CommandFailed("no worker could start; the lines above say why")
 
