@@ -8,11 +8,18 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import click
 
-from pets.cli.console import STANDARD_OUTPUT, CommandFailed, discard, print_document, say
+from pets.cli.console import (
+    STANDARD_OUTPUT,
+    CommandFailed,
+    Group,
+    discard,
+    print_document,
+    say,
+)
 from pets.cli.signals import end_by_signals, heed_signals
 from pets.domain.access import Scope
 from pets.domain.errors import InvalidQuery, StoreUnavailable
@@ -77,21 +84,6 @@ def _interrupted(command: str | None) -> int:
     return _fail(INTERRUPTED, f"interrupted{effect}")
 
 
-class _Command(click.Command):
-    """A command whose help is printed like any other document, so that a failure is one line."""
-
-    def get_help(self, ctx: click.Context) -> NoReturn:
-        print_document(super().get_help(ctx))
-        ctx.exit()
-
-
-class _Group(_Command, click.Group):
-    """A group of such commands."""
-
-    command_class = _Command
-    group_class = type
-
-
 def _setting(name: str, meaning: str) -> click.Option:
     """Return the option for a setting. Its value is passed under the name of the variable."""
     variable = variable_of(name)
@@ -117,7 +109,7 @@ _format = click.option(
 
 
 @click.group(
-    cls=_Group,
+    cls=Group,
     no_args_is_help=False,
     epilog="The store is chosen by the variable PETS_DATABASE_URL: sqlite+aiosqlite:///FILE"
     f" (the default is {Settings.database_url}), postgresql://USER:PASSWORD@HOST:PORT/DATABASE,"
