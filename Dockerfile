@@ -17,5 +17,5 @@ USER 10001
 ENV PATH="/opt/pets/bin:$PATH" PETS_HOST=0.0.0.0 PETS_PORT=3000
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
-    CMD ["python", "-c", "import http.client as h, os; c = h.HTTPConnection('127.0.0.1', int(os.environ['PETS_PORT']), timeout=2); c.request('GET', '/health/ready'); exit(c.getresponse().status != 200)"]
+    CMD ["python", "-c", "import http.client as h; from pets.settings import Settings as s; c = h.HTTPConnection('127.0.0.1', s.from_environment().port, timeout=2); c.request('GET', '/health/ready'); exit(c.getresponse().status != 200)"]
 CMD ["pets", "serve"]

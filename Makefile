@@ -31,7 +31,8 @@ check: .venv/bench ## Check format, lint, types and the direction of imports
 lint-openapi: .venv/dev ## Lint the OpenAPI document by the rules of Spectral and OWASP, with Node's npm
 	npm ci --silent --ignore-scripts --prefix .ci/spectral
 	$(BIN)/pets openapi > .ci/spectral/open.json
-	PETS_API_KEYS_FILE=/dev/null $(BIN)/pets openapi > .ci/spectral/keys.json
+	printf 'none read %064d\n' 0 > .ci/spectral/keys
+	PETS_API_KEYS_FILE=.ci/spectral/keys $(BIN)/pets openapi > .ci/spectral/keys.json
 	.ci/spectral/node_modules/.bin/spectral lint --fail-severity warn \
 		--ruleset .ci/spectral/.spectral.yaml .ci/spectral/open.json .ci/spectral/keys.json
 

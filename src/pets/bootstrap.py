@@ -36,6 +36,7 @@ from pets.api.http.exchange import Observation, Observe
 from pets.api.http.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
 from pets.api.http.request import ApiRequest
 from pets.api.http.tracing import TraceRequest
+from pets.api.metrics import metrics_handler
 from pets.api.openapi import openapi_config
 from pets.api.pets import PetsController
 from pets.domain.access import ApiKeys, InvalidKeys
@@ -178,6 +179,17 @@ def read_keys(settings: Settings) -> KeyFile | None:
 def create_service_metrics() -> ServiceMetrics:
     """Return what the parent of the workers counts."""
     return ServiceMetrics()
+
+
+def create_metrics_app(metrics: ServiceMetrics) -> Application:
+    """Return the application that shows what all processes count."""
+    return Application(
+        route_handlers=[metrics_handler(metrics.read)],
+        request_class=ApiRequest,
+        exception_handlers=EXCEPTION_HANDLERS,
+        openapi_config=None,
+        logging_config=None,
+    )
 
 
 def create_metrics(settings: Settings, slot: int) -> Metrics | None:

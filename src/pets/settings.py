@@ -23,6 +23,11 @@ _BOUNDS: Final = {
     "startup_timeout": (0, 3600),
     "idempotency_ttl": (1, 366 * _DAY),
 }
+_KUBELET: Final = re.compile(r"(tcp|udp|sctp)://")
+"""How Kubernetes begins what it sets, as in `PETS_PORT`, for a Service with the name `pets`."""
+
+_TEXTS: Final = ("database_url", "host", "api_keys_file", "metrics_host")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HOST: Final = re.compile(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]")
 _ORIGIN: Final = re.compile(rf"\*|https?://({_HOST.pattern})(:[0-9]+)?")
 
@@ -72,6 +77,9 @@ class Settings:
             value = getattr(self, name)
             if not least <= value <= most:
                 raise SettingsError(f"{variable_of(name)}: {value} is not from {least} to {most}")
+        for name in _TEXTS:
+            if _CONTROL.search(getattr(self, name)):
+                raise SettingsError(f"{variable_of(name)}: the value has a control character")
         if self.workers < 1:
             raise SettingsError(f"PETS_WORKERS: {self.workers} is not 1 or more")
         if self.log_level not in LOG_LEVELS:
@@ -81,6 +89,9 @@ class Settings:
             raise SettingsError(
                 "PETS_DATABASE_URL: processes cannot share memory://, so PETS_WORKERS must be 1"
             )
+        self._check_lists()
+
+    def _check_lists(self) -> None:
         for host in items(self.allowed_hosts):
             if not _HOST.fullmatch(host):
                 raise SettingsError(f"PETS_ALLOWED_HOSTS: {host!r} is not a host without a port")
@@ -92,12 +103,16 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Return the settings that the variables give. An empty variable counts as not set."""
+        """Return the settings that the variables give. An empty variable counts as not set.
+
+        White space at both ends of a value does not count, because files often end with a line
+        break. What Kubernetes sets for a Service whose name is like a variable is no setting.
+        """
         values: dict[str, Any] = {}  # Any: each value has the type of its setting.
         for setting in fields(cls):
             variable = variable_of(setting.name)
-            text = environment.get(variable)
-            if text:
+            text = _value(environment, variable)
+            if text and not (variable.endswith("_PORT") and _KUBELET.match(text)):
                 _check_text(variable, text)
                 values[setting.name] = _READERS[setting.type](variable, text)
         return cls(**values)
@@ -114,16 +129,16 @@ def wants_traces(environment: Mapping[str, str] = os.environ) -> bool:
 
     Raises `SettingsError` for a way to send them that this service lacks.
     """
-    exporter = environment.get("OTEL_TRACES_EXPORTER", "")
-    is_disabled = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    exporter = _value(environment, "OTEL_TRACES_EXPORTER")
+    is_disabled = _value(environment, "OTEL_SDK_DISABLED").lower() == "true"
     if is_disabled or exporter == "none":
         return False
     if exporter not in {"", "otlp"}:
         raise SettingsError(f"OTEL_TRACES_EXPORTER: {exporter!r} is neither otlp nor none")
-    if not (exporter or any(environment.get(f"{name}_ENDPOINT") for name in _OTLP)):
+    if not (exporter or any(_value(environment, f"{name}_ENDPOINT") for name in _OTLP)):
         return False
     for name in _OTLP:
-        protocol = environment.get(f"{name}_PROTOCOL") or _PROTOCOL
+        protocol = _value(environment, f"{name}_PROTOCOL") or _PROTOCOL
         if protocol != _PROTOCOL:
             raise SettingsError(f"{name}_PROTOCOL: {protocol!r} is not {_PROTOCOL}")
     return True
@@ -132,6 +147,10 @@ def wants_traces(environment: Mapping[str, str] = os.environ) -> bool:
 def variable_of(setting: str) -> str:
     """Return the name of the environment variable of a setting."""
     return f"PETS_{setting.upper()}"
+
+
+def _value(environment: Mapping[str, str], variable: str) -> str:
+    return environment.get(variable, "").strip()
 
 
 def _check_text(variable: str, text: str) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -13,10 +14,12 @@ import pytest
 
 from pets.adapters import key_file
 from pets.adapters.key_file import KeyFile
-from pets.domain.access import ApiKey, Scope
+from pets.cli.keys import make_key
+from pets.domain.access import ApiKey, Scope, parse_keys
 from tests.integration.served import COMMAND, Served, served, start
 
 LINE = ApiKey.of("reader", Scope.READ, "secret").to_line()
+OTHER = ApiKey.of("other", Scope.READ, "another secret").to_line() + "\n"
 
 
 def keys_new(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -55,6 +58,51 @@ def test_the_line_of_a_new_key_goes_to_the_file(tmp_path: Path) -> None:
     assert file.read_text() == f"{LINE}\nreports write {digest}\n"
 
 
+def test_keys_that_are_made_at_once_are_all_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    names = [f"key{number}" for number in range(6)]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda name: make_key(name, Scope.READ, str(file)), names))
+    assert sorted(key.name for key in parse_keys(file.read_text())) == names
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_new_key_keeps_the_link_and_the_rights_of_the_file(tmp_path: Path) -> None:
+    file, link = tmp_path / "keys", tmp_path / "link"
+    file.write_text(f"{LINE}\n")
+    file.chmod(0o640)
+    os.chown(file, -1, max(os.getgroups(), default=-1))
+    before = file.stat()
+    link.symlink_to(file)
+    make_key("reports", Scope.READ, str(link))
+    after = file.stat()
+    assert link.is_symlink()
+    assert len(parse_keys(file.read_text())) == 2
+    assert (after.st_mode, after.st_uid, after.st_gid) == (
+        (before.st_mode, before.st_uid, before.st_gid)
+    )
+
+
+@pytest.mark.parametrize("disk", ["full", "unreadable output"])
+def test_a_key_that_cannot_be_stored_or_shown_changes_nothing(disk: str, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"{LINE}\n")
+    command = [*COMMAND, "keys", "new", "reports", "--scope", "read", "--file", str(file)]
+
+    def prepare() -> None:
+        if disk == "full":  # A file of this process may have no more bytes.
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        else:
+            os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=prepare, check=False)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert file.read_text() == f"{LINE}\n"
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_only_its_owner_may_read_a_new_file(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     keys_new("reports", "--scope", "write", "--file", str(file))
@@ -71,6 +119,7 @@ def test_only_its_owner_may_read_a_new_file(tmp_path: Path) -> None:
         (["reports", "--scope", "read", "--file", "broken"], 1),
         (["reports", "--scope", "read", "--file", "latin"], 1),
         (["reports", "--scope", "read", "--file", "no/keys"], 1),
+        (["reports", "--scope", "read", "--file", "/dev/null"], 1),
     ],
 )
 def test_a_key_that_cannot_be_made_is_one_line(
@@ -87,10 +136,10 @@ def test_a_key_that_cannot_be_made_is_one_line(
     assert Path("keys").read_text() == f"{LINE}\n"
 
 
-@pytest.mark.parametrize("text", ["hunter2", "reader read \udcff", None])
+@pytest.mark.parametrize("text", ["hunter2", "reader read \udcff", "", "# none\n", LINE, None])
 def test_a_broken_file_is_one_line_and_exit_status_2(tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "keys"
-    if text:
+    if text is not None:
         file.write_bytes(os.fsencode(text))
     with start("serve", database_url="memory://", PETS_API_KEYS_FILE=str(file)) as process:
         _, printed = process.communicate(timeout=30)
@@ -109,7 +158,7 @@ def test_a_service_heeds_changes_of_the_file_and_survives_a_broken_one(tmp_path:
         wait_for_status(service, second, 200)
 
         new = tmp_path / "new"
-        new.write_text(file.read_text().splitlines()[1])
+        new.write_text(file.read_text().splitlines(keepends=True)[1])
         new.rename(file)
         wait_for_status(service, first, 401)
         assert status_of(service, second) == 200
@@ -138,12 +187,19 @@ def test_a_new_worker_has_the_last_good_keys_of_a_file_that_is_broken(tmp_path: 
         assert (status_of(service, old), status_of(service, new)) == (401, 200)
 
 
-def test_a_file_that_is_gone_leaves_its_keys_valid(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a change of the file be noticed at once."""
     monkeypatch.setattr(key_file, "CHECK_SECONDS", 0)
+    monkeypatch.setattr(key_file, "SETTLE_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_file_that_is_gone_leaves_its_keys_valid(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "keys"
-    file.write_text(LINE)
+    file.write_text(f"{LINE}\n")
     keys = KeyFile(str(file))
     file.unlink()
     for _ in range(3):
@@ -151,5 +207,46 @@ def test_a_file_that_is_gone_leaves_its_keys_valid(
         assert found
         assert found.name == "reader"
     assert len(caplog.records) == 1
-    file.write_text("")
+    file.write_text(OTHER)
     assert keys.find(b"secret") is None
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_file_of_which_only_a_part_is_written_leaves_its_keys_valid(tmp_path: Path) -> None:
+    """A part that ends with a line is not told from a file that is complete."""
+    file = tmp_path / "keys"
+    whole = f"# our keys\n{OTHER}{LINE}\n"
+    file.write_text(whole)
+    keys = KeyFile(str(file))
+    for size in range(len(whole)):
+        if size != len(f"# our keys\n{OTHER}"):
+            file.write_text(whole[:size])
+            assert keys.find(b"secret"), size
+
+
+def test_a_file_that_has_just_changed_is_not_read_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may still be being written."""
+    monkeypatch.setattr(key_file, "CHECK_SECONDS", 0)
+    file = tmp_path / "keys"
+    file.write_text(f"{LINE}\n")
+    keys = KeyFile(str(file))
+    file.write_text(OTHER)
+    assert keys.find(b"secret")
+    before = time.time() - key_file.SETTLE_SECONDS
+    os.utime(file, (before, before))
+    assert not keys.find(b"secret")
+
+
+@pytest.mark.parametrize("changed", [-1000, 1000])
+def test_a_clock_that_was_set_does_not_hide_a_change(
+    changed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_file, "CHECK_SECONDS", 0)
+    file = tmp_path / "keys"
+    file.write_text(f"{LINE}\n")
+    keys = KeyFile(str(file))
+    file.write_text(OTHER)
+    os.utime(file, (time.time() + changed, time.time() + changed))
+    assert not keys.find(b"secret")

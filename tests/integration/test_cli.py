@@ -1,12 +1,14 @@
 """The command line when its store or its port cannot be used."""
 
+import os
 import signal
 import socket
+import subprocess
 
 import pytest
 
 from pets.cli.main import main
-from tests.integration.served import start
+from tests.integration.served import COMMAND, start
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,29 @@ def test_a_signal_ends_a_start_that_waits_for_the_store(number: int) -> None:
         with start("serve", database_url=url) as process, silent.accept()[0]:
             process.send_signal(number)
             assert process.wait(timeout=10) == 0
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [("/dev/full", "No space left on device"), (None, "Bad file descriptor")],
+)
+@pytest.mark.parametrize(
+    "command", ["--help", "serve --help", "keys -h", "keys new --help", "openapi"]
+)
+def test_a_document_that_cannot_be_printed_is_one_line_and_exit_code_1(
+    command: str, output: str | None, reason: str
+) -> None:
+    def replace_standard_output() -> None:
+        if output:
+            os.dup2(os.open(output, os.O_WRONLY), 1)
+        else:
+            os.close(1)
+
+    done = subprocess.run(
+        [*COMMAND, *command.split()],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=replace_standard_output,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, f"pets: standard output: {reason}\n")

@@ -1,12 +1,14 @@
 """The metrics of a service with two workers."""
 
+import json
 import os
 import re
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -15,7 +17,8 @@ from litestar.testing import TestClient
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from pets.adapters.prometheus import FOLDER, Metrics
+from pets.adapters.prometheus import Metrics
+from pets.adapters.prometheus_files import FOLDER, use_files_of
 from pets.bootstrap import create_app
 from pets.settings import MEMORY, Settings
 from tests.integration.served import Served, served, start
@@ -80,14 +83,27 @@ def pair(database_url: str) -> Iterator[Watched]:
         yield pair
 
 
+@pytest.fixture(scope="module")
+def shared(database_url: str) -> Iterator[Watched]:
+    """For tests that count nothing."""
+    with watched(database_url) as shared:
+        yield shared
+
+
 def workers_of(service: Served) -> list[int]:
     """Return the processes that serve. The one that shows the metrics is a child, too."""
-    return [pid for pid in service.workers if has_event_loop(pid)]
+    return [pid for pid in service.workers if counts(pid)]
 
 
-def has_event_loop(pid: int) -> bool:
-    descriptors = Path(f"/proc/{pid}/fd").iterdir()
-    return any("eventpoll" in str(descriptor.readlink()) for descriptor in descriptors)
+def shower_of(service: Served) -> int:
+    """Return the process that shows the metrics."""
+    (shower,) = [pid for pid in service.workers if not counts(pid)]
+    return shower
+
+
+def counts(pid: int) -> bool:
+    """Whether a process has files of metrics of its own. All have those of their parent."""
+    return bool(re.search(r"/counter_\d+\.db", Path(f"/proc/{pid}/maps").read_text()))
 
 
 def test_requests_are_counted_over_all_workers(pair: Watched) -> None:
@@ -167,8 +183,7 @@ def test_gauges_of_a_worker_end_with_it(pair: Watched) -> None:
 
 
 def test_the_process_that_shows_the_metrics_is_replaced(pair: Watched) -> None:
-    (shower,) = set(pair.service.workers) - set(workers_of(pair.service))
-    os.kill(shower, signal.SIGKILL)
+    os.kill(shower_of(pair.service), signal.SIGKILL)
     pair.service.wait_for_line("The process that shows the metrics ended")
     wait_until(lambda: is_shown(pair.url))
 
@@ -180,14 +195,88 @@ def is_shown(url: str) -> bool:
         return False
 
 
-def test_there_is_nothing_else_at_that_port(pair: Watched) -> None:
-    assert httpx.get(pair.url.replace("/metrics", "/pets/")).status_code == 404
+def test_there_is_nothing_else_at_that_port(shared: Watched) -> None:
+    for path in ("/pets/", "/", "/docs", "/schema/openapi.json", "/health/live"):
+        assert httpx.get(shared.url.replace("/metrics", path)).status_code == 404
+
+
+def connect(pair: Watched) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", httpx.URL(pair.url).port or 0), timeout=20)
+
+
+def ask(pair: Watched, request: bytes) -> bytes:
+    """Send bytes that an HTTP library would not send, and return the whole answer."""
+    with connect(pair) as connection:
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /metrics?name[]= HTTP/1.1\r\n", 200),
+        (b"GET /metrics?name[]=%ff&name[]=nothing HTTP/1.1\r\n", 200),
+        (b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text; version=x\r\n", 200),
+        (b"GET /metrics HTTP/1.1\r\nAccept: \xff;;,text/plain; version=1.0.0;q=x\r\n", 200),
+        (b"GET /metrics HTTP/1.1\r\nAccept-Encoding: \xff, br\r\n", 200),
+        (b"HEAD /metrics HTTP/1.1\r\n", 200),
+        (b"POST /metrics HTTP/1.1\r\nContent-Length: 0\r\n", 405),
+        (b"GET /%ff HTTP/1.1\r\n", 404),
+        (b"FROBNICATE /metrics HTTP/1.1\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nX: " + b"x" * 70_000 + b"\r\n", 431),
+    ],
+)
+def test_an_odd_request_for_the_metrics_is_answered(
+    shared: Watched, request_: bytes, status: int
+) -> None:
+    answer = ask(shared, request_ + b"Host: pets\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_clients_of_the_metrics_leave_no_traceback_in_the_log(pair: Watched) -> None:
+    for end in (b"", b"\r\nHost: pets\r\n\r\n"):
+        with connect(pair) as connection:
+            connection.sendall(b"GET /metrics HTTP/1.1" + end)
+            reset = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+    assert is_shown(pair.url)
+    pair.service.process.terminate()
+    assert pair.service.process.stderr
+    for line in pair.service.process.stderr:
+        assert json.loads(line)["level"] in {"info", "debug"}
+
+
+def test_slow_clients_of_the_metrics_hold_no_threads_and_no_others(shared: Watched) -> None:
+    with ExitStack() as stack:
+        slow = [stack.enter_context(connect(shared)) for _ in range(300)]
+        for connection in slow:
+            connection.sendall(b"GET /metrics HTTP/1.1\r\n")
+        assert is_shown(shared.url)
+        threads = list(Path(f"/proc/{shower_of(shared.service)}/task").iterdir())
+        assert len(threads) < 10
+        assert slow[0].recv(65536).startswith(b"HTTP/1.1 408 ")
+
+
+def test_the_files_of_a_worker_are_whole_before_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is being made cannot be read, so a scrape would fail while a worker starts."""
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    use_files_of("0")
+    before = set(tmp_path.iterdir())
+    assert 0 not in {file.stat().st_size for file in before}
+    Metrics(0)
+    assert before == set(tmp_path.iterdir())
 
 
 def test_the_metrics_end_with_the_service(database_url: str) -> None:
-    with watched(database_url) as pair:
-        pair.service.stop()
-        wait_until(lambda: not is_shown(pair.url))
+    with watched(database_url) as pair, connect(pair) as kept:
+        kept.sendall(b"GET /metrics HTTP/1.1\r\nHost: pets\r\n\r\n")
+        assert kept.recv(65536)
+        shower = shower_of(pair.service)
+        assert pair.service.stop() == 0
+        assert not Path(f"/proc/{shower}").exists()
 
 
 def test_a_port_that_is_taken_is_one_line_and_exit_status_2() -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -13,6 +14,7 @@ from threading import Thread
 from typing import Any, ClassVar
 
 import asyncpg
+import httpx
 import pytest
 from advanced_alchemy.alembic.commands import AlembicCommands
 from asyncpg.exceptions import InterfaceError, InternalClientError
@@ -23,7 +25,7 @@ from pets.cli.main import main
 from pets.domain.errors import StoreUnreachable
 from pets.settings import Settings
 from pets.stores import migrate
-from tests.integration.served import Served, start
+from tests.integration.served import Served, served, start
 
 HUNTER = "postgresql://pets:hunter2@127.0.0.1:{port}/pets"
 
@@ -125,6 +127,38 @@ def test_a_host_that_no_name_can_be_is_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert "PETS_HOST" in line
     assert "a..b" in line
+
+
+FEWEST_FILES = 154
+"""How many open files a service with one worker needs, as docs/limits.md says."""
+
+
+@pytest.mark.parametrize(
+    ("files", "workers"), [(20, 1), (FEWEST_FILES - 1, 1), (FEWEST_FILES + 2, 4)]
+)
+def test_too_few_open_files_are_one_line_and_exit_status_2(
+    files: int, workers: int, tmp_path: Path
+) -> None:
+    with start(
+        *("serve", "--port", "0", "--workers", str(workers)),
+        database_url=f"sqlite:///{tmp_path}/pets.db",
+        open_files=files,
+    ) as process:
+        _, printed = process.communicate(timeout=30)
+    (line,) = printed.splitlines()
+    assert process.returncode == 2
+    assert f"the system allows {files} open files" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_fewest_open_files_are_enough_to_serve(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/pets.db"
+    metrics = str(free_port())
+    with served(url, open_files=FEWEST_FILES, PETS_METRICS_PORT=metrics) as service:
+        with ThreadPoolExecutor(30) as pool:  # They open all connections of the store.
+            answers = list(pool.map(lambda _: service.request("GET", "/pets/?name=a"), range(60)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert httpx.get(f"http://127.0.0.1:{metrics}/metrics").status_code == 200
 
 
 def through(port: int, url: str) -> str:

@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 from pets.adapters.memory import InMemoryPetRepository
 from pets.api.http.application import Application
 from pets.bootstrap import create_app
-from pets.domain.access import ApiKey, InvalidKeys, KeyList, Scope, new_secret, parse_keys
+from pets.domain.access import ApiKey, InvalidKeys, KeyList, Scope, new_secret, parse_keys, text_of
 
 BOY = {"name": "boy", "age": 7, "type": "dog"}
 READER = "a secret to read"
@@ -69,6 +69,16 @@ def test_a_name_may_occur_once() -> None:
     line = f"reader read {DIGEST}"
     with pytest.raises(InvalidKeys, match="line 2 has the name of an earlier line"):
         parse_keys(f"{line}\n{line}")
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# none\n", KEYS[0].to_line()])
+def test_a_file_that_may_not_be_complete_is_refused(text: str) -> None:
+    with pytest.raises(InvalidKeys):
+        parse_keys(text)
+
+
+def test_a_byte_order_mark_is_left_out() -> None:
+    assert text_of(b"\xef\xbb\xbf# keys") == "# keys"
 
 
 @pytest.mark.parametrize("name", ["", "a b", "-a", "ä", "a\n", "a" * 65])

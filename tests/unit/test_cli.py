@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pets.cli.main import main
-from pets.settings import Settings, SettingsError
+from pets.settings import Settings, SettingsError, variable_of, wants_traces
 
 
 def test_openapi_prints_the_document(capsys: pytest.CaptureFixture[str]) -> None:
@@ -17,6 +17,7 @@ def test_openapi_prints_the_document(capsys: pytest.CaptureFixture[str]) -> None
     "arguments",
     [
         [],
+        ["keys"],
         ["frobnicate"],
         ["serve", "--port", "http"],
         ["serve", "--frobnicate"],
@@ -63,6 +64,9 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("PETS_WORKERS", "0"),
         ("PETS_STARTUP_TIMEOUT", "-1"),
         ("PETS_STARTUP_TIMEOUT", "3601"),
+        ("PETS_DATABASE_URL", "sqlite:///pets\n.db"),
+        ("PETS_API_KEYS_FILE", "a\tfile"),
+        ("PETS_HOST", "tcp://10.0.0.1:3000"),
     ],
 )
 def test_an_invalid_setting_is_one_line_and_exit_code_2(
@@ -113,6 +117,58 @@ def test_the_environment_provides_every_setting() -> None:
     assert Settings.from_environment(environment) == Settings(
         database_url="memory://", host="::1", port=80, workers=1
     )
+
+
+@pytest.mark.parametrize("space", [" ", "\n", "\r\n", "\t", "\xa0"])
+def test_white_space_around_a_value_does_not_count(space: str) -> None:
+    values = {
+        "database_url": "sqlite:///pets.db",
+        "host": "::1",
+        "port": "80",
+        "api_keys_file": "keys",
+        "allowed_hosts": "a,b",
+        "access_log": "true",
+    }
+    plain = {variable_of(name): value for name, value in values.items()}
+    padded = {variable: f"{space}{value}{space}" for variable, value in plain.items()}
+    assert Settings.from_environment(padded) == Settings.from_environment(plain)
+
+
+def test_a_value_of_white_space_counts_as_not_set() -> None:
+    assert Settings.from_environment({"PETS_PORT": "\n", "PETS_HOST": " "}) == Settings()
+
+
+def test_white_space_around_a_standard_variable_does_not_count() -> None:
+    assert wants_traces({"OTEL_TRACES_EXPORTER": "otlp\n"})
+    assert not wants_traces({"OTEL_TRACES_EXPORTER": " none"})
+    assert not wants_traces({"OTEL_EXPORTER_OTLP_ENDPOINT": "\n"})
+
+
+def service_links(name: str, address: str) -> dict[str, str]:
+    """Return what Kubernetes tells each container about a Service with two ports."""
+    url = f"[{address}]" if ":" in address else address
+    return {
+        f"{name}_SERVICE_HOST": address,
+        f"{name}_SERVICE_PORT": "3000",
+        f"{name}_SERVICE_PORT_HTTP": "3000",
+        f"{name}_PORT": f"tcp://{url}:3000",
+        f"{name}_PORT_3000_TCP": f"tcp://{url}:3000",
+        f"{name}_PORT_3000_TCP_PROTO": "tcp",
+        f"{name}_PORT_3000_TCP_PORT": "3000",
+        f"{name}_PORT_3000_TCP_ADDR": address,
+        f"{name}_PORT_53_UDP": f"udp://{url}:53",
+    }
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "fd00::1"])
+@pytest.mark.parametrize("name", ["PETS", "PETS_METRICS", "PETS_DATABASE", "PETS_HOST"])
+def test_what_kubernetes_sets_for_a_service_is_no_setting(name: str, address: str) -> None:
+    assert Settings.from_environment(service_links(name, address)) == Settings()
+
+
+@pytest.mark.parametrize("protocol", ["udp", "sctp"])
+def test_the_protocol_of_a_service_does_not_matter(protocol: str) -> None:
+    assert Settings.from_environment({"PETS_PORT": f"{protocol}://10.0.0.1:53"}) == Settings()
 
 
 def test_defaults_are_the_file_pets_db_and_port_3000() -> None:

@@ -56,6 +56,10 @@ def test_ports_are_those_of_the_image() -> None:
     assert VARIABLES["PETS_METRICS_PORT"]["value"] == str(PORTS["metrics"])
 
 
+def test_a_service_of_the_namespace_sets_no_variable() -> None:
+    assert POD["enableServiceLinks"] is False
+
+
 def test_the_user_is_that_of_the_image() -> None:
     (user,) = re.findall(r"^USER (\d+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert POD["securityContext"]["runAsUser"] == int(user)

@@ -3,14 +3,23 @@
 import logging
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from pets.domain.access import ApiKey, InvalidKeys, KeyList, parse_keys
+from pets.domain.access import ApiKey, InvalidKeys, KeyList, parse_keys, text_of
 
 CHECK_SECONDS: Final = 1
-"""How long a change of the file may stay unnoticed."""
+"""How often the file is looked at."""
+
+SETTLE_SECONDS: Final = 1
+"""A file that was changed within this time may still be being written, and is not read yet."""
 
 logger = logging.getLogger(__name__)
+
+
+class _Version(NamedTuple):
+    changed: float
+    size: int
+    number: int
 
 
 class KeyFile:
@@ -37,7 +46,7 @@ class KeyFile:
             return
         self._checked = now
         version = self._find_version()
-        if version == self._version:
+        if version == self._version or _may_be_unfinished(version):
             return
         self._version = version
         try:
@@ -49,20 +58,21 @@ class KeyFile:
 
     def _read(self) -> KeyList:
         try:
-            text = self._path.read_text("utf-8")
+            return KeyList(parse_keys(text_of(self._path.read_bytes())))
         except OSError as error:
             raise InvalidKeys(f"{self._path}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise InvalidKeys(f"{self._path} is not UTF-8") from None
-        try:
-            return KeyList(parse_keys(text))
         except InvalidKeys as error:
             raise InvalidKeys(f"{self._path}: {error}") from None
 
-    def _find_version(self) -> tuple[int, int, int] | None:
+    def _find_version(self) -> _Version | None:
         """Return what changes with the file. A missing file has no version."""
         try:
             found = self._path.stat()
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return _Version(found.st_mtime, found.st_size, found.st_ino)
+
+
+def _may_be_unfinished(version: _Version | None) -> bool:
+    # A clock that was set back, or is another machine's, must not keep the file from being read.
+    return version is not None and 0 <= time.time() - version.changed < SETTLE_SECONDS

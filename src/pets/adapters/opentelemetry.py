@@ -26,6 +26,9 @@ class Tracing:
     """
 
     def __init__(self) -> None:
+        for variable, value in os.environ.items():
+            if variable.startswith("OTEL_"):  # The SDK would take a line break at the end, too.
+                os.environ[variable] = value.strip()
         named = "OTEL_SERVICE_NAME" in os.environ
         resource = Resource.create({} if named else {"service.name": "pets"})
         self._provider = TracerProvider(resource=resource)

@@ -11,10 +11,11 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Final, Self
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from pets.adapters.prometheus_files import (
+    FOLDER,
     Read,
     Total,
     counter,
@@ -25,9 +26,6 @@ from pets.adapters.prometheus_files import (
     use_files_of,
 )
 from pets.domain.errors import OutcomeUnknown, StoreUnavailable
-
-FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable of prometheus-client that names the folder of the files."""
 
 SAMPLE_SECONDS: Final = 0.25
 """The time between two samples of what has no event of its own."""
@@ -69,11 +67,11 @@ class ServiceMetrics:
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
 
-    def counted(self) -> CollectorRegistry:
-        """Return what all processes have counted together."""
+    def read(self) -> bytes:
+        """Return what all processes have counted together, in the text format of Prometheus."""
         counted = CollectorRegistry()
         MultiProcessCollector(counted)  # type: ignore[no-untyped-call]  # It has no types.
-        return counted
+        return generate_latest(counted)
 
     def count_end(self, slot: int, was_told: bool) -> None:  # noqa: FBT001  # The supervisor calls it.
         """Forget the gauges of a worker that has ended, and count it if it was not told to."""

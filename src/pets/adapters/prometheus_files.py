@@ -3,12 +3,20 @@
 Each process counts in files of its own, and whoever shows the numbers adds the files up.
 """
 
+import os
 from bisect import bisect_left
 from collections import Counter as Frequencies
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import Counter, Gauge, Histogram, values
+from prometheus_client.mmap_dict import MmapedDict
+
+FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable of prometheus-client that names the folder of the files."""
+
+_KINDS: Final = ("counter", "histogram", "gauge_livesum", "gauge_max")
 
 Read = Callable[[], float]
 
@@ -19,7 +27,15 @@ _UNLISTED: Final[dict[str, Any]] = {"registry": None}
 
 def use_files_of(process: str) -> None:
     """Let this process count in the files of this name. It goes on where they end."""
-    values.ValueClass = values.MultiProcessValue(lambda: process)  # type: ignore[no-untyped-call]  # It has no types.
+    folder = Path(os.environ[FOLDER])
+    for kind in _KINDS:
+        # The package would make each file while others read it, and an empty one has no meaning.
+        file = folder / f"{kind}_{process}.db"
+        if not file.exists():
+            part = file.with_suffix(".part")
+            MmapedDict(part).close()  # type: ignore[no-untyped-call]  # It has no types.
+            part.rename(file)
+    values.ValueClass = values.MultiProcessValue(lambda: process)  # type: ignore[no-untyped-call]  # The same.
 
 
 def counter(name: str, meaning: str, *labels: str) -> Counter:

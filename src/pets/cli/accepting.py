@@ -10,16 +10,38 @@ from typing import Any, ClassVar, Final
 
 import uvloop
 
+from pets.settings import SettingsError
+
 RESERVED_FILES: Final = 100
 """How many of the open files that the system allows are kept for other things."""
+
+_WORKER_FILES: Final = 53
+"""How many files a worker has open: up to 31 of its store, its own, standard files, a few clients.
+
+It also has one of its parent's for each other worker.
+"""
 
 _PAUSE_SECONDS: Final = 0.1
 
 
-def allow_open_files() -> None:
-    """Let this process, and its workers, open as many files as the system allows."""
+def allow_open_files(workers: int) -> None:
+    """Let this process, and its workers, open as many files as the system allows.
+
+    Raises `SettingsError` if that is so little that no client could be accepted.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = RESERVED_FILES + _WORKER_FILES + workers
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise SettingsError(
+            f"the system allows {hard} open files, and this service needs {needed} (ulimit -Hn)"
+        )
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def limit_clients(number: int) -> None:
+    """Let this process accept about so many connections at a time."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, number + RESERVED_FILES), hard))
 
 
 class AcceptingLoop(uvloop.Loop):

@@ -9,7 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, TextIO
+from typing import Final, NoReturn, TextIO
+
+import click
 
 STANDARD_OUTPUT: Final = 1
 STANDARD_ERROR: Final = 2
@@ -73,6 +75,21 @@ def print_document(text: str) -> None:
     except CommandFailed:
         discard(STANDARD_OUTPUT)
         raise
+
+
+class Command(click.Command):
+    """A command whose help is printed like any other document, so that a failure is one line."""
+
+    def get_help(self, ctx: click.Context) -> NoReturn:
+        print_document(super().get_help(ctx))
+        ctx.exit()
+
+
+class Group(Command, click.Group):
+    """A group of such commands."""
+
+    command_class = Command
+    group_class = type
 
 
 @contextmanager

@@ -12,8 +12,15 @@ from typing import Any, Final
 
 import click
 
-from pets.cli.console import STANDARD_OUTPUT, CommandFailed, discard, print_document, say
-from pets.cli.signals import heed_signals
+from pets.cli.console import (
+    STANDARD_OUTPUT,
+    CommandFailed,
+    Group,
+    discard,
+    print_document,
+    say,
+)
+from pets.cli.signals import end_by_signals, heed_signals
 from pets.domain.access import Scope
 from pets.domain.errors import InvalidQuery, StoreUnavailable
 from pets.domain.pet import PetType
@@ -27,7 +34,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run a command and return its exit status.
 
     It is 0 if all was done, 1 if something failed or was refused, and 2 if it can never work.
-    SIGTERM and SIGINT end a command at any time: `serve` with 0, any other with 130.
+    SIGTERM and SIGINT end a command with 130, at any time, and `serve` with 0 once its modules are
+    loaded.
     """
     context = click.Context(_pets, info_name="pets", help_option_names=["-h", "--help"])
     try:
@@ -72,8 +80,6 @@ def _store_message(error: StoreUnavailable) -> str:
 def _interrupted(command: str | None) -> int:
     # Connections that were cut off complain when Python forgets them.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    if command == "serve":
-        return 0
     effect = "; nothing was imported" if command == "import" else ""
     return _fail(INTERRUPTED, f"interrupted{effect}")
 
@@ -103,6 +109,7 @@ _format = click.option(
 
 
 @click.group(
+    cls=Group,
     no_args_is_help=False,
     epilog="The store is chosen by the variable PETS_DATABASE_URL: sqlite+aiosqlite:///FILE"
     f" (the default is {Settings.database_url}), postgresql://USER:PASSWORD@HOST:PORT/DATABASE,"
@@ -122,16 +129,18 @@ def _pets() -> None:
 )
 def _serve(**options: str | int | None) -> int:
     """Migrate the store, then serve until SIGTERM or Ctrl-C."""
+    from pets.cli.accepting import allow_open_files
     from pets.cli.logs import set_up_log
     from pets.cli.serve import serve
     from pets.cli.waiting import migrate_when_reachable
 
-    heed_signals()
+    end_by_signals()
     environment = dict(os.environ)
     for variable, value in options.items():
         if value is not None:
             environment[variable] = str(value)
     settings = Settings.from_environment(environment)
+    allow_open_files(settings.workers)
     set_up_log(settings.log_level)
     migrate_when_reachable(settings)
     serve(settings)
@@ -254,7 +263,7 @@ def _openapi() -> int:
     return 0
 
 
-@_pets.group("keys")
+@_pets.group("keys", no_args_is_help=False)
 def _keys() -> None:
     """Make the API keys that PETS_API_KEYS_FILE holds."""
 

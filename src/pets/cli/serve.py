@@ -5,9 +5,8 @@ import logging
 import signal
 from collections.abc import Callable
 from functools import partial
-from socket import socket
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import uvicorn
 from litestar import Litestar
@@ -17,13 +16,13 @@ from pets.bootstrap import (
     check_tracing,
     create_app,
     create_metrics,
+    create_metrics_app,
     create_service_metrics,
     read_keys,
 )
-from pets.cli.accepting import AcceptingLoop, SharingLoop, allow_open_files
+from pets.cli.accepting import AcceptingLoop, SharingLoop, limit_clients
 from pets.cli.listening import address_of, listen
-from pets.cli.metrics import export_metrics
-from pets.cli.supervisor import Supervisor, Work
+from pets.cli.supervisor import Supervisor
 from pets.cli.worker import Worker
 from pets.domain.access import ApiKeys
 from pets.settings import Settings
@@ -36,6 +35,9 @@ GRACE_SECONDS: Final = 8
 
 BACKLOG: Final = 65_535
 """How many connections may wait to be accepted. The system's `net.core.somaxconn` bounds it."""
+
+MAX_METRICS_CLIENTS: Final = 1000
+"""How many connections the process that shows the metrics accepts. More wait until others end."""
 
 
 def serve(settings: Settings) -> None:
@@ -50,7 +52,6 @@ def serve(settings: Settings) -> None:
     # A worker that starts later must not take another file for the store.
     file = hold_store(settings)
     check_tracing()
-    allow_open_files()
     listener = listen(settings.host, settings.port, BACKLOG, "host", "port")
     logger.info("Listening on %s", address_of(listener))
     loop_factory = AcceptingLoop if settings.workers == 1 else SharingLoop
@@ -62,31 +63,44 @@ def serve(settings: Settings) -> None:
     # Each worker shares 25 MB more, because the garbage collector leaves these objects alone.
     gc.collect()
     gc.freeze()
+    supervisor = Supervisor(work, settings.workers, listener)
     if settings.metrics_port:
-        _serve_with_metrics(settings, work, listener, each_turn)
+        _serve_with_metrics(settings, supervisor, each_turn)
     else:
-        Supervisor(work, settings.workers, listener).run(each_turn)
+        supervisor.run(each_turn)
 
 
 def _serve_with_metrics(
-    settings: Settings, work: Work, listener: socket, each_turn: Callable[[], None] | None
+    settings: Settings, supervisor: Supervisor, each_turn: Callable[[], None] | None
 ) -> None:
     names = ("metrics_host", "metrics_port")
     metrics_listener = listen(settings.metrics_host, settings.metrics_port, BACKLOG, *names)
     logger.info("Metrics are at %s/metrics", address_of(metrics_listener))
     with create_service_metrics() as metrics:
-        export = partial(export_metrics, metrics_listener, metrics.counted())
-        Supervisor(work, settings.workers, listener, export, metrics.count_end).run(each_turn)
+        app = create_metrics_app(metrics)
+
+        def new_door() -> Door:
+            seconds = settings.request_timeout
+            return Door(app, _always, _always, request_seconds=seconds, around=app.around)
+
+        def show_metrics(end_of_work: int) -> None:
+            limit_clients(MAX_METRICS_CLIENTS)
+            config = _configuration(new_door, lifespan="off")
+            Worker(config, end_of_work).serve_with(AcceptingLoop, metrics_listener)
+
+        supervisor.run(each_turn, show_metrics, metrics.count_end)
 
 
-def _configuration(factory: Callable[[], Door]) -> uvicorn.Config:
+def _configuration(
+    factory: Callable[[], Door], lifespan: Literal["on", "off"] = "on"
+) -> uvicorn.Config:
     return uvicorn.Config(
         factory,
         factory=True,
         interface="asgi3",
         http=DoorProtocol,
         ws="none",
-        lifespan="on",
+        lifespan=lifespan,
         backlog=BACKLOG,
         log_config=None,
         access_log=False,

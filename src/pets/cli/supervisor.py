@@ -16,6 +16,7 @@ from socket import socket
 from typing import Final, NoReturn
 
 from pets.cli.console import CommandFailed
+from pets.cli.signals import Signals, end_by_signals, signals_wait
 
 STUCK_SECONDS: Final = 6
 """After so long without a sign of life a worker shows its stacks, and is killed."""
@@ -85,26 +86,18 @@ class Supervisor:
     """Keeps so many workers at work, and a process that shows their metrics, if there are any.
 
     SIGTERM and SIGINT stop them. SIGHUP replaces them one by one: each goes when another one is
-    ready. So there is at most one more than the number.
+    ready. So there is at most one more than the number. Signals are noted from the construction on.
     """
 
-    def __init__(
-        self,
-        work: Work,
-        number: int,
-        listener: socket,
-        export: Export | None = None,
-        count_end: CountEnd | None = None,
-    ) -> None:
+    def __init__(self, work: Work, number: int, listener: socket) -> None:
+        self._signals = Signals()
         self._work = work
-        self._export = export
-        self._count_end = count_end
+        self._export: Export | None = None
+        self._count_end: CountEnd | None = None
         self._exporter = 0  # the number of its process, or 0 if it must be started
         self._number = number
         self._listener = listener
         self._workers: list[_Child] = []
-        self._must_stop = False
-        self._must_renew = False
         self._watched = time.monotonic()  # at this time for the last time
         self._may_start = self._watched  # from this time on
         self._was_ready = False  # any worker
@@ -112,15 +105,19 @@ class Supervisor:
         # Only this process has the end that is written to, so the pipe ends with this process.
         self._end_of_work, self._lifeline = os.pipe()
 
-    def run(self, each_turn: Callable[[], None] | None = None) -> None:
+    def run(
+        self,
+        each_turn: Callable[[], None] | None = None,
+        export: Export | None = None,
+        count_end: CountEnd | None = None,
+    ) -> None:
         """Return when a signal to stop has come and all workers have ended.
 
         `each_turn` is called several times a second, in this process. It must return at once.
         Raises `CommandFailed` if a worker ends before any was ready, as the next ones would too.
         """
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._stop)
-        signal.signal(signal.SIGHUP, self._renew)
+        self._export = export
+        self._count_end = count_end
         while not self._must_stop:
             try:
                 self._start_and_replace()
@@ -135,18 +132,19 @@ class Supervisor:
         os.close(self._lifeline)
         while self._workers:
             self._watch()
+        if self._exporter:  # It answers those who look for as long as workers finish requests.
+            os.kill(self._exporter, signal.SIGKILL)
+            os.waitpid(self._exporter, 0)
         if self._has_failed:
             raise CommandFailed("no worker could start; the lines above say why")
 
-    def _stop(self, *_: object) -> None:
-        self._must_stop = True
-
-    def _renew(self, *_: object) -> None:
-        self._must_renew = True
+    @property
+    def _must_stop(self) -> bool:
+        return self._signals.must_stop or self._has_failed
 
     def _start_and_replace(self) -> None:
-        if self._must_renew:
-            self._must_renew = False
+        if self._signals.must_renew:
+            self._signals.must_renew = False
             logger.info("Replacing %d workers", len(self._workers))
             for worker in self._workers:
                 worker.is_old = True
@@ -184,7 +182,10 @@ class Supervisor:
         It has all modules, so it starts within a fraction of a second. This parent runs no thread
         that a fork could leave behind.
         """
-        pid = os.fork()
+        with signals_wait():
+            pid = os.fork()
+            if pid == 0:
+                end_by_signals()
         if pid == 0:
             self._be_child(work)
         return pid
@@ -230,5 +231,6 @@ class Supervisor:
         logger.error("Worker %d ended with status %d.", worker.pid, status)
         if not worker.is_ready:
             self._may_start = time.monotonic() + _PAUSE_SECONDS
-        if not self._was_ready:
-            self._must_stop = self._has_failed = True
+        # A worker that starts ends with 0 if somebody told it to. The next one may well start.
+        if status and not self._was_ready:
+            self._has_failed = True

@@ -34,4 +34,4 @@ def migrate_when_reachable(settings: Settings) -> None:
                 say(f"waiting up to {deadline - now:.0f} s for the store: {error}: {error.reason}")
         else:
             return
-        time.sleep(_PAUSE_SECONDS)  # A signal to stop ends this, too.
+        time.sleep(_PAUSE_SECONDS)  # A signal to stop ends the process.

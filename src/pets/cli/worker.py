@@ -18,10 +18,10 @@ class Worker(uvicorn.Server):
     """uvicorn, with signs of life, and an end that loses no request.
 
     It stops on SIGTERM and SIGINT, and at the end of the file `end_of_work`. Signs of life are
-    written to `sign`, the first one when it serves.
+    written to `sign`, if anyone reads them, the first one when it serves.
     """
 
-    def __init__(self, config: uvicorn.Config, end_of_work: int, sign: int) -> None:
+    def __init__(self, config: uvicorn.Config, end_of_work: int, sign: int | None = None) -> None:
         super().__init__(config)
         self._end_of_work = end_of_work
         self._sign = sign
@@ -36,7 +36,8 @@ class Worker(uvicorn.Server):
         loop = asyncio.get_running_loop()
         loop.add_reader(self._end_of_work, self._stop, loop, sockets)
         await super().startup(sockets)
-        self._show_life(loop)
+        if self._sign is not None:
+            self._show_life(loop, self._sign)
 
     def _stop(self, loop: asyncio.AbstractEventLoop, listeners: list[socket] | None) -> None:
         loop.remove_reader(self._end_of_work)
@@ -47,10 +48,10 @@ class Worker(uvicorn.Server):
                 listener.shutdown(SHUT_RDWR)
         signal.raise_signal(signal.SIGTERM)
 
-    def _show_life(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _show_life(self, loop: asyncio.AbstractEventLoop, sign: int) -> None:
         with suppress(OSError):  # The parent is gone, or so busy that it has read none for hours.
-            os.write(self._sign, b".")
-        loop.call_later(_SIGN_SECONDS, self._show_life, loop)
+            os.write(sign, b".")
+        loop.call_later(_SIGN_SECONDS, self._show_life, loop, sign)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         # A connection that is being opened must be known when all are told to close.

@@ -83,11 +83,23 @@ def digest_of(secret: bytes) -> bytes:
     return hashlib.sha256(secret).digest()
 
 
+def text_of(file: bytes) -> str:
+    """Return the text of a file of keys, which is UTF-8, or raise `InvalidKeys`.
+
+    The byte order mark that some editors write is left out.
+    """
+    try:
+        return file.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidKeys("it is not UTF-8") from None
+
+
 def parse_keys(text: str) -> list[ApiKey]:
     """Return the keys of a file: a line for each, with its name, its scope and its SHA-256 in hex.
 
     Lines that are empty or begin with `#` do not count. Raises `InvalidKeys` for any other line,
-    and for a name that occurs twice.
+    for a name that occurs twice, and for a file that may not be complete: one without a key, or
+    whose last line has no end.
     """
     keys: dict[str, ApiKey] = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -99,6 +111,10 @@ def parse_keys(text: str) -> list[ApiKey]:
         if key.name in keys:
             raise InvalidKeys(f"line {number} has the name of an earlier line")
         keys[key.name] = key
+    if not keys:
+        raise InvalidKeys("it holds no key")
+    if not text.endswith("\n"):
+        raise InvalidKeys("its last line has no line break, so it may be cut off")
     return list(keys.values())
 
 
