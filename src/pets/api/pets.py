@@ -34,7 +34,7 @@ from pets.api.http.queries import (
 )
 from pets.api.http.request import MERGE_PATCH_TYPES, ApiRequest
 from pets.api.openapi import described_answers, described_body
-from pets.api.schemas import PetCreate, PetsDelete, PetsDeleted, PetUpdate, encode
+from pets.api.schemas import MAX_IDS_BYTES, PetCreate, PetsDelete, PetsDeleted, PetUpdate, encode
 from pets.domain.pet import MAX_ID
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
@@ -139,13 +139,14 @@ class PetsController(Controller):
         description="The ids are in the body, or in query parameters `ids` of clients that cannot "
         "send a body.",
         status_code=200,
+        request_max_body_size=MAX_IDS_BYTES,
         responses=described_answers(
             200,
             PetsDeleted,
             "How many pets were deleted, and which ids were not found.",
             *(400, 412, 413, 415, 431, 500, 503),
         ),
-        body=described_body(PetsDelete, required=False),
+        body=described_body(PetsDelete, required=False, max_bytes=MAX_IDS_BYTES),
         query={"ids": IDS_DESCRIBED},
     )
     async def delete_pets(self, request: ApiRequest) -> Answer:
