@@ -2,6 +2,7 @@
 
 import re
 import time
+from codecs import BOM_UTF8
 from concurrent.futures import ThreadPoolExecutor
 from secrets import token_hex
 from typing import Any
@@ -806,6 +807,45 @@ class EveryPath:
         assert response.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, POST"
 
 
+class Bodies:
+    @pytest.mark.parametrize(
+        ("method", "path", "body", "status"),
+        [
+            ("POST", "/pets/", b'{"name": "boy", "age": 7, "type": "dog"}', 201),
+            ("PATCH", "/pets/{}", b'{"age": 8}', 200),
+            ("DELETE", "/pets/", b'{"ids": []}', 200),
+        ],
+    )
+    def test_may_begin_with_a_byte_order_mark(
+        self, client: Client, method: str, path: str, body: bytes, status: int
+    ) -> None:
+        """Some editors write one (RFC 8259, 8.1)."""
+        path = path.format(create(client)["id"])
+        headers = {"content-type": "application/json"}
+        response = client.request(method, path, content=BOM_UTF8 + body, headers=headers)
+        assert response.status_code == status
+
+    @pytest.mark.parametrize(
+        ("method", "path", "name", "value"),
+        [
+            ("POST", "/pets/", "accept-post", "application/json"),
+            ("PATCH", "/pets/1", "accept-patch", "application/json, application/merge-patch+json"),
+            ("DELETE", "/pets/", "accept", "application/json"),
+        ],
+    )
+    def test_of_another_media_type_are_told_the_right_ones(
+        self, client: Client, method: str, path: str, name: str, value: str
+    ) -> None:
+        """See RFC 5789, 2.2; Linked Data Platform 1.0, 7.1; RFC 9110, 12.5.1."""
+        headers = {"content-type": "text/plain"}
+        response = client.request(method, path, content=b"{}", headers=headers)
+        assert response.status_code == 415
+        sent = {
+            header: response.headers[header] for header in response.headers if "accept" in header
+        }
+        assert sent == {name: value}
+
+
 class BadRequests:
     @pytest.fixture(
         params=[*bad_requests(), *bad_queries_and_keys(), *bad_requests_to_one_pet()],
@@ -943,6 +983,7 @@ class APIContract(
     Heads,
     Identifying,
     EveryPath,
+    Bodies,
     BadRequests,
     HealthChecks,
     TheDocument,

@@ -2,6 +2,7 @@
 
 import json
 from base64 import urlsafe_b64encode
+from codecs import BOM_UTF8
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -41,7 +42,8 @@ BODIES_THAT_ARE_NOT_JSON = {
     "hexadecimal": b'{"ids": [0x1], "age": 0x1}',
     "a form": b"name=boy&age=7&type=dog&ids=1",
     "XML": b"<pet/>",
-    "a byte order mark": b'\xef\xbb\xbf{"ids": []}',
+    "two byte order marks": 2 * BOM_UTF8 + b'{"ids": []}',
+    "a byte order mark alone": BOM_UTF8,
     "UTF-16": '{"ids": []}'.encode("utf-16"),
     "Latin-1": '{"name": "Ñandú", "age": 7, "type": "dog"}'.encode("latin-1"),
     "bad UTF-8": b'{"name": "\xff\xfe", "ids": ["\xff"]}',

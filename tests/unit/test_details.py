@@ -71,7 +71,7 @@ def test_a_bad_query_of_a_listing_is_explained(client: Client, query: str, words
     ("query", "words"),
     [
         ("id=1", "The query parameter 'id' is not known here. Known are: ids."),
-        ("ids=x", "The query parameter `ids` must be an integer."),
+        ("ids=x", "The query parameter `ids` must be an integer of at most 4,300 digits."),
         ("ids=1&" * 10_001, "There are more than 10,000 query parameters `ids`."),
     ],
     ids=["unknown", "no integer", "too many"],

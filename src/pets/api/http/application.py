@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from litestar import Litestar
 
@@ -16,6 +16,7 @@ from pets.api.http.exchange import Exchange, Observe
 from pets.api.http.hosts import KnownHosts
 from pets.api.http.problems import (
     NOT_DONE,
+    NOTHING_HERE,
     OUTCOME_UNKNOWN,
     RETRY_AFTER_SECONDS,
     instance_of,
@@ -27,6 +28,9 @@ from pets.api.http.tracing import Traced, TraceRequest
 from pets.domain.access import ApiKeys
 
 logger = logging.getLogger(__name__)
+
+MAX_PATH_LENGTH: Final = 100
+"""No path of this service is longer. Litestar would keep the last 1,024 paths, however long."""
 
 
 class Application(Litestar):
@@ -107,6 +111,10 @@ class Application(Litestar):
                 return
             if method == "OPTIONS":
                 send = partial(self._send_options, scope, send)
+            if len(scope["path"]) > MAX_PATH_LENGTH:
+                document = problem(404, NOTHING_HERE, instance_of(scope["raw_path"]))
+                await problem_answer(document)(scope, receive, send)
+                return
         try:
             await super().__call__(scope, receive, send)
         except asyncio.CancelledError:

@@ -24,6 +24,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 MAX_BODY_BYTES: Final = 16 * 1024
 """The largest body of most operations. A pet needs at most 1,300 bytes, but white space is free."""
 
+NOTHING_HERE: Final = "There is nothing at this path."
 BUG: Final = "The service met an error of its own."
 RETRY_AFTER_SECONDS: Final = 5
 
@@ -123,7 +124,7 @@ def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[Probl
 def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
     match error.status_code:
         case 404 if not isinstance(error, PetNotFound):
-            return "There is nothing at this path."
+            return NOTHING_HERE
         case 405:
             return f"This path does not take {request.method}. The header Allow says what it takes."
         case 413:
