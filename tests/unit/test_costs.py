@@ -5,7 +5,7 @@ import time
 import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -15,19 +15,29 @@ from pets.bootstrap import create_app
 
 pytestmark = pytest.mark.anyio
 
-Send = Callable[..., Awaitable[tuple[int, int]]]
+
+class Sent(NamedTuple):
+    """What became of a request: the status and the body of its answer, and the reads of its own."""
+
+    status: int
+    body: bytes
+    reads: int
+
+
+Send = Callable[..., Awaitable[Sent]]
 
 
 @pytest.fixture(scope="module")
 def send() -> Send:
-    """Send a request without a server, and return the status and how often its body was read."""
+    """Send a request without a server."""
     # Any: ASGI.
     app: Any = create_app(repository=InMemoryPetRepository())
 
     async def send(
         method: str, path: str, body: bytes = b"", query: bytes = b"", *, ends: bool = True
-    ) -> tuple[int, int]:
+    ) -> Sent:
         reads = status = 0
+        sent = b""
 
         async def receive() -> dict[str, object]:
             nonlocal reads
@@ -35,8 +45,9 @@ def send() -> Send:
             return {"type": "http.request", "body": body, "more_body": not ends}
 
         async def answer(message: dict[str, Any]) -> None:
-            nonlocal status
+            nonlocal status, sent
             status = message.get("status", status)
+            sent = message.get("body", sent)
 
         scope = {
             "type": "http",
@@ -48,7 +59,7 @@ def send() -> Send:
             "headers": [(b"host", b"pets"), (b"content-type", b"application/json")],
         }
         await app(scope, receive, answer)
-        return status, reads
+        return Sent(status, sent, reads)
 
     return send
 
@@ -60,7 +71,8 @@ OPERATIONS: Final = {"POST": ("/pets/", 16), "PATCH": ("/pets/1", 16), "DELETE":
 @pytest.mark.parametrize("method", OPERATIONS)
 async def test_a_body_is_read_no_further_than_its_limit(send: Send, method: str) -> None:
     path, kib = OPERATIONS[method]
-    assert await send(method, path, b" " * 1024, ends=False) == (413, kib + 1)
+    sent = await send(method, path, b" " * 1024, ends=False)
+    assert (sent.status, sent.reads) == (413, kib + 1)
 
 
 TOKENS: Final = [
@@ -136,9 +148,9 @@ async def test_no_body_takes_long(send: Send, method: str) -> None:
     path, kib = OPERATIONS[method]
     for _, (description, body) in zip(range(250), bodies(0, kib * 1024), strict=False):
         began = time.thread_time()
-        status, _ = await send(method, path, body)
+        sent = await send(method, path, body)
         assert time.thread_time() - began < MAX_SECONDS, description
-        assert status in {200, 400}
+        assert sent.status in {200, 400}
 
 
 @pytest.mark.parametrize(
@@ -178,3 +190,19 @@ async def test_no_long_path_or_query_stays_in_memory(
     finally:
         tracemalloc.stop()
     assert kept < 500_000  # of 1,500,000
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/docs",
+        "/docs/docs.js",
+        "/docs/swagger-ui/swagger-ui-bundle.js",
+        "/schema",
+        "/schema/openapi.json",
+    ],
+)
+async def test_all_answers_share_the_bytes_of_a_document(send: Send, path: str) -> None:
+    first, second = await send("GET", path), await send("GET", path)
+    assert first.status == 200
+    assert second.body is first.body

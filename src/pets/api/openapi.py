@@ -189,9 +189,15 @@ def _complete(operation: JSON, options: JSON) -> None:
 
 
 class _Document(JsonRenderPlugin):
+    """Writes the document once, because that takes as long as 50 listings."""
+
+    _written = b""
+
     def render(self, request: Request[Any, Any, Any], openapi_schema: JSON) -> bytes:  # noqa: ARG002
-        assert isinstance(request.app, Application)
-        return msgspec.json.encode(document(request.app))
+        if not self._written:
+            assert isinstance(request.app, Application)
+            self._written = msgspec.json.encode(document(request.app))
+        return self._written
 
 
 def _refuse_html(response: Response[Any]) -> Response[Any]:
