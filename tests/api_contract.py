@@ -805,6 +805,7 @@ class EveryPath:
         response = client.options("/pets/")
         assert (response.status_code, response.content) == (204, b"")
         assert response.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, POST"
+        assert response.headers["accept-post"] == "application/json"
 
 
 class Bodies:

@@ -23,7 +23,7 @@ from pets.api.http.problems import (
     problem,
     problem_answer,
 )
-from pets.api.http.request import MERGE_PATCH_TYPES, READING, allow
+from pets.api.http.request import JSON_TYPES, MERGE_PATCH_TYPES, READING, allow
 from pets.api.http.tracing import Traced, TraceRequest
 from pets.domain.access import ApiKeys
 
@@ -143,6 +143,8 @@ class Application(Litestar):
             path = scope["path_template"]
             (route,) = [route for route in self.routes if route.path_format == path]
             answer_headers = [(b"allow", allow(route.methods).encode())]
+            if "POST" in route.methods:
+                answer_headers.append((b"accept-post", ", ".join(JSON_TYPES).encode()))
             if "PATCH" in route.methods:
                 answer_headers.append((b"accept-patch", ", ".join(MERGE_PATCH_TYPES).encode()))
             message = message | {"headers": answer_headers}
