@@ -130,7 +130,7 @@ def bodies(seed: int, size: int) -> Iterator[tuple[str, bytes]]:
 
 
 MAX_SECONDS: Final = 0.15
-"""Of CPU time, on a slow machine. A search of 20,000 bodies found none that takes 45 ms on ours."""
+"""Of CPU time, on a slow machine. A search of 5,000 bodies found none that takes 40 ms on ours."""
 
 
 @pytest.fixture
