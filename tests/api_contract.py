@@ -2,6 +2,7 @@
 
 import re
 import time
+from codecs import BOM_UTF8
 from concurrent.futures import ThreadPoolExecutor
 from secrets import token_hex
 from typing import Any
@@ -804,6 +805,46 @@ class EveryPath:
         response = client.options("/pets/")
         assert (response.status_code, response.content) == (204, b"")
         assert response.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, POST"
+        assert response.headers["accept-post"] == "application/json"
+
+
+class Bodies:
+    @pytest.mark.parametrize(
+        ("method", "path", "body", "status"),
+        [
+            ("POST", "/pets/", b'{"name": "boy", "age": 7, "type": "dog"}', 201),
+            ("PATCH", "/pets/{}", b'{"age": 8}', 200),
+            ("DELETE", "/pets/", b'{"ids": []}', 200),
+        ],
+    )
+    def test_may_begin_with_a_byte_order_mark(
+        self, client: Client, method: str, path: str, body: bytes, status: int
+    ) -> None:
+        """Some editors write one (RFC 8259, 8.1)."""
+        path = path.format(create(client)["id"])
+        headers = {"content-type": "application/json"}
+        response = client.request(method, path, content=BOM_UTF8 + body, headers=headers)
+        assert response.status_code == status
+
+    @pytest.mark.parametrize(
+        ("method", "path", "name", "value"),
+        [
+            ("POST", "/pets/", "accept-post", "application/json"),
+            ("PATCH", "/pets/1", "accept-patch", "application/json, application/merge-patch+json"),
+            ("DELETE", "/pets/", "accept", "application/json"),
+        ],
+    )
+    def test_of_another_media_type_are_told_the_right_ones(
+        self, client: Client, method: str, path: str, name: str, value: str
+    ) -> None:
+        """See RFC 5789, 2.2; Linked Data Platform 1.0, 7.1; RFC 9110, 12.5.1."""
+        headers = {"content-type": "text/plain"}
+        response = client.request(method, path, content=b"{}", headers=headers)
+        assert response.status_code == 415
+        sent = {
+            header: response.headers[header] for header in response.headers if "accept" in header
+        }
+        assert sent == {name: value}
 
 
 class BadRequests:
@@ -943,6 +984,7 @@ class APIContract(
     Heads,
     Identifying,
     EveryPath,
+    Bodies,
     BadRequests,
     HealthChecks,
     TheDocument,

@@ -2,11 +2,11 @@
 
 import json
 from base64 import urlsafe_b64encode
+from codecs import BOM_UTF8
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
 JSON = {"content-type": "application/json"}
-MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ BODIES_THAT_ARE_NOT_JSON = {
     "hexadecimal": b'{"ids": [0x1], "age": 0x1}',
     "a form": b"name=boy&age=7&type=dog&ids=1",
     "XML": b"<pet/>",
-    "a byte order mark": b'\xef\xbb\xbf{"ids": []}',
+    "two byte order marks": 2 * BOM_UTF8 + b'{"ids": []}',
+    "a byte order mark alone": BOM_UTF8,
     "UTF-16": '{"ids": []}'.encode("utf-16"),
     "Latin-1": '{"name": "Ñandú", "age": 7, "type": "dog"}'.encode("latin-1"),
     "bad UTF-8": b'{"name": "\xff\xfe", "ids": ["\xff"]}',
@@ -52,10 +53,9 @@ BODIES_THAT_ARE_NOT_JSON = {
     "a bad escape": rb'{"name": "\x41", "ids": ["\x41"]}',
     "a raw control character": b'{"name": "a\x01", "ids": ["\x01"]}',
     "a raw NUL": b"\x00",
-    "arrays nested too deep": b"[" * 100_000,
-    "objects nested too deep": b'{"a":' * 100_000,
-    "an unknown member nested too deep": b'{"name": ' + b"[" * 100_000,
-    "a gigantic exponent": b'{"age": 1e999999999, "ids": [1e999999999]}',
+    "arrays nested too deep": b"[" * 10_000,
+    "objects nested too deep": b'{"a":' * 3_000,
+    "an unknown member nested too deep": b'{"name": ' + b"[" * 10_000,
 }
 
 BODIES_THAT_ARE_NO_OBJECT = {
@@ -81,10 +81,10 @@ BAD_PETS = {
     "name empty": (_member("name", ""), ["#/name"]),
     "name blank": (_member("name", " \t\u00a0\u3000\n"), ["#/name"]),
     "name too long": (_member("name", "x" * 101), ["#/name"]),
-    "name much too long": (_member("name", "x" * 1_000_000), ["#/name"]),
-    "name all white space, very long": (_member("name", " " * 1_000_000), ["#/name"]),
+    "name much too long": (_member("name", "x" * 10_000), ["#/name"]),
+    "name all white space, very long": (_member("name", " " * 10_000), ["#/name"]),
     "name with white space inside, very long": (
-        _member("name", "x" + " " * 900_000 + "x"),
+        _member("name", "x" + " " * 9_000 + "x"),
         ["#/name"],
     ),
     "name with NUL": (_member("name", "a\x00b"), ["#/name"]),
@@ -100,7 +100,14 @@ BAD_PETS = {
     "age negative": (_member("age", -1), ["#/age"]),
     "age too high": (_member("age", 101), ["#/age"]),
     "age over 64 bits": (_member("age", 2**64), ["#/age"]),
-    "age over 4300 digits": (b'{"name": "boy", "type": "dog", "age": 1' + b"0" * 5000 + b"}", None),
+    "age over 4300 digits": (
+        b'{"name": "boy", "type": "dog", "age": 1' + b"0" * 5000 + b"}",
+        ["#/age"],
+    ),
+    "age with a gigantic exponent": (
+        b'{"name": "boy", "type": "dog", "age": 1e999999999}',
+        ["#/age"],
+    ),
     "age an array": (_member("age", [7]), ["#/age"]),
     "type null": (_member("type", None), ["#/type"]),
     "type unknown": (_member("type", "bird"), ["#/type"]),
@@ -126,7 +133,8 @@ BAD_IDS = {
     "an id a whole float": (b'{"ids": [1, 1.0]}', ["#/ids/1"]),
     "an id with an exponent": (b'{"ids": [1, 1e0]}', ["#/ids/1"]),
     "an id an array": (b'{"ids": [1, [1]]}', ["#/ids/1"]),
-    "an id of over 4300 digits": (b'{"ids": [1, 1' + b"0" * 5000 + b"]}", None),
+    "an id with a gigantic exponent": (b'{"ids": [1, 1e999999999]}', ["#/ids/1"]),
+    "an id of over 4300 digits": (b'{"ids": [1, 1' + b"0" * 5000 + b"]}", ["#/ids/1"]),
     "several ids wrong": (b'{"ids": ["1", 1, null, 2, {}]}', ["#/ids/0", "#/ids/2", "#/ids/4"]),
     "too many ids": (json.dumps({"ids": list(range(10_001))}).encode(), ["#/ids"]),
     "very many wrong ids": (
@@ -403,7 +411,9 @@ def bad_requests_to_one_pet() -> list[BadRequest]:
     for name, headers in OTHER_MEDIA_TYPES.items():
         if name != "a merge patch":
             requests += [BadRequest(f"PATCH as {name}", 415, "PATCH", "/pets/1", b"{}", headers)]
-    requests += [BadRequest("PATCH over 1 MiB", 413, "PATCH", "/pets/1", b"{}" + b" " * MIB)]
+    requests += [
+        BadRequest("PATCH over 16 KiB", 413, "PATCH", "/pets/1", b"{}".ljust(16 * 1024 + 1))
+    ]
     for method in ("GET", "PATCH", "DELETE"):
         requests += [
             BadRequest(
@@ -421,7 +431,10 @@ def bad_requests_to_one_pet() -> list[BadRequest]:
 
 def bad_requests() -> list[BadRequest]:  # noqa: C901  # each table has its own loop
     requests: list[BadRequest] = []
-    for method, valid in (("POST", _member("name", "boy")), ("DELETE", b'{"ids": [1]}')):
+    for method, valid, kib in (
+        ("POST", _member("name", "boy"), 16),
+        ("DELETE", b'{"ids": [1]}', 320),
+    ):
         for name, content in BODIES_THAT_ARE_NOT_JSON.items():
             requests += [BadRequest(f"{method} with {name}", 400, method, "/pets/", content)]
         for name, content in BODIES_THAT_ARE_NO_OBJECT.items():
@@ -430,7 +443,11 @@ def bad_requests() -> list[BadRequest]:  # noqa: C901  # each table has its own 
             ]
         for name, headers in OTHER_MEDIA_TYPES.items():
             requests += [BadRequest(f"{method} as {name}", 415, method, "/pets/", valid, headers)]
-        requests += [BadRequest(f"{method} over 1 MiB", 413, method, "/pets/", valid + b" " * MIB)]
+        too_large = valid.ljust(kib * 1024 + 1)
+        detail = f"over {kib} KiB"
+        requests += [
+            BadRequest(f"{method} {detail}", 413, method, "/pets/", too_large, detail=detail)
+        ]
     for name, (content, pointers) in BAD_PETS.items():
         requests += [
             BadRequest(f"POST with {name}", 400, "POST", "/pets/", content, pointers=pointers)

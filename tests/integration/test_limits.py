@@ -10,7 +10,7 @@ import pytest
 from pets.adapters.memory import InMemoryPetRepository
 from pets.api.http.heads import MAX_HEAD_BYTES
 from pets.api.http.problems import MAX_BODY_BYTES
-from pets.api.schemas import MAX_FAULTS, MAX_LIMIT
+from pets.api.schemas import MAX_DIGITS, MAX_FAULTS, MAX_IDS_BYTES, MAX_LIMIT
 from pets.cli.main import main
 from pets.cli.records import MAX_RECORD_BYTES
 from pets.domain.pet import MAX_ID, NewPet, PetType
@@ -80,6 +80,27 @@ SIZES = {
     "a body in chunks": Size(
         lambda size: in_chunks("POST /pets/", pet_of_size(size)), MAX_BODY_BYTES, 201, 413
     ),
+    "a body with ids": Size(
+        lambda size: with_body("DELETE /pets/", b'{"ids": [1]}'.ljust(size)),
+        MAX_IDS_BYTES,
+        200,
+        413,
+    ),
+    "a body with ids in chunks": Size(
+        lambda size: in_chunks("DELETE /pets/", b'{"ids": [1]}'.ljust(size)),
+        MAX_IDS_BYTES,
+        200,
+        413,
+    ),
+    "digits of an id": Size(
+        lambda number: with_body("DELETE /pets/", b'{"ids": [%s]}' % (b"9" * number)),
+        MAX_DIGITS,
+        200,
+        400,
+    ),
+    "digits of an id in a query": Size(
+        lambda number: head(f"DELETE /pets/?ids={'9' * number}"), MAX_DIGITS, 200, 400
+    ),
     "a name": Size(lambda length: create(name="x" * length), 100, 201, 400),
     "an age": Size(lambda age: create(age=age), 100, 201, 400),
     "a part of a name": Size(lambda length: head(f"GET /pets/?name={'x' * length}"), 100, 200, 400),
@@ -101,6 +122,13 @@ async def test_a_limit_allows_all_up_to_it_and_nothing_beyond(
 ) -> None:
     (answer,) = await server.exchange(size.request(size.limit + beyond))
     assert answer.status == (size.bad if beyond > 0 else size.good)
+
+
+async def test_a_body_has_room_for_10000_of_the_longest_ids_in_lines(server: Server) -> None:
+    ids = range(-MAX_ID, -MAX_ID + 10_000)
+    body = json.dumps({"ids": list(ids)}, indent=4).encode()
+    (answer,) = await server.exchange(with_body("DELETE /pets/", body))
+    assert answer.status == 200
 
 
 @pytest.mark.parametrize("age", [-1, 0])

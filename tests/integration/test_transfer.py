@@ -120,7 +120,7 @@ def test_a_line_break_within_quotes_belongs_to_its_record(
     assert [record.partition(" ")[0] for record in records] == ["3:", "8:"]
     assert "name must be " in records[0]
     assert "(the record ends in line 6, because a value in quotes does)" in records[0]
-    assert "cannot be read as CSV: unexpected end of data" in records[1]
+    assert "cannot be read as CSV: a quote is missing" in records[1]
     assert summary == "pets: imported 2, skipped 2"
     names = [line.split(b",")[1] for line in exported(tmp_path, "--format", "csv").splitlines()]
     assert names == [b"name", b"first", b"fourth"]

@@ -29,6 +29,7 @@ NAME = (
 )
 AGE = "age must be an integer from 0 to 100, in whole years"
 TYPE = 'type must be "dog" or "cat"'
+QUOTES = "cannot be read as CSV: a quote is missing, or is where none is allowed"
 ID = f"id must be an integer from 1 to {MAX_ID}"
 TIME = "created_at must be a time in UTC like 2021-05-18T19:10:17"
 
@@ -138,9 +139,9 @@ def test_bytes_that_are_not_utf_8_are_not_json(line: bytes) -> None:
         (b"1,x," + b"9" * 5000 + b",dog,", AGE),
         (b"9223372036854775808,x,7,dog,", ID),
         (b"1,x\x00y,7,dog,", NAME),
-        (b'1,"x', "cannot be read as CSV: unexpected end of data"),
-        (b'1,x"y,7,dog,', "cannot be read as CSV: a quote within a value that is not in quotes"),
-        (b'1,"x"y,7,dog,', "cannot be read as CSV: ',' expected after '\"'"),
+        (b'1,"x', QUOTES),
+        (b'1,x"y,7,dog,', QUOTES),
+        (b'1,"x"y,7,dog,', QUOTES),
     ],
 )
 def test_a_bad_line_of_csv_is_explained(line: bytes, reason: str) -> None:
@@ -188,9 +189,7 @@ def test_reading_quotes_takes_linear_time(line: bytes) -> None:
 
 
 def test_bytes_that_are_not_utf_8_are_not_csv() -> None:
-    with pytest.raises(
-        BadLine, match=r"^cannot be read as CSV: 'utf-8' codec can't decode byte 0xff"
-    ):
+    with pytest.raises(BadLine, match=r"^cannot be read as CSV: it is not UTF-8$"):
         csv_reader(PetLine, CSV_HEADER)(b"1,\xff,7,dog,")
 
 

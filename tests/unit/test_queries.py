@@ -13,6 +13,25 @@ def test_zeros_in_front_of_a_number_do_not_count(zeros: int) -> None:
     assert read_query(b"age_min=" + b"0" * zeros + b"70") == PetQuery(age_min=70)
 
 
+@pytest.mark.parametrize(
+    ("encoded", "name"),
+    [
+        (b"%C3%A9", "\u00e9"),
+        ("\u00e9".encode(), "\u00e9"),
+        (b"%62%4fy", "bOy"),
+        (b"a+b%2Bc", "a b+c"),
+        (b"100%", "100%"),
+        (b"%zz%4", "%zz%4"),
+        (b"a=b", "a=b"),
+        (b"b&&", "b"),
+    ],
+)
+def test_a_value_is_decoded_as_forms_encode_it(encoded: bytes, name: str) -> None:
+    """As browsers do (https://url.spec.whatwg.org/#urlencoded-parsing)."""
+    assert read_query(b"name=" + encoded) == PetQuery(name=name)
+    assert read_query(b"%6Eame=" + encoded) == PetQuery(name=name)
+
+
 def test_a_query_may_name_10000_ids() -> None:
     deletion = read_ids(b"&".join([b"ids=1"] * MAX_IDS))
     assert deletion

@@ -1,16 +1,22 @@
 """Pages for readers: the API, to read and to try, and the types of problems."""
 
+import asyncio
+from functools import cache
 from importlib.metadata import distribution
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
-from litestar import Controller, MediaType, Response, get
+from litestar import Controller, MediaType, Router, get
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 from litestar.response import Redirect
 
+from pets.api.http.answer import Answer, Header
+from pets.api.http.conditions import entity_tag, is_met
 from pets.api.http.problems import NOT_DONE, OUTCOME_UNKNOWN
+from pets.api.http.request import ApiRequest
 
 _PROBLEMS: Final = {
     NOT_DONE: "The service could not do what the request asks, and has changed nothing. "
@@ -21,9 +27,9 @@ _PROBLEMS: Final = {
 }
 
 _MEDIA_TYPES: Final = {
-    "swagger-ui-bundle.js": "text/javascript",
-    "swagger-ui.css": "text/css",
-    "favicon-32x32.png": "image/png",
+    "swagger-ui-bundle.js": b"text/javascript; charset=utf-8",
+    "swagger-ui.css": b"text/css; charset=utf-8",
+    "favicon-32x32.png": b"image/png",
 }
 
 
@@ -32,20 +38,44 @@ _FOLDER: Final = Path(str(distribution("swagger-ui-py").locate_file("swagger_ui/
 
 
 _POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """What the page may load and do: nothing inline, nothing from another host, and not in a frame."""
 
-_PAGE_HEADERS: Final = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
+_PAGE_HEADERS: Final = ((b"content-security-policy", _POLICY), (b"referrer-policy", b"no-referrer"))
 
 
-def _own_file(name: str) -> bytes:
-    return files("pets.api").joinpath(name).read_bytes()
+class File:
+    """A file that is read once. All its answers share the bytes, and the browser's copy is kept."""
+
+    def __init__(self, path: Traversable, media_type: bytes, *headers: Header) -> None:
+        body = path.read_bytes()
+        self._tag = entity_tag(body)
+        self._unchanged = Answer(304, b"", (b"etag", self._tag))
+        self._answer = Answer(200, body, (b"etag", self._tag), *headers, media_type=media_type)
+
+    def answer(self, request: ApiRequest) -> Answer:
+        return self._answer if is_met(request, self._tag) else self._unchanged
+
+
+@cache
+def _own_file(name: str, media_type: bytes, *headers: Header) -> File:
+    return File(files("pets.api").joinpath(name), media_type, *headers)
+
+
+@cache
+def _swagger_file(name: str) -> File:
+    headers = ((b"cache-control", b"max-age=86400"),)
+    return File(_FOLDER.joinpath(name), _MEDIA_TYPES[name], *headers)
 
 
 class DocsController(Controller):
     include_in_schema = False
+
+    def __init__(self, owner: Router) -> None:
+        super().__init__(owner)
+        self._turn = asyncio.Lock()
 
     @get("/")
     async def root(self) -> Redirect:
@@ -58,19 +88,21 @@ class DocsController(Controller):
             raise NotFoundException
         return text
 
-    @get("/docs", media_type=MediaType.HTML)
-    async def page(self) -> Response[bytes]:
+    @get("/docs")
+    async def page(self, request: ApiRequest) -> Answer:
         """Return a page that loads nothing from another host."""
-        return Response(_own_file("docs.html"), headers=_PAGE_HEADERS)
+        return _own_file("docs.html", b"text/html; charset=utf-8", *_PAGE_HEADERS).answer(request)
 
-    @get("/docs/docs.js", media_type="text/javascript")
-    async def script(self) -> bytes:
-        return _own_file("docs.js")
+    @get("/docs/docs.js")
+    async def script(self, request: ApiRequest) -> Answer:
+        return _own_file("docs.js", b"text/javascript; charset=utf-8").answer(request)
 
-    @get("/docs/swagger-ui/{name:str}", sync_to_thread=True)
-    def file(self, name: FromPath[str]) -> Response[bytes]:
+    @get("/docs/swagger-ui/{name:str}")
+    async def file(self, name: FromPath[str], request: ApiRequest) -> Answer:
         if name not in _MEDIA_TYPES:
             raise NotFoundException
-        content = _FOLDER.joinpath(name).read_bytes()
-        headers = {"Cache-Control": "max-age=86400"}
-        return Response(content, media_type=_MEDIA_TYPES[name], headers=headers)
+        # To hand 1.5 MB to the system takes as long as several listings. So at most one of these
+        # answers begins in a turn of the event loop, however many are asked for.
+        async with self._turn:
+            await asyncio.sleep(0)
+        return _swagger_file(name).answer(request)

@@ -3,19 +3,63 @@
 import asyncio
 from typing import Final
 
-from litestar import Controller, get
+from litestar import Controller, Router, get
 
+from pets.api.http.exchange import NO_REQUEST
 from pets.api.http.request import ApiRequest
 from pets.api.openapi import described_answers
 from pets.api.schemas import Health
 from pets.domain.errors import StoreUnavailable
+from pets.domain.repository import PetRepository
+
+_LATE: Final = "The store did not answer in time."
 
 READY_TIMEOUT_SECONDS: Final = 1
+CHECK_SECONDS: Final = 1
+"""For how long callers share the outcome of a check of the store, from its beginning."""
+
+
+class StoreCheck:
+    """Asks the store whether it works: at most once a second, and never twice at a time.
+
+    So the callers, who need no API key, cannot keep the store busy.
+    """
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[StoreUnavailable | None] | None = None
+        self._began = 0.0
+
+    async def failure(self, repository: PetRepository) -> StoreUnavailable | None:
+        """Return why the store does not work, or None. This takes READY_TIMEOUT_SECONDS at most."""
+        loop = asyncio.get_running_loop()
+        task = self._task
+        if task is None or (task.done() and loop.time() - self._began >= CHECK_SECONDS):
+            # A task of its own goes on when its first caller leaves.
+            task = self._task = loop.create_task(_check(repository), context=NO_REQUEST.copy())
+            self._began = loop.time()
+        if not task.done():
+            await asyncio.wait([task], timeout=READY_TIMEOUT_SECONDS)
+        return task.result() if task.done() else StoreUnavailable(_LATE)
+
+
+async def _check(repository: PetRepository) -> StoreUnavailable | None:
+    try:
+        async with asyncio.timeout(READY_TIMEOUT_SECONDS):
+            await repository.check()
+    except TimeoutError:
+        return StoreUnavailable(_LATE)
+    except StoreUnavailable as error:
+        return error
+    return None
 
 
 class HealthController(Controller):
     path = "/health"
     tags = ["health"]
+
+    def __init__(self, owner: Router) -> None:
+        super().__init__(owner)
+        self._store_check = StoreCheck()
 
     @get(
         "/live",
@@ -31,16 +75,13 @@ class HealthController(Controller):
         "/ready",
         operation_id="isReady",
         summary="Can requests be sent here?",
-        description="Whether the store answers within 1 second and is migrated, "
-        "and the service is not stopping.",
+        description="Whether the store answered within 1 second when it was asked last, at most a "
+        "second ago, and is migrated, and the service is not stopping.",
         responses=described_answers(200, Health, "They can.", 400, 500, 503),
     )
     async def ready(self, request: ApiRequest) -> Health:
         if request.app.state.get("stopping"):
             raise StoreUnavailable("The service is stopping.")
-        try:
-            async with asyncio.timeout(READY_TIMEOUT_SECONDS):
-                await request.repository.check()
-        except TimeoutError as error:
-            raise StoreUnavailable("The store did not answer in time.") from error
+        if failure := await self._store_check.failure(request.repository):
+            raise failure.with_traceback(None)  # It would grow with each caller.
         return Health("ok")

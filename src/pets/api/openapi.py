@@ -18,10 +18,10 @@ from pets.api.http.access import CHALLENGES, OPEN
 from pets.api.http.application import Application
 from pets.api.http.problems import (
     BUG,
+    MAX_BODY_BYTES,
     MAX_RETRY_AFTER_SECONDS,
     MEDIA_TYPE,
     RETRY_AFTER_SECONDS,
-    TOO_LARGE,
 )
 from pets.api.http.request import JSON_TYPES
 
@@ -44,7 +44,7 @@ _DESCRIPTIONS: Final = {
     304: "The client has this already: `If-None-Match` names its tag, or is `*`.",
     404: "There is no such pet.",
     412: "What is at this path is not as the condition says.",
-    413: TOO_LARGE,
+    413: "The body is larger than this operation takes.",
     415: "The body has a media type or a coding that the operation does not take.",
     422: "The `Idempotency-Key` was used for another pet.",
     431: "The path, the query and the header fields are over 64 KiB.",
@@ -96,11 +96,19 @@ def described_answers(
 
 
 def described_body(
-    struct: type[Struct], media_types: Iterable[str] = JSON_TYPES, *, required: bool = True
+    struct: type[Struct],
+    media_types: Iterable[str] = JSON_TYPES,
+    *,
+    required: bool = True,
+    max_bytes: int = MAX_BODY_BYTES,
 ) -> JSON:
     """Return the description of a body that holds a struct."""
     content = {"schema": {"$ref": f"#/components/schemas/{struct.__name__}"}}
-    return {"required": required, "content": dict.fromkeys(media_types, content)}
+    return {
+        "description": f"At most {max_bytes // 1024} KiB.",
+        "required": required,
+        "content": dict.fromkeys(media_types, content),
+    }
 
 
 def document(app: Application) -> JSON:
@@ -181,9 +189,15 @@ def _complete(operation: JSON, options: JSON) -> None:
 
 
 class _Document(JsonRenderPlugin):
+    """Writes the document once, because that takes as long as 50 listings."""
+
+    _written = b""
+
     def render(self, request: Request[Any, Any, Any], openapi_schema: JSON) -> bytes:  # noqa: ARG002
-        assert isinstance(request.app, Application)
-        return msgspec.json.encode(document(request.app))
+        if not self._written:
+            assert isinstance(request.app, Application)
+            self._written = msgspec.json.encode(document(request.app))
+        return self._written
 
 
 def _refuse_html(response: Response[Any]) -> Response[Any]:

@@ -1,6 +1,7 @@
 """The pets: the collection and the single pet."""
 
 import re
+from functools import partial
 from typing import Annotated, Final
 
 from litestar import Controller, delete, get, patch, post
@@ -14,13 +15,12 @@ from pets.api.http.body import read_body
 from pets.api.http.conditions import (
     CONDITIONS_DESCRIBED,
     ETAG_DESCRIBED,
+    act_if_conditions_hold,
     entity_tag,
     find_one,
     is_met,
-    look,
     represent,
     require,
-    require_another_look,
 )
 from pets.api.http.idempotency import KEY_DESCRIBED, KeyReused, idempotency_key
 from pets.api.http.queries import (
@@ -34,7 +34,7 @@ from pets.api.http.queries import (
 )
 from pets.api.http.request import MERGE_PATCH_TYPES, ApiRequest
 from pets.api.openapi import described_answers, described_body
-from pets.api.schemas import PetCreate, PetsDelete, PetsDeleted, PetUpdate, encode
+from pets.api.schemas import MAX_IDS_BYTES, PetCreate, PetsDelete, PetsDeleted, PetUpdate, encode
 from pets.domain.pet import MAX_ID
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
@@ -139,13 +139,14 @@ class PetsController(Controller):
         description="The ids are in the body, or in query parameters `ids` of clients that cannot "
         "send a body.",
         status_code=200,
+        request_max_body_size=MAX_IDS_BYTES,
         responses=described_answers(
             200,
             PetsDeleted,
             "How many pets were deleted, and which ids were not found.",
             *(400, 412, 413, 415, 431, 500, 503),
         ),
-        body=described_body(PetsDelete, required=False),
+        body=described_body(PetsDelete, required=False, max_bytes=MAX_IDS_BYTES),
         query={"ids": IDS_DESCRIBED},
     )
     async def delete_pets(self, request: ApiRequest) -> Answer:
@@ -193,13 +194,10 @@ class PetsController(Controller):
     async def update_pet(self, pet_id: Id, request: ApiRequest) -> Answer:
         update = await read_body(request, PetUpdate, MERGE_PATCH_TYPES)
         id_ = _read_id(pet_id, request)
-        changes = {id_: update.to_domain()}
-        while True:
-            expected = await look(request, id_)
-            if changed := await request.repository.change(changes, expected=expected):
-                body = represent(changed[id_])
-                return Answer(200, body, (b"etag", entity_tag(body)))
-            require_another_look(request, expected)
+        change = partial(request.repository.change, {id_: update.to_domain()})
+        changed = await act_if_conditions_hold(request, id_, change)
+        body = represent(changed[id_])
+        return Answer(200, body, (b"etag", entity_tag(body)))
 
     @delete(
         "/{pet_id:str}",
@@ -211,11 +209,8 @@ class PetsController(Controller):
     )
     async def delete_pet(self, pet_id: Id, request: ApiRequest) -> None:
         id_ = _read_id(pet_id, request)
-        while True:
-            expected = await look(request, id_)
-            if await request.repository.remove([id_], expected=expected):
-                return
-            require_another_look(request, expected)
+        remove = partial(request.repository.remove, [id_])
+        await act_if_conditions_hold(request, id_, remove)
 
 
 def _read_id(pet_id: str, request: ApiRequest) -> int:

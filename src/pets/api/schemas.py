@@ -24,7 +24,14 @@ from pets.domain.repository import PetPage as DomainPetPage
 
 MAX_LIMIT: Final = 1000
 MAX_IDS: Final = 10_000
+MAX_IDS_BYTES: Final = 320 * 1024
+"""The largest body with ids. It holds MAX_IDS of the longest, each in a line of its own."""
+
 MAX_FAULTS: Final = 100
+MAX_DIGITS: Final = 4300
+"""Python reads no longer integer, and neither does msgspec."""
+
+ID_RULE: Final = f"an integer of at most {MAX_DIGITS:,} digits"
 NOT_FOUND: Final = "Pet with the matching ID was not found."
 TIME_LENGTH: Final = 19
 TIME_PATTERN: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$"
@@ -124,7 +131,7 @@ class PetsDelete(Struct, frozen=True, forbid_unknown_fields=True):
     """Pets to be deleted."""
 
     ids: Annotated[
-        list[Annotated[int, Meta(description="an integer")]],
+        list[Annotated[int, Meta(description=ID_RULE)]],
         Meta(
             max_length=MAX_IDS,
             description=f"an array of at most {MAX_IDS:,} integers",
@@ -136,9 +143,10 @@ class PetsDelete(Struct, frozen=True, forbid_unknown_fields=True):
         """Return each id once, in the order of the request.
 
         The keys are texts because their hashes are secret. Anyone can find thousands of integers
-        with the same hash, and a set of those takes seconds.
+        with the same hash, and a set of those takes seconds. Decimal texts of thousands of digits
+        take long too.
         """
-        return list({str(id_): id_ for id_ in self.ids}.values())
+        return list({hex(id_): id_ for id_ in self.ids}.values())
 
 
 class DeleteError(Struct, frozen=True):

@@ -1,16 +1,21 @@
-"""JSON read strictly: no "7" for 7, no unknown member, and all faults are named at once."""
+"""JSON read strictly: no "7" for 7, no unknown member, and all faults are named at once.
 
-from collections.abc import Iterator
+Anyone may send a text that is made to be slow. So a text that is not what it should be is checked
+in full, but its values stay text until one is known to have the right kind.
+"""
+
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar, get_args, get_origin
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Struct, UnsetType
+from msgspec import Raw, Struct, UnsetType
 
 from pets.api.schemas import MAX_FAULTS, Fault
 
 AnyStruct = TypeVar("AnyStruct", bound=Struct)
+Members = dict[str, Raw]
 
 
 class NotJSON(ValueError):
@@ -20,9 +25,9 @@ class NotJSON(ValueError):
 class Invalid(ValueError):
     """The document is JSON, but not the struct that it should be."""
 
-    def __init__(self, document: object, struct: type[Struct]) -> None:
+    def __init__(self, struct: type[Struct], faults: list[Fault]) -> None:
         super().__init__(struct.__name__)
-        self.faults = list(islice(_faults(document, struct), MAX_FAULTS))
+        self.faults = faults
 
 
 def decode(text: bytes, struct: type[AnyStruct]) -> AnyStruct:
@@ -32,12 +37,17 @@ def decode(text: bytes, struct: type[AnyStruct]) -> AnyStruct:
             return msgspec.json.decode(text, type=struct)
         except msgspec.ValidationError:
             # Of a member named twice the last one counts, but the decoder checks each of them.
-            document = msgspec.json.decode(text)
+            members = _members(text)
+            faults = list(islice(_faults(members, struct), MAX_FAULTS))
+            if faults:
+                raise Invalid(struct, faults) from None
+            return msgspec.json.decode(msgspec.json.encode(members), type=struct)
     except RecursionError:
         raise NotJSON("is nested too deeply") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise NotJSON("cannot be read as JSON: it is not UTF-8") from None
+    except msgspec.DecodeError as error:
         raise NotJSON(f"cannot be read as JSON: {error}") from None
-    return convert(document, struct)
 
 
 def convert(document: object, struct: type[AnyStruct]) -> AnyStruct:
@@ -45,14 +55,27 @@ def convert(document: object, struct: type[AnyStruct]) -> AnyStruct:
     try:
         return msgspec.convert(document, struct)
     except msgspec.ValidationError:
-        raise Invalid(document, struct) from None
+        return decode(msgspec.json.encode(document), struct)
 
 
-def _faults(document: object, struct: type[Struct]) -> Iterator[Fault]:
-    if not isinstance(document, dict):
+def _members(text: bytes) -> Members | None:
+    """Return the members of a JSON object, or None if the text is any other JSON.
+
+    Raises what `msgspec` raises for a text that is not JSON, and `UnicodeDecodeError`.
+    """
+    text.decode()  # `Raw` takes any bytes in a string.
+    document = msgspec.json.decode(text, type=Raw)
+    try:
+        return msgspec.json.decode(document, type=Members)
+    except msgspec.ValidationError:
+        return None
+
+
+def _faults(members: Members | None, struct: type[Struct]) -> Iterator[Fault]:
+    if members is None:
         yield Fault("#", "must be an object")
         return
-    unknown = dict(document)
+    unknown = dict(members)
     for field in msgspec.structs.fields(struct):
         pointer = f"#/{field.name}"
         if field.name in unknown:
@@ -72,15 +95,36 @@ def _annotation(kind: Any) -> Any:
 
 
 # Any: mypy knows no type of annotations.
-def _value_faults(value: object, annotation: Any, pointer: str) -> Iterator[Fault]:
+def _value_faults(value: Raw, annotation: Any, pointer: str) -> Iterator[Fault]:
     """Check a value against `Annotated[kind, Meta(description=…)]`, which says what it must be."""
     kind, rule = get_args(annotation)
-    if get_origin(kind) is list and isinstance(value, list) and len(value) <= rule.max_length:
-        (item_annotation,) = get_args(kind)
-        for index, item in enumerate(value):
-            yield from _value_faults(item, item_annotation, f"{pointer}/{index}")
+    if get_origin(kind) is not list:
+        yield from _faults_of([(pointer, value)], annotation)
         return
-    try:
-        msgspec.convert(value, annotation)
-    except msgspec.ValidationError:
+    items = _items(value)
+    if items is None or len(items) > rule.max_length:
         yield Fault(pointer, f"must be {rule.description}")
+        return
+    (item_annotation,) = get_args(kind)
+    pointed = ((f"{pointer}/{index}", item) for index, item in enumerate(items))
+    yield from _faults_of(pointed, item_annotation)
+
+
+def _items(value: Raw) -> list[Raw] | None:
+    """Return the items of an array, or None if the value is no array."""
+    try:
+        return msgspec.json.decode(value, type=list[Raw])
+    except msgspec.ValidationError:
+        return None
+
+
+# Any: mypy knows no type of annotations.
+def _faults_of(values: Iterable[tuple[str, Raw]], annotation: Any) -> Iterator[Fault]:
+    """Check values of one kind, each with its pointer."""
+    _, rule = get_args(annotation)
+    decoder = msgspec.json.Decoder(annotation)
+    for pointer, value in values:
+        try:
+            decoder.decode(value)
+        except msgspec.ValidationError:
+            yield Fault(pointer, f"must be {rule.description}")

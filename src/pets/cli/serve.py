@@ -81,7 +81,7 @@ def _serve_with_metrics(
 
         def new_door() -> Door:
             seconds = settings.request_timeout
-            return Door(app, _always, _always, request_seconds=seconds, around=app.around)
+            return Door(app, Rooms(), request_seconds=seconds, around=app.around)
 
         def show_metrics(end_of_work: int) -> None:
             limit_clients(MAX_METRICS_CLIENTS)

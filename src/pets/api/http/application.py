@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from litestar import Litestar
 
@@ -16,17 +16,21 @@ from pets.api.http.exchange import Exchange, Observe
 from pets.api.http.hosts import KnownHosts
 from pets.api.http.problems import (
     NOT_DONE,
+    NOTHING_HERE,
     OUTCOME_UNKNOWN,
     RETRY_AFTER_SECONDS,
     instance_of,
     problem,
     problem_answer,
 )
-from pets.api.http.request import MERGE_PATCH_TYPES, READING, allow
+from pets.api.http.request import JSON_TYPES, MERGE_PATCH_TYPES, READING, allow
 from pets.api.http.tracing import Traced, TraceRequest
 from pets.domain.access import ApiKeys
 
 logger = logging.getLogger(__name__)
+
+MAX_PATH_LENGTH: Final = 100
+"""No path of this service is longer. Litestar would keep the last 1,024 paths, however long."""
 
 
 class Application(Litestar):
@@ -107,6 +111,10 @@ class Application(Litestar):
                 return
             if method == "OPTIONS":
                 send = partial(self._send_options, scope, send)
+            if len(scope["path"]) > MAX_PATH_LENGTH:
+                document = problem(404, NOTHING_HERE, instance_of(scope["raw_path"]))
+                await problem_answer(document)(scope, receive, send)
+                return
         try:
             await super().__call__(scope, receive, send)
         except asyncio.CancelledError:
@@ -135,6 +143,8 @@ class Application(Litestar):
             path = scope["path_template"]
             (route,) = [route for route in self.routes if route.path_format == path]
             answer_headers = [(b"allow", allow(route.methods).encode())]
+            if "POST" in route.methods:
+                answer_headers.append((b"accept-post", ", ".join(JSON_TYPES).encode()))
             if "PATCH" in route.methods:
                 answer_headers.append((b"accept-patch", ", ".join(MERGE_PATCH_TYPES).encode()))
             message = message | {"headers": answer_headers}

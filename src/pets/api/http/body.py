@@ -1,5 +1,6 @@
 """The body of a request: its media type, its coding, and its JSON, which is read strictly."""
 
+from codecs import BOM_UTF8
 from collections.abc import Collection
 from typing import TypeVar
 
@@ -30,7 +31,7 @@ async def read_body(
     _check_media_type(request, media_types)
     _check_coding(request)
     try:
-        return decode(body, struct)
+        return decode(body.removeprefix(BOM_UTF8), struct)  # RFC 8259, 8.1
     except NotJSON as error:
         raise ClientException(f"The body {error}.") from None
     except Invalid as error:
@@ -44,7 +45,10 @@ def _check_media_type(request: ApiRequest, media_types: Collection[str]) -> None
     if media_type not in media_types:
         expected = "` or `".join(media_types)
         detail = f"The body must be `{expected}`, and the header Content-Type must say so."
-        raise HTTPException(status_code=415, detail=detail)
+        # RFC 5789, 2.2; Linked Data Platform 1.0, 7.1; RFC 9110, 12.5.1
+        name = {"PATCH": "Accept-Patch", "POST": "Accept-Post"}.get(request.method, "Accept")
+        accepted = {name: ", ".join(media_types)}
+        raise HTTPException(status_code=415, detail=detail, headers=accepted)
 
 
 def _check_coding(request: ApiRequest) -> None:

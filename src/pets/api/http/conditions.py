@@ -5,17 +5,23 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from hashlib import blake2b
-from typing import Final
+from typing import Final, TypeVar
 
 from litestar.exceptions import ClientException, HTTPException
 
 from pets.api import schemas
 from pets.api.http.problems import PetNotFound
 from pets.api.http.request import ApiRequest, headers
+from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import Pet
 from pets.domain.repository import PetRepository
+
+Outcome = TypeVar("Outcome")
+
+MAX_TRIES: Final = 5
+"""How often a request looks at a pet again that others keep changing."""
 
 _IF_MATCH: Final = b"if-match"
 _IF_NONE_MATCH: Final = b"if-none-match"
@@ -24,7 +30,6 @@ _ONE_TAG_PATTERN: Final = r'(W/)?("[!#-~\x80-\xff]*")'
 
 # RFC 9110, 8.8.3; elements of a list may be empty (5.6.1.2).
 _TAGS_PATTERN: Final = rf"\*|[ \t,]*({_ONE_TAG_PATTERN}([ \t]*,[ \t,]*{_ONE_TAG_PATTERN})*[ \t,]*)?"
-_ONE_TAG: Final = re.compile(_ONE_TAG_PATTERN.encode())
 _TAGS: Final = re.compile(_TAGS_PATTERN.encode())
 
 _EXAMPLES: Final = ['"690dfdd569130eb3d28a127ca1f5e760"']
@@ -99,30 +104,37 @@ async def find_one(repository: PetRepository, id_: int) -> Pet:
     return pets[id_]
 
 
-async def look(request: ApiRequest, id_: int) -> Mapping[int, Pet] | None:
-    """Return the pet if the request's conditions hold for it; None if there are no conditions.
+async def act_if_conditions_hold(
+    request: ApiRequest, id_: int, act: Callable[..., Awaitable[Outcome]]
+) -> Outcome:
+    """Do something to a pet for which the request's conditions hold, and return what comes of it.
 
-    The store is told to expect this pet, so that it does nothing to one that was changed since.
+    `act` is told the pet to expect, or None if any pet will do. It must do nothing, and return
+    nothing, if the store has another pet than this.
 
-    Raises `PetNotFound` and `PreconditionFailed`.
+    Raises `PetNotFound`, `PreconditionFailed`, and `StoreUnavailable` if the pet was changed
+    MAX_TRIES times between the look at its tag and the act.
     """
-    if not any(name in _CONDITIONS for name, _ in request.scope["headers"]):
+    for _ in range(MAX_TRIES):
+        expected = await _pet_if_conditions_hold(request, id_)
+        if outcome := await act(expected=expected):
+            return outcome
+        if expected is None:
+            raise PetNotFound
+        if headers(request.scope, _IF_MATCH) not in ([], [b"*"]):
+            raise PreconditionFailed  # The pet no longer has the tag that `If-Match` names.
+        # The other conditions may hold for the changed pet too.
+    raise StoreUnavailable("Others changed the pet each time before this request could.")
+
+
+async def _pet_if_conditions_hold(request: ApiRequest, id_: int) -> Mapping[int, Pet] | None:
+    """Return the pet if the request's conditions hold for it; None if any pet will do."""
+    conditions = [field for field in request.scope["headers"] if field[0] in _CONDITIONS]
+    if not conditions or conditions == [(_IF_MATCH, b"*")]:
         return None
     pet = await find_one(request.repository, id_)
     require(request, entity_tag(represent(pet)))
     return {id_: pet}
-
-
-def require_another_look(request: ApiRequest, expected: Mapping[int, Pet] | None) -> None:
-    """Return if the pet that the store did not meet as expected must be looked at again.
-
-    Raises `PetNotFound` if any pet would have done, and `PreconditionFailed` if `If-Match` names
-    the tag that the pet has no longer. The other conditions may hold for the changed pet too.
-    """
-    if expected is None:
-        raise PetNotFound
-    if headers(request.scope, _IF_MATCH) not in ([], [b"*"]):
-        raise PreconditionFailed
 
 
 def _names(header: str, values: list[bytes], tag: bytes | None, *, weakly: bool) -> bool:
@@ -132,4 +144,7 @@ def _names(header: str, values: list[bytes], tag: bytes | None, *, weakly: bool)
         return True
     if not _TAGS.fullmatch(text):
         raise ClientException(f"The header `{header}` must be `*` or a list of entity tags.")
-    return any(named == tag and (weakly or not weak) for weak, named in _ONE_TAG.findall(text))
+    if tag is None:
+        return False
+    # No part of a list looks like one of our tags, because those are hexadecimal digits in quotes.
+    return tag in (text if weakly else text.replace(b"W/" + tag, b""))

@@ -21,8 +21,10 @@ from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
-MAX_BODY_BYTES: Final = 1024 * 1024
-TOO_LARGE: Final = "The body is over 1 MiB."
+MAX_BODY_BYTES: Final = 16 * 1024
+"""The largest body of most operations. A pet needs at most 1,300 bytes, but white space is free."""
+
+NOTHING_HERE: Final = "There is nothing at this path."
 BUG: Final = "The service met an error of its own."
 RETRY_AFTER_SECONDS: Final = 5
 
@@ -122,11 +124,12 @@ def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[Probl
 def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
     match error.status_code:
         case 404 if not isinstance(error, PetNotFound):
-            return "There is nothing at this path."
+            return NOTHING_HERE
         case 405:
             return f"This path does not take {request.method}. The header Allow says what it takes."
         case 413:
-            return TOO_LARGE
+            limit = request.route_handler.resolve_request_max_body_size() or 0
+            return f"The body is over {limit // 1024} KiB."
         case _:
             return error.detail
 
