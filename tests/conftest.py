@@ -10,6 +10,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest.register_assert_rewrite("tests.api_contract", "tests.port_contract")
 
+pytest_plugins = ["tests.leftovers"]
+
 LONGEST = ["test_deployment.py", "test_transfer.py", "test_serve.py"]
 """The slowest files. They run first, so that no process is left with one when others are done."""
 
