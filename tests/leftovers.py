@@ -29,16 +29,21 @@ SECONDS_TO_END: Final = 2
 """How long a thread may take to end when nobody needs it any more."""
 
 
-def pytest_collection_finish() -> None:
-    # What exists before the first test need not be searched for garbage after each test.
+@pytest.fixture(scope="module", autouse=True)
+def garbage_of_a_module() -> Iterator[None]:
+    """Let what the fixtures of a module left behind complain before the next module."""
+    yield
+    gc.unfreeze()
     gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Compare what the process has before and after a test and the fixtures of that test alone."""
-    gc.freeze()  # What exists already need not be searched for garbage after each test.
+    # A task that waits for ever is garbage. If it were collected before its loop is closed, nobody
+    # would know of it. So Python collects garbage after a test, and only that of the test.
+    gc.freeze()
+    gc.disable()
     failed = request.session.testsfailed
     threads = set(threading.enumerate())
     sockets = _sockets()
@@ -48,6 +53,8 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         patch.setenv(MARK, mark := secrets.token_hex())
         tasks = _watch_closing_loops(patch)
         yield
+    request.node.funcargs.clear()  # pytest would keep the fixtures' values until later.
+    gc.enable()
     gc.collect()  # A coroutine that was never awaited complains now, and pytest fails the test.
     if request.session.testsfailed > failed:
         return  # The traceback still holds what the test used.

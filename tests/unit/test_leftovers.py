@@ -37,6 +37,15 @@ def test_a_coroutine():
     cycle = [asyncio.sleep(1)]
     cycle.append(cycle)
 
+@pytest.fixture
+def value():
+    cycle = [socket.socket()]
+    cycle.append(cycle)
+    return cycle
+
+def test_a_value_of_a_fixture(value):
+    pass
+
 def test_a_thread():
     kept.append(threading.Event())
     threading.Thread(target=kept[0].wait, args=(20,), daemon=True).start()
