@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 TESTS = """
-import asyncio, gc, os, signal, socket, subprocess, sys, threading
+import asyncio, os, signal, socket, subprocess, sys, threading
 import pytest
 
 pytest_plugins = ["tests.leftovers"]
@@ -66,6 +66,15 @@ def test_nothing():
     kept[2].wait()
     os.kill(int(open("pid").read()), signal.SIGKILL)
     asyncio.run(asyncio.sleep(0))
+
+@pytest.fixture(scope="module")
+def shared_value():
+    cycle = [socket.socket()]
+    cycle.append(cycle)
+    return cycle
+
+def test_a_value_of_a_fixture_of_the_module(shared_value):
+    pass
 """
 
 
