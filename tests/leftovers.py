@@ -25,6 +25,8 @@ MARK: Final = "TEST_THAT_RUNS"
 ANYIO_TASK: Final = "TestRunner._run_tests_and_fixtures"
 """anyio runs tests in this task, which ends when their loop is closed."""
 
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 SECONDS_TO_END: Final = 2
 """How long a thread may take to end when nobody needs it any more."""
 
@@ -71,10 +73,12 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def process_as_before() -> Iterator[None]:
-    """Undo what a command of `pets` does to the signals and the log of its process."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Undo what a command of `pets` does to the signals, threads and log of its process."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    report_failed_thread = threading.excepthook
     levels = _levels_of_loggers()
     yield
+    threading.excepthook = report_failed_thread
     for number, handler in handlers.items():
         signal.signal(number, handler)
     for name in _levels_of_loggers().keys() | levels.keys():
