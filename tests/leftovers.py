@@ -14,6 +14,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -31,44 +32,74 @@ SECONDS_TO_END: Final = 2
 """How long a thread may take to end when nobody needs it any more."""
 
 
+@dataclass(frozen=True)
+class _Held:
+    """What this process holds at a time."""
+
+    threads: set[threading.Thread]
+    sockets: set[int]
+    processes: set[int]
+
+    @classmethod
+    def now(cls) -> "_Held":
+        return cls(set(threading.enumerate()), _sockets(), _children())
+
+    def threads_and_sockets_left(self) -> list[str]:
+        """Name those that have come since, and have not ended or been closed."""
+        threads = [thread for thread in threading.enumerate() if _is_left(thread, self.threads)]
+        sockets = _sockets() - self.sockets
+        return [f"a thread: {it}" for it in threads] + [f"a socket: number {it}" for it in sockets]
+
+    def processes_left(self, others: set[int]) -> list[str]:
+        return [f"a process: {_command(pid)}" for pid in (_children() | others) - self.processes]
+
+
+@pytest.fixture(scope="module")
+def shared_connections() -> None:
+    """Allows the tests of a module to open connections that a fixture closes after the module."""
+
+
 @pytest.fixture(scope="module", autouse=True)
-def garbage_of_a_module() -> Iterator[None]:
-    """Let what the fixtures of a module left behind complain before the next module."""
+def nothing_left_by_the_module(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the last test of a module if the fixtures that its tests share left something behind."""
+    failed = request.session.testsfailed
+    before = _Held.now()
     yield
     gc.unfreeze()
     gc.collect()
+    if request.session.testsfailed == failed:
+        _fail_if_any(before.threads_and_sockets_left() + before.processes_left(set()))
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Compare what the process has before and after a test and the fixtures of that test alone."""
+    """Fail a test if it, or a fixture that is its own, left something behind."""
     # A task that waits for ever is garbage. If it were collected before its loop is closed, nobody
     # would know of it. So Python collects garbage after a test, and only that of the test.
     gc.freeze()
     gc.disable()
     failed = request.session.testsfailed
-    threads = set(threading.enumerate())
-    sockets = _sockets()
-    processes = _children()
+    before = _Held.now()
     ended = _ended_children()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(MARK, mark := secrets.token_hex())
         tasks = _watch_closing_loops(patch)
         yield
-    request.node.funcargs.clear()  # pytest would keep the fixtures' values until later.
+    request.node.funcargs = {}  # pytest would keep the fixtures' values until later.
     gc.enable()
     gc.collect()  # A coroutine that was never awaited complains now, and pytest fails the test.
     if request.session.testsfailed > failed:
         return  # The traceback still holds what the test used.
-    found = _children()
-    if _ended_children() != ended:
-        found |= _marked(mark)
     left = [f"a task: {task}" for task in tasks]
-    left += [f"a thread: {thread}" for thread in threading.enumerate() if _is_left(thread, threads)]
-    left += [f"a socket: number {inode}" for inode in _sockets() - sockets]
-    left += [f"a process: {_command(pid)}" for pid in found - processes]
+    if "shared_connections" not in request.fixturenames:
+        left += before.threads_and_sockets_left()
+    left += before.processes_left(_marked(mark) if _ended_children() != ended else set())
+    _fail_if_any(left)
+
+
+def _fail_if_any(left: list[str]) -> None:
     if left:
-        pytest.fail("\n".join(["The test left this behind:", *left]), pytrace=False)
+        pytest.fail("\n".join(["This was left behind:", *left]), pytrace=False)
 
 
 @pytest.fixture(autouse=True)
