@@ -12,6 +12,7 @@ import secrets
 import signal
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,8 +29,8 @@ ANYIO_TASK: Final = "TestRunner._run_tests_and_fixtures"
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-SECONDS_TO_END: Final = 2
-"""How long a thread may take to end when nobody needs it any more."""
+SECONDS_TO_END = 10.0
+"""How long threads and processes may take to end when nobody needs them any more."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,12 @@ class _Held:
         return [f"a thread: {it}" for it in threads] + [f"a socket: number {it}" for it in sockets]
 
     def processes_left(self, others: set[int]) -> list[str]:
-        return [f"a process: {_command(pid)}" for pid in (_children() | others) - self.processes]
+        left = (_children() | others) - self.processes
+        end = time.monotonic() + SECONDS_TO_END
+        while left and time.monotonic() < end:  # They may be about to end.
+            left = {pid for pid in left if Path(f"/proc/{pid}").exists()}
+            time.sleep(0.01)
+        return [f"a process: {_command(pid)}" for pid in left]
 
 
 @pytest.fixture(scope="module")

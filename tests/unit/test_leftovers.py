@@ -20,6 +20,11 @@ import pytest
 pytest_plugins = ["tests.leftovers"]
 kept = []
 
+@pytest.fixture(scope="session", autouse=True)
+def impatience():
+    from tests import leftovers
+    leftovers.SECONDS_TO_END = 0.1
+
 @pytest.fixture
 def anyio_backend():
     return "asyncio"
