@@ -18,6 +18,9 @@ test: .venv/dev ## Run all tests, against SQLite and a real PostgreSQL, and meas
 	$(BIN)/coverage run -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+	@missing=$$(.ci/missing); [ -z "$$missing" ] || { \
+		echo "Tests were skipped (see SKIPPED above). This installs the programs that they need:"; \
+		echo sudo apt-get install --no-install-recommends $$missing; }
 
 test-faults: .venv/dev ## Let databases, networks and processes fail under load, in 10 minutes; TABLE=file: write what was found
 	$(BIN)/pytest tests/faults $(if $(TABLE),--table=$(TABLE))

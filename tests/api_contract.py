@@ -414,10 +414,10 @@ class Conditions:
 
     def test_a_long_list_of_tags_is_read_quickly(self, client: Client) -> None:
         pet = create(client)["id"]
-        start = time.perf_counter()
+        start = time.process_time()
         for tags in ('"x", ' * 10_000, '"' * 50_000, ", " * 25_000 + "x", 'W/"x"\t' * 8_000):
             client.get(f"/pets/{pet}", headers={"if-none-match": tags})
-        assert time.perf_counter() - start < 1
+        assert time.process_time() - start < 1
 
     @pytest.mark.parametrize("header", ["if-modified-since", "if-unmodified-since"])
     def test_conditions_with_dates_are_ignored(self, client: Client, header: str) -> None:

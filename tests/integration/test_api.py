@@ -10,6 +10,8 @@ from pets.settings import Settings
 from tests.api_contract import APIContract, Client, empty
 from tests.integration.conftest import over_every_store
 
+pytestmark = pytest.mark.usefixtures("shared_connections")
+
 
 @pytest.fixture(scope="module")
 def used_client(database_url: str) -> Iterator[Client]:

@@ -6,6 +6,7 @@ The schema rejects values that the domain rejects, so that rows written by hand 
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
 
@@ -132,10 +133,14 @@ def test_migrating_again_keeps_the_pets(empty_database_url: str) -> None:
 
 
 def test_several_processes_can_migrate_at_once(empty_database_url: str) -> None:
-    processes = [start("migrate", database_url=empty_database_url) for _ in range(6)]
-    for process in processes:
-        _, errors = process.communicate(timeout=60)
-        assert (process.returncode, errors) == (0, "")
+    with ExitStack() as stack:
+        processes = [start("migrate", database_url=empty_database_url) for _ in range(6)]
+        for process in processes:
+            stack.enter_context(process)
+            stack.callback(process.kill)  # in case that one never ends
+        for process in processes:
+            _, errors = process.communicate(timeout=60)
+            assert (process.returncode, errors) == (0, "")
     assert set(run(empty_database_url, schema)) == {"pets", "pet_counts", "pet_keys"}
 
 

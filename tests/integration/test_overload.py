@@ -37,9 +37,15 @@ class Room:
 
     def __init__(self) -> None:
         self.is_free = True
+        self._is_asked = asyncio.Event()
 
     def __call__(self) -> bool:
+        self._is_asked.set()
         return self.is_free
+
+    async def wait_until_asked_again(self) -> None:
+        self._is_asked.clear()
+        await self._is_asked.wait()
 
 
 @pytest.fixture
@@ -61,7 +67,7 @@ async def connection(server: Server) -> AsyncIterator[Connection]:
 async def test_a_request_waits_until_there_is_room(room: Room, connection: Connection) -> None:
     room.is_free = False
     connection.read(CREATION + BOY, LIVE)
-    await asyncio.sleep(0.05)  # The request must stay where it is for some turns.
+    await room.wait_until_asked_again()
     room.is_free = True
     assert (await connection.answer()).status == 201
 
@@ -118,7 +124,7 @@ async def test_a_connection_is_used_again_after_a_rejection(
 async def test_pipelined_requests_keep_their_order(room: Room, connection: Connection) -> None:
     room.is_free = False
     connection.read(CREATION + BOY + LIVE + LISTING + CREATION[:30], CREATION[30:] + BOY)
-    await asyncio.sleep(0.05)  # The requests must wait for some turns.
+    await room.wait_until_asked_again()
     room.is_free = True
     answers = [await connection.answer() for _ in range(4)]
     assert statuses(answers) == [201, 200, 200, 201]
@@ -273,14 +279,12 @@ async def test_connections_beyond_the_open_files_wait_until_others_end() -> None
         clients = [stack.enter_context(connect(service)) for _ in range(100)]
         for client in clients:
             client.sendall(LIVE)
-        assert clients[0].recv(65536).startswith(b"HTTP/1.1 200 OK")
-        await asyncio.sleep(0.3)  # The service tries to accept more.
-        accepted = [client for client in clients[1:] if has_answer(client)]
-        assert 10 < len(accepted) < 60
+        for client in clients[:11]:
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        waiting = [client for client in clients[11:] if not has_answer(client)]
+        assert len(waiting) > 40
         for client in clients:
-            if client is clients[0] or client in accepted:
-                client.close()
-            else:
+            if client in waiting:
                 assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
-                client.close()
+            client.close()
         assert service.stop() == 0

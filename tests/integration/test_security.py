@@ -1,6 +1,7 @@
 """What `docs/security.md` promises of a whole process."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -20,7 +21,7 @@ from tests.integration.conftest import KINDS, execute
 from tests.integration.served import COMMAND, served
 
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
-HAPROXY = shutil.which("haproxy")
+HAPROXY = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
 
 
 def test_neither_logs_nor_answers_hold_a_secret(tmp_path: Path) -> None:

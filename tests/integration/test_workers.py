@@ -92,6 +92,7 @@ class Clients:
     def __init__(self, service: Served) -> None:
         self._port = service.port
         self._must_stop = False
+        self.under_way = asyncio.Event()
         self.answers: Counter[int] = Counter()
         self.failures: list[str] = []
 
@@ -116,6 +117,7 @@ class Clients:
             if field.startswith(b"content-length: "):
                 await reader.readexactly(int(field[16:]))
         self.answers[int(head[9:12])] += 1
+        self.under_way.set()
         await asyncio.sleep(0.01)  # The machine has to do other things too.
         return b"connection: close" in fields
 
@@ -129,7 +131,7 @@ async def load(service: Served, number: int = 10) -> AsyncIterator[Clients]:
     async with asyncio.TaskGroup() as group:
         for _ in range(number):
             group.create_task(clients.run())
-        await asyncio.sleep(0.3)  # The load is under way.
+        await clients.under_way.wait()
         yield clients
         clients.stop()
 

@@ -69,6 +69,7 @@ async def test_a_lane_has_room_until_two_batches_wait_for_each_that_runs(width: 
     await fill(scene, width)
     await scene.end_all()
     await fill(scene, width)
+    await scene.end_all()
 
 
 @pytest.mark.anyio
@@ -112,6 +113,8 @@ async def test_a_caller_that_stops_waiting_learns_that_nothing_was_done() -> Non
     with pytest.raises(StoreUnavailable) as caught:
         await scene.callers[1]
     assert str(caught.value) == "The store was too busy to begin this in time."
+    scene.callers.pop()
+    await scene.end_all()
 
 
 @pytest.mark.anyio

@@ -1,7 +1,8 @@
-"""`make` rebuilds a virtual environment that was moved or copied."""
+"""`make` rebuilds a virtual environment that was moved, and says what the tests lack."""
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,24 @@ def test_an_environment_that_was_moved_is_rebuilt(clone: Path, target: str) -> N
     commands = planned(moved, target)
     assert commands[0] == "rm -rf .venv"
     assert "python3 -m venv .venv" in commands
+
+
+@pytest.mark.parametrize("present", [[], ["chromium", "curl", "haproxy", "prometheus"]])
+def test_the_tests_end_with_the_command_that_installs_what_they_lack(
+    clone: Path, tmp_path: Path, present: list[str]
+) -> None:
+    for program in present:
+        (tmp_path / program).symlink_to(sys.executable)
+    _, _, last = "\n".join(planned(clone, "test")).partition("coverage report\n")
+    done = subprocess.run(
+        ["/bin/sh", "-c", last],
+        cwd=ROOT,
+        env={"PATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    if present:
+        assert done.stdout == ""
+    else:
+        assert "\nsudo apt-get install --no-install-recommends chromium curl " in done.stdout
