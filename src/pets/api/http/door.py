@@ -132,17 +132,24 @@ class Door:
 
     def parse(self, connection: ReadingProtocol, /) -> None:
         """Let a connection parse what it has read, in this turn or in later ones."""
-        if connection.waits_to_parse:
-            return
-        if not self._turn_is_due:
-            self._turn_is_due = True
-            connection.loop.call_soon(self._turn, connection.loop, context=NO_REQUEST)
+        self._schedule_turn(connection.loop)
         while self._parts < MAX_PARTS and not self._parsers:
             if not connection.parse_part():
                 return
             self._parts += 1
-        connection.waits_to_parse = True
-        self._parsers.append(connection)
+        self.parse_later(connection)
+
+    def parse_later(self, connection: ReadingProtocol, /) -> None:
+        """Let a connection parse what it has read, in later turns."""
+        if not connection.waits_to_parse:
+            connection.waits_to_parse = True
+            self._parsers.append(connection)
+            self._schedule_turn(connection.loop)
+
+    def _schedule_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._turn_is_due:
+            self._turn_is_due = True
+            loop.call_soon(self._turn, loop, context=NO_REQUEST)
 
     def _parse_waiting(self) -> None:
         """Let each connection parse one part after the other, as many as there is time for."""

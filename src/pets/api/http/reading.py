@@ -31,6 +31,9 @@ class ServedApplication(Protocol):
     def parse(self, connection: "ReadingProtocol", /) -> None:
         """Call `parse_part` until it returns False, now or in later turns of the event loop."""
 
+    def parse_later(self, connection: "ReadingProtocol", /) -> None:
+        """Do this in later turns alone."""
+
 
 class ReadingProtocol(HttpToolsProtocol):
     """A connection whose bytes are parsed in parts, when it is their turn.
@@ -138,12 +141,12 @@ class ReadingProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self._read:
-            self.app.parse(self)
+            self.app.parse_later(self)  # not in the task of the request that was answered
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._read:
-            self.app.parse(self)
+            self.app.parse_later(self)
 
     # uvicorn's returns None, but asyncio lets a protocol keep the connection open.
     def eof_received(self) -> bool:  # type: ignore[override]
