@@ -87,7 +87,7 @@ class Acceptor:
         if self._listener.fileno() >= 0:
             with suppress(OSError):  # Nothing more waits.
                 while self._accept_some():
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)  # The next turn goes on.
             self._listener.close()
         if self._opening:
             await asyncio.wait(self._opening)

@@ -106,6 +106,10 @@ class Door:
         """How many requests wait to be let in."""
         return len(self._cheap.visitors) + len(self._expensive.visitors)
 
+    def parsing(self) -> int:
+        """How many connections wait to parse what they have read."""
+        return len(self._parsers)
+
     def rejected(self) -> int:
         """How many requests were rejected so far."""
         return self._all_rejections
