@@ -430,6 +430,12 @@ class TestTrailers:
         second = request(b"POST /pets/", body=BOY)
         assert statuses(await server.exchange(first + second + LAST)) == [201, 415, 200]
 
+    async def test_never_say_how_long_a_body_is(self, server: Server) -> None:
+        trailers = b"Content-Length: %d\r\n" % len(LAST)
+        sent = chunked(b"POST /pets/", JSON, body=BOY, trailers=trailers)
+        assert statuses(await server.exchange(sent[:150], sent[150:] + LAST)) == [201, 200]
+        assert statuses(await server.exchange(sent + LAST)) == [201, 200]
+
     @pytest.mark.parametrize("trailer", [b"Connection: close\r\n", b"Proxy-Connection: close\r\n"])
     async def test_that_end_the_connection_end_it(self, server: Server, trailer: bytes) -> None:
         """The parser obeys them, and would ignore every later request of the connection."""

@@ -86,7 +86,7 @@ class Acceptor:
         """Accept what waits, because it would be reset. Return when all of it has its protocol."""
         if self._listener.fileno() >= 0:
             with suppress(OSError):  # Nothing more waits.
-                while self._accept_some():
+                while self._accept_some():  # noqa: ASYNC110  # This waits for no event.
                     await asyncio.sleep(0)  # The next turn goes on.
             self._listener.close()
         if self._opening:

@@ -136,11 +136,12 @@ class Door:
 
     def parse(self, connection: ReadingProtocol, /) -> None:
         """Let a connection parse what it has read, in this turn or in later ones."""
-        self._schedule_turn(connection.loop)
+        if not self._turn_is_due:
+            self._schedule_turn(connection.loop)
         while self._parts < MAX_PARTS and not self._parsers:
+            self._parts += 1
             if not connection.parse_part():
                 return
-            self._parts += 1
         self.parse_later(connection)
 
     def parse_later(self, connection: ReadingProtocol, /) -> None:
@@ -148,20 +149,20 @@ class Door:
         if not connection.waits_to_parse:
             connection.waits_to_parse = True
             self._parsers.append(connection)
-            self._schedule_turn(connection.loop)
+            if not self._turn_is_due:
+                self._schedule_turn(connection.loop)
 
     def _schedule_turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._turn_is_due:
-            self._turn_is_due = True
-            loop.call_soon(self._turn, loop, context=NO_REQUEST)
+        self._turn_is_due = True
+        loop.call_soon(self._turn, loop, context=NO_REQUEST)
 
     def _parse_waiting(self) -> None:
         """Let each connection parse one part after the other, as many as there is time for."""
         self._parts = 0
         while self._parsers and self._parts < MAX_PARTS:
+            self._parts += 1
             connection = self._parsers.popleft()
             if connection.parse_part():
-                self._parts += 1
                 self._parsers.append(connection)
             else:
                 connection.waits_to_parse = False

@@ -36,22 +36,19 @@ class ProblemProtocol(ReadingProtocol):
     _stops = False  # whether the next answer is the last one
 
     def _parse(self, part: bytes) -> None:
-        try:
-            self._feed(part)
-        except HTTPException as refusal:
-            self._refuse(refusal, part)
-
-    def _feed(self, part: bytes) -> None:
         self._progress = False
         try:
             try:
                 self.parser.feed_data(part)
-            except httptools.HttpParserUpgrade:
-                self._ignore_offer()
+            except httptools.HttpParserUpgrade as offer:
+                (body_start,) = offer.args
+                self._ignore_offer(part[body_start:])
         except httptools.HttpParserError as error:
-            if isinstance(error.__context__, HTTPException):  # A callback raised it.
-                raise error.__context__ from None
-            raise ClientException(f"This is not a valid HTTP request: {error}.") from None
+            refusal = error.__context__
+            if not isinstance(refusal, HTTPException):  # No callback has raised one.
+                refusal = ClientException(f"This is not a valid HTTP request: {error}.")
+            self._refuse(refusal, part)
+            return
         if self._progress:
             self._bytes_without_progress = 0
             return
@@ -59,12 +56,12 @@ class ProblemProtocol(ReadingProtocol):
         # and the sizes, extensions and trailers of chunks.
         self._bytes_without_progress += len(part)
         if self._bytes_without_progress > MAX_HEAD_BYTES:
-            raise HeadTooLarge
+            self._refuse(HeadTooLarge(), part)
 
-    def _ignore_offer(self) -> None:
+    def _ignore_offer(self, body: bytes) -> None:
         """Read a head that offers an upgrade (RFC 9110, 7.8) again, without the offer.
 
-        A new parser is needed, because the old one would take the body for the other protocol.
+        A new parser is needed, because the old one stops where the body begins, and drops it.
         """
         method = self.parser.get_method()
         version = self.parser.get_http_version().encode()
@@ -74,7 +71,7 @@ class ProblemProtocol(ReadingProtocol):
                 lines.append(b"%s: %s" % (name, value))
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
-        self.parser.feed_data(b"\r\n".join(lines) + END)
+        self.parser.feed_data(b"\r\n".join(lines) + END + body)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if len(self.headers) == MAX_FIELDS:
@@ -125,6 +122,7 @@ class ProblemProtocol(ReadingProtocol):
             return
         self._progress = True
         self._awaits_body = False
+        self._body_left = 0
         cycle = self.cycle
         self._answers.lingers = self.flow.read_paused
         if not cycle.response_started:

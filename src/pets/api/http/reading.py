@@ -84,29 +84,33 @@ class ReadingProtocol(HttpToolsProtocol):
             self._answers.lingers = True
 
     def parse_part(self) -> bool:
-        """Parse a part of what was read. Return False if nothing is to be parsed for now."""
-        if not self._read or not self._may_parse():
+        """Parse a part of what was read, and return whether there is more to parse now."""
+        read = self._read
+        if not read or not (self._awaits_body or self._may_begin()):
             return False
         start, end = self._position, self._end_of_part()
-        part = self._read[start:end]
+        part = read[start:end]
         self._position = end
         if self._body_left:
             self._body_left -= end - start
         self._parse(part)
-        if self._awaits_body:
+        if self._awaits_body and not self._body_left:
             self._unended = (self._unended + part)[1 - len(END) :]
         elif not self._progress:
             self._unended += part
         elif self._unended:
             self._unended.clear()
-        if self._position == len(self._read):
-            self._read = b""
-            if self._has_ended or not self.flow.may_read:
-                self._go_on_without_bytes()
-        return True
+        if end < len(read):
+            return True
+        self._read = b""
+        if self._has_ended or not self.flow.may_read:
+            self._go_on_without_bytes()
+        return False
 
-    def _may_parse(self) -> bool:
-        return self._awaits_body or (self._is_idle() and not self.flow.write_paused)
+    def _may_begin(self) -> bool:
+        """Whether the next request may begin."""
+        cycle = self.cycle
+        return (cycle is None or cycle.response_complete) and not self.flow.write_paused
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
@@ -127,7 +131,21 @@ class ReadingProtocol(HttpToolsProtocol):
             if found >= 0:
                 return start + found + len(END) - len(before)
         found = self._read.find(END, start, limit)
-        return limit if found < 0 else found + len(END)
+        if found < 0:
+            return limit
+        end = found + len(END)
+        if self._awaits_body or end == limit or limit < len(self._read):
+            return end
+        return limit if self._has_length(start, end, limit - end) else end
+
+    def _has_length(self, start: int, end: int, length: int) -> bool:
+        """Whether this head says that its body is so long. To parse both at once takes less time.
+
+        Common ways to write the field are enough. If there are two, the parser refuses the head.
+        """
+        found = self._read.find(b"ength: %d\r\n" % length, start, end)
+        before = self._read[max(found - 11, 0) : max(found, 0)]
+        return before.lower() == b"\r\ncontent-l"
 
     def _parse(self, part: bytes) -> None:
         raise NotImplementedError
