@@ -143,7 +143,7 @@ async def test_a_problem_lists_at_most_100_faults(server: Server, number: int) -
     ("size", "status"), [(MAX_HEAD_BYTES, 201), (MAX_HEAD_BYTES + 2 * 16 * 1024, 431)]
 )
 async def test_trailers_may_have_at_least_64_kib(server: Server, size: int, status: int) -> None:
-    """They are measured in slices of 16 KiB, so a little more passes too."""
+    """They are measured in parts of 2 KiB, so a little more passes too."""
     body = in_chunks("POST /pets/", pet_of_size(100)).removesuffix(b"\r\n")
     trailers = b"X: ".ljust(size - len(b"\r\n\r\n"), b"x") + b"\r\n\r\n"
     (answer,) = await server.exchange(body, trailers)

@@ -34,10 +34,10 @@ MAX_STARTS: Final = 64
 MAX_REJECTIONS: Final = 256
 """How many requests are rejected in one turn. A rejection takes about a quarter of a listing."""
 
-MAX_PARTS: Final = 128
+MAX_PARTS: Final = 64
 """How many parts of requests are parsed in one turn, of all connections together.
 
-The slowest part takes half a millisecond: 4 KiB of a body whose chunks have one byte each.
+The slowest part is 2 KiB of a body whose chunks have one byte each.
 """
 
 _POLL_SECONDS: Final = 0.005

@@ -8,7 +8,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pets.api.http.closing import AnswerTransport, Flow
 
-MAX_PART_BYTES: Final = 4 * 1024
+MAX_PART_BYTES: Final = 2 * 1024
 """How many bytes are parsed at once."""
 
 MAX_WAITING_BYTES: Final = 4 * 1024
