@@ -12,6 +12,7 @@ import msgspec
 import uvicorn
 from uvicorn.server import ServerState
 
+from pets.api.http.application import Application
 from pets.api.http.door import Door, DoorProtocol, Rooms
 from pets.api.http.exchange import Exchange, Observe
 from pets.bootstrap import create_app
@@ -122,13 +123,13 @@ class Server:
 
     def __init__(
         self,
-        repository: PetRepository,
+        served: PetRepository | Application,
         rooms: Rooms = UNLIMITED,
         *,
         request_seconds: float = REQUEST_SECONDS,
         observers: Sequence[Observe] = (),
     ) -> None:
-        app = create_app(repository=repository)
+        app = served if isinstance(served, Application) else create_app(repository=served)
         self.door = Door(
             app,
             rooms,
@@ -164,6 +165,11 @@ class Server:
             self.door.sweep.run(seconds)
             for _ in range(10):  # The loop does what is due.
                 await asyncio.sleep(0)
+
+    def stop(self) -> None:
+        """Tell the connections that the service stops."""
+        for connection in [*self._state.connections]:
+            connection.shutdown()
 
     async def wait_for_connections_to_end(self) -> None:
         async with asyncio.timeout(READ_SECONDS):

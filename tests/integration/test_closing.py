@@ -103,6 +103,16 @@ def test_a_client_that_sends_everything_first_receives_431(service: Served) -> N
         assert receive_all(connection).startswith(b"HTTP/1.1 431 ")
 
 
+def test_a_client_that_sends_more_than_its_last_request_receives_its_answer(
+    service: Served,
+) -> None:
+    """The rest is more than the service reads at once."""
+    last = b"GET /health/live HTTP/1.1\r\nhost: pets\r\nconnection: close\r\n\r\n"
+    with connect(service) as connection:
+        connection.sendall(last + b"x" * 2 * MIB)
+        assert receive_all(connection).count(b"HTTP/1.1 200 ") == 1
+
+
 @pytest.mark.parametrize(
     ("line", "fields", "status"),
     [

@@ -9,9 +9,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
+from pets.api.http.exchange import Observation
 from pets.api.http.heads import MAX_HEAD_BYTES
 from pets.api.http.problems import instance_of
+from pets.bootstrap import create_app
+from pets.domain.access import KeyList
 from pets.domain.pet import NewPet, Pet
+from pets.settings import MEMORY, Settings
 from tests.integration.connections import Server, statuses
 from tests.integration.served import served
 
@@ -236,6 +240,10 @@ class TestARefusal:
         assert answer.headers["date"]
         assert await count(server) == 0
 
+    async def test_does_not_take_the_error_of_the_answer_before(self, server: Server) -> None:
+        sent = request(b"GET /nothing") + b"GARBAGE\r\n\r\n"
+        assert statuses(await server.exchange(sent)) == [404, 400]
+
     async def test_follows_an_answer_that_the_client_has_read(
         self, server: Server, broken: Broken
     ) -> None:
@@ -280,11 +288,139 @@ class TestARefusal:
         assert statuses(await server.exchange(LAST + b"GARBAGE\r\n\r\n")) == [200]
 
 
+ID = b"Request-Id: mine-1\r\n"
+REFUSED_WITH_AN_ID = {
+    "before the bad line": ID + b"Ba d: x\r\n\r\n",
+    "after a good one": b"Host: pets\r\nrequest-id:\t mine-1 \r\nBa d: x\r\n\r\n",
+    "without a host": ID + b"\r\n",
+    "in a long head": ID + b"X: " + b"x" * MAX_HEAD_BYTES,
+    "before a bad coding": HOST + ID + b"Transfer-Encoding: gzip\r\n\r\n",
+}
+
+
+class TestARefusalIsAnAnswerLikeOthers:
+    @pytest.mark.parametrize("fields", REFUSED_WITH_AN_ID.values(), ids=REFUSED_WITH_AN_ID)
+    @pytest.mark.parametrize("read_bytes", [1, 10, 10**6])
+    async def test_with_the_id_of_its_client(
+        self, server: Server, fields: bytes, read_bytes: int
+    ) -> None:
+        sent = b"GET /pets/ HTTP/1.1\r\n" + fields
+        parts = [sent[i : i + read_bytes] for i in range(0, len(sent), read_bytes)]
+        (answer,) = await server.exchange(*parts)
+        assert answer.headers["request-id"] == "mine-1"
+        assert answer.document["request_id"] == "mine-1"
+
+    @pytest.mark.parametrize("sent", [b"a b", b"x" * 1000, b"mine\r\nRequest-Id: other", b""])
+    async def test_with_an_id_of_its_own_for_another_one(self, server: Server, sent: bytes) -> None:
+        head = b"GET / HTTP/1.1\r\nRequest-Id: " + sent + b"\r\nBa d: x\r\n\r\n"
+        (answer,) = await server.exchange(head)
+        assert answer.headers["request-id"] not in {sent.decode(), "mine", "other"}
+
+    async def test_with_the_headers_that_all_answers_have(self) -> None:
+        """A page of another origin may read it, and a shared cache may not keep it."""
+        settings = Settings(database_url=MEMORY, cors_origins="https://a.example")
+        server = Server(create_app(settings, keys=KeyList([])))
+        fields = b"Origin: https://a.example\r\n"
+        good = request(b"GET /health/live", fields)
+        answers = await server.exchange(good + b"GET / HTTP/1.1\r\n" + fields + b"\r\n")
+        assert statuses(answers) == [200, 400]
+        for name in answers[0].headers.keys() - {"request-id", "content-length", "content-type"}:
+            assert answers[1].headers[name] == answers[0].headers[name]
+        assert answers[1].headers["cache-control"] == "private"
+        assert answers[1].headers["vary"] == "Origin"
+        assert answers[1].headers["access-control-allow-origin"] == "https://a.example"
+
+    async def test_and_is_observed(self) -> None:
+        seen: list[Observation] = []
+        server = Server(InMemoryPetRepository(), observers=[seen.append])
+        await server.exchange(b"PUT / HTTP/1.1\r\n\r\n")
+        await server.exchange(b"G\0RBAGE / HTTP/1.1\r\n\r\n")
+        assert [(one.scope["method"], one.status) for one in seen] == [
+            ("PUT", 400),
+            ("_OTHER", 400),
+        ]
+
+    @pytest.mark.parametrize(
+        "head",
+        [
+            b"HEAD / HTTP/1.1\r\n\r\n",
+            b"HEAD / HTTP/1.1\r\nBa d: x\r\n\r\n",
+            b"HEAD / HTTP/9.9\r\n\r\n",
+            b"HEAD /\0 HTTP/1.1\r\n\r\n",
+            b"\r\nHEAD x HTTP/1.1\r\n" + HOST + b"\r\n",
+            b"HEAD /" + b"x" * MAX_HEAD_BYTES,
+        ],
+    )
+    @pytest.mark.parametrize("read_bytes", [1, 10**6])
+    async def test_without_a_body_for_head(
+        self, server: Server, head: bytes, read_bytes: int
+    ) -> None:
+        async with server.connection() as connection:
+            for start in range(0, len(head), read_bytes):
+                connection.read(head[start : start + read_bytes])
+            answer = await connection.interim()
+            assert int(answer.headers["content-length"]) > 0
+            assert await connection.answers() == []
+
+    async def test_with_a_body_after_head(self, server: Server) -> None:
+        head = request(b"HEAD /health/live")
+        async with server.connection() as connection:
+            connection.read(head, b"GARBAGE\r\n\r\n")
+            assert (await connection.interim()).status == 200
+            assert (await connection.answer()).status == 400
+
+
 async def test_an_error_leaves_the_connection_open(server: Server) -> None:
     bad = request(b"POST /nothing", JSON, body=BOY)
     answers = await server.exchange(bad, bad, LAST)
     assert statuses(answers) == [404, 404, 200]
     assert "connection" not in answers[0].headers
+
+
+@pytest.mark.parametrize("line", [b"POST /pets/", b"DELETE /pets/", b"PATCH /pets/1"])
+@pytest.mark.parametrize("framing", [b"", b"Content-Length: 0\r\n"])
+async def test_a_missing_body_leaves_the_connection_open(
+    server: Server, line: bytes, framing: bytes
+) -> None:
+    answers = await server.exchange(request(line, JSON, framing) + LAST)
+    assert statuses(answers) == [400, 200]
+    assert "connection" not in answers[0].headers
+
+
+class TestABodyWithoutALength:
+    """Node sends the body of DELETE so. For HTTP its bytes are the next request."""
+
+    @pytest.mark.parametrize("line", [b"DELETE /pets/", b"DELETE /pets/1", b"POST /pets/"])
+    @pytest.mark.parametrize("body", [b'{"ids": [1]}', b'[{"ids": [1]}]'])
+    async def test_is_refused_with_its_request(
+        self, server: Server, line: bytes, body: bytes
+    ) -> None:
+        await create(server)
+        (answer,) = await server.exchange(request(line, JSON) + body, LIVE)
+        assert answer.status == 400
+        assert "Content-Length" in answer.document["detail"]
+        assert answer.headers["connection"] == "close"
+        assert await count(server) == 1
+
+    async def test_that_comes_later_is_refused_alone(self, server: Server) -> None:
+        await create(server)
+        async with server.connection() as connection:
+            connection.read(request(b"DELETE /pets/1", JSON))
+            assert (await connection.interim()).status == 204
+            connection.read(b'{"ids": [1]}')
+            assert statuses(await connection.answers()) == [400]
+
+    async def test_of_a_method_that_has_none_is_the_next_request(self, server: Server) -> None:
+        answers = await server.exchange(request(b"GET /health/live") + b'{"ids": [1]}')
+        assert statuses(answers) == [200, 400]
+
+
+async def test_a_chunk_never_says_how_long_a_body_is(server: Server) -> None:
+    rest = b"\r\n0\r\n\r\n" + LAST
+    chunk = b"{\r\nContent-Length: %d\r\n\r\n" % len(rest)
+    head = request(b"POST /pets/", JSON, CHUNKED)
+    sent = b"%x\r\n%s%s" % (len(chunk), chunk, rest)
+    assert statuses(await server.exchange(head, sent)) == [400, 200]
 
 
 class TestTrailers:
@@ -311,6 +447,19 @@ class TestTrailers:
         assert answer.headers["connection"] == "close"
 
 
+AFTER_A_REQUEST = {
+    "nothing": (b"", []),
+    "an unfinished head": (LIVE[:-3], []),
+    "an unfinished body": (request(b"POST /pets/", JSON, CHUNKED) + b"2\r\n{", []),
+    "a bad request line": (b"GARBAGE\r\n\r\n", [400]),
+    "a bad field": (b"GET / HTTP/1.1\r\nHo st: pets\r\n\r\n", [400]),
+    "a bad chunk": (request(b"POST /pets/", JSON, CHUNKED) + b"ZZ\r\n", [400]),
+    "a head that is too long": (b"GET / HTTP/1.1\r\nX: " + b"x" * 2 * MAX_HEAD_BYTES, [431]),
+    "good and bad requests": (LIVE + LIVE + b"\0", [200, 200, 400]),
+    "empty lines": (LIVE + b"\r\n\r\n", [200]),
+}
+
+
 class TestAClosedSide:
     async def test_still_receives_the_answers_in_flight(
         self, server: Server, repository: GatedRepository
@@ -324,6 +473,35 @@ class TestAClosedSide:
             repository.gate.set()
             answers = await connection.answers()
         assert statuses(answers) == [201, 200]
+
+    @pytest.mark.parametrize(("rest", "expected"), AFTER_A_REQUEST.values(), ids=AFTER_A_REQUEST)
+    @pytest.mark.parametrize("reads", [1, 2])
+    async def test_receives_all_answers_that_are_due(
+        self,
+        server: Server,
+        repository: GatedRepository,
+        rest: bytes,
+        expected: list[int],
+        reads: int,
+    ) -> None:
+        """The first request is complete, whatever follows it."""
+        repository.gate.clear()
+        first = request(b"POST /pets/", JSON, body=BOY)
+        async with server.connection() as connection:
+            connection.read(*([first + rest] if reads == 1 else [first, rest]))
+            connection.end()
+            await repository.reached.wait()
+            await asyncio.sleep(0)  # One turn of the loop, in which the server learns of the end.
+            repository.gate.set()
+            answers = await connection.answers()
+        assert statuses(answers) == [201, *expected]
+
+    async def test_receives_a_refusal(self, server: Server, broken: Broken) -> None:
+        bad, status = broken
+        async with server.connection() as connection:
+            connection.read(bad)
+            connection.end()
+            assert statuses(await connection.answers()) == [status]
 
     async def test_is_closed_when_nothing_is_in_flight(self, server: Server) -> None:
         async with server.connection() as connection:
@@ -488,12 +666,28 @@ OTHER_TARGETS = [
     "http://:80/",
     "http://a@b/",
     "http://a:b/",
+    "/pets/1#draft",
+    "/#",
+    "/pets/?ids=1#",
+    "#",
+    "http://pets/pets/1#draft",
+    "http://pets#/",
+    "http://pets?ids=1#draft",
 ]
 
 
 @pytest.mark.parametrize("target", OTHER_TARGETS)
 async def test_another_target_is_rejected(server: Server, target: str) -> None:
     assert statuses(await server.exchange(request(f"GET {target}".encode()) + LIVE)) == [400]
+
+
+@pytest.mark.parametrize("target", ["/pets/1#draft", "http://pets/pets/1#", "/pets/?ids=1#1"])
+async def test_a_fragment_changes_nothing(server: Server, target: str) -> None:
+    await create(server)
+    (answer,) = await server.exchange(request(f"DELETE {target}".encode()))
+    assert answer.status == 400
+    assert "fragment" in answer.document["detail"]
+    assert await count(server) == 1
 
 
 async def test_options_of_the_whole_service_lists_all_methods(server: Server) -> None:

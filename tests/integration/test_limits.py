@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
-from pets.api.http.heads import MAX_HEAD_BYTES
+from pets.api.http.heads import MAX_FIELDS, MAX_HEAD_BYTES
 from pets.api.http.problems import MAX_BODY_BYTES
 from pets.api.schemas import MAX_DIGITS, MAX_FAULTS, MAX_IDS_BYTES, MAX_LIMIT
 from pets.cli.main import main
@@ -171,11 +171,34 @@ async def test_a_problem_lists_at_most_100_faults(server: Server, number: int) -
     ("size", "status"), [(MAX_HEAD_BYTES, 201), (MAX_HEAD_BYTES + 2 * 16 * 1024, 431)]
 )
 async def test_trailers_may_have_at_least_64_kib(server: Server, size: int, status: int) -> None:
-    """They are measured in slices of 16 KiB, so a little more passes too."""
+    """They are measured in parts of 2 KiB, so a little more passes too."""
     body = in_chunks("POST /pets/", pet_of_size(100)).removesuffix(b"\r\n")
     trailers = b"X: ".ljust(size - len(b"\r\n\r\n"), b"x") + b"\r\n\r\n"
     (answer,) = await server.exchange(body, trailers)
     assert answer.status == status
+
+
+@pytest.mark.parametrize("beyond", [-1, 0, 1])
+async def test_a_head_may_have_100_fields(server: Server, beyond: int) -> None:
+    others = head("GET /pets/").count(b"\r\n") - 2
+    sent = head("GET /pets/", *["X: y"] * (MAX_FIELDS - others + beyond))
+    (answer,) = await server.exchange(sent)
+    assert answer.status == (431 if beyond > 0 else 200)
+
+
+@pytest.mark.parametrize("beyond", [-1, 0, 1])
+async def test_trailers_may_have_100_fields(server: Server, beyond: int) -> None:
+    body = in_chunks("POST /pets/", pet_of_size(100)).removesuffix(b"\r\n")
+    (answer,) = await server.exchange(body + b"X: y\r\n" * (MAX_FIELDS + beyond) + b"\r\n")
+    assert answer.status == (431 if beyond > 0 else 201)
+
+
+@pytest.mark.parametrize(
+    "start", [b"GET / HTTP/1.1\r\n", in_chunks("POST /pets/", pet_of_size(100))[:-2]]
+)
+async def test_too_many_fields_are_refused_before_they_end(server: Server, start: bytes) -> None:
+    (answer,) = await server.exchange(start + b"X: y\r\n" * (MAX_FIELDS + 2))
+    assert answer.status == 431
 
 
 @pytest.mark.parametrize("beyond", [-1, 0, 1])

@@ -5,16 +5,18 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 
 import asyncpg
 import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
-from pets.api.http.door import MAX_STARTS, MAX_WAIT_SECONDS, Rooms
+from pets.api.http.door import MAX_PARTS, MAX_STARTS, MAX_WAIT_SECONDS, Rooms
 from pets.api.http.exchange import Observation
 from pets.api.http.problems import MAX_RETRY_AFTER_SECONDS
+from pets.api.http.reading import MAX_PART_BYTES
 from pets.cli.accepting import RESERVED_FILES
+from pets.domain.pet import NewPet, PetType
 from tests.integration.connections import Answer, Connection, Server, statuses
 from tests.integration.served import Served, served
 
@@ -223,6 +225,29 @@ async def test_no_kind_of_request_waits_for_the_room_of_another(
         )
 
 
+EXPENSIVE = [
+    b"name=a",
+    b"type=dog&limit=1000",
+    b"%6eame=a",
+    b"type=dog&n%61m%65=a",
+    b"limit=%31%30%30%30",
+    b"%6C%69%6D%69%74=1000",
+]
+
+
+@pytest.mark.parametrize("query", EXPENSIVE)
+async def test_expensive_requests_do_not_keep_cheap_ones_waiting(room: Room, query: bytes) -> None:
+    server = Server(InMemoryPetRepository(), Rooms(expensive_reads=room))
+    room.is_free = False
+    async with server.connection() as expensive, server.connection() as cheap:
+        expensive.read(LISTING.replace(b"/pets/", b"/pets/?" + query))
+        cheap.read(LISTING.replace(b"/pets/", b"/pets/?%6Cimit=20"))
+        assert (await cheap.answer()).status == 200
+        assert server.door.waiting() == 1
+        room.is_free = True
+        assert (await expensive.answer()).status == 200
+
+
 async def test_only_some_requests_begin_in_one_turn_of_the_loop(server: Server) -> None:
     async with AsyncExitStack() as stack:
         connections = [
@@ -233,6 +258,95 @@ async def test_only_some_requests_begin_in_one_turn_of_the_loop(server: Server) 
         assert len(server.tasks) == MAX_STARTS
         answers = [await connection.answer() for connection in connections]
     assert statuses(answers) == [200] * len(connections)
+
+
+async def test_only_some_parts_are_parsed_in_one_turn_of_the_loop(server: Server) -> None:
+    """Checks of health begin as soon as they are parsed."""
+    async with AsyncExitStack() as stack:
+        connections = [
+            await stack.enter_async_context(server.connection()) for _ in range(3 * MAX_PARTS)
+        ]
+        for connection in connections:
+            connection.read(LIVE)
+        assert len(server.tasks) == MAX_PARTS
+        answers = [await connection.answer() for connection in connections]
+    assert statuses(answers) == [200] * len(connections)
+
+
+async def test_connections_are_parsed_by_turns(server: Server) -> None:
+    """The others have so much to parse that it takes 40 turns and more."""
+    parts_of_each = 2 * MAX_PARTS
+    chunks = b"64\r\n" + b" " * 100 + b"\r\n"
+    chunks *= parts_of_each * MAX_PART_BYTES // len(chunks) + 1
+    head = b"POST /pets/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HOST + b"\r\n"
+    async with AsyncExitStack() as stack:
+        connections = [await stack.enter_async_context(server.connection()) for _ in range(21)]
+        probe, *others = connections
+        for other in others:
+            other.read(head + chunks)
+        probe.read(LIVE)
+        assert (await probe.answer()).status == 200
+        assert server.door.parsing() > len(others) / 2
+        for other in others:
+            other.read(b"0\r\n\r\n")
+            assert (await other.answer()).status == 400
+
+
+class Pipeline:
+    """A client that sends one request after the other, as long as the server takes them."""
+
+    def __init__(self, client: socket.socket, request: bytes) -> None:
+        self._client = client
+        self._requests = request * 1000
+        self.sent = 0
+
+    async def send_all(self) -> None:
+        """Send until the server takes no more, and then for some more turns."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+            with suppress(BlockingIOError):
+                while self.sent < MAX_SENT:
+                    self.sent += self._client.send(self._requests)
+
+
+MAX_SENT = 20_000_000
+
+
+class TestAClientThatSendsMoreThanItIsAnswered:
+    async def test_is_not_read_while_its_request_waits(self, room: Room, server: Server) -> None:
+        room.is_free = False
+        async with server.accepted() as (_, client):
+            pipeline = Pipeline(client, LISTING)
+            await pipeline.send_all()
+            assert 0 < pipeline.sent < 2_000_000
+            assert server.door.waiting() == 1
+
+    async def test_is_not_read_on_with_each_answer(self, server: Server) -> None:
+        """One read holds thousands of requests, so each answer leaves thousands to parse."""
+        async with server.accepted() as (_, client):
+            pipeline = Pipeline(client, LIVE)
+            for _ in range(20):
+                await pipeline.send_all()
+                client.recv(100)
+            assert 0 < pipeline.sent < 2_000_000
+
+    async def test_gets_no_answers_that_it_does_not_take(self, room: Room) -> None:
+        repository = InMemoryPetRepository()
+        await repository.add([NewPet(name="x" * 100, age=7, type=PetType.DOG)] * 1000)
+        async with Server(repository, Rooms(room)).accepted() as (protocol, client):
+            pipeline = Pipeline(client, LISTING.replace(b"/pets/", b"/pets/?limit=1000"))
+            for _ in range(20):
+                await pipeline.send_all()
+            assert protocol.flow.write_paused
+            assert not protocol.tasks  # No finished answer waits for its turn.
+            assert protocol.transport.get_write_buffer_size() < 1_000_000
+
+    async def test_gets_all_answers_that_it_takes(self, server: Server) -> None:
+        number = 3_000
+        async with server.connection() as connection:
+            connection.read(LIVE * number)
+            for _ in range(number):
+                assert (await connection.answer()).status == 200
 
 
 def connect(service: Served) -> socket.socket:

@@ -6,7 +6,9 @@ import logging
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 
 import asyncpg
 import pytest
@@ -18,8 +20,11 @@ from pets.api.http.timeouts import (
     BODY_SECONDS,
     HEAD_SECONDS,
     IDLE_SECONDS,
+    MAX_ENDS,
     READER_SECONDS,
+    STOP_SECONDS,
 )
+from pets.cli.serve import GRACE_SECONDS
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import NewPet, Pet, PetType
 from pets.domain.query import PetQuery
@@ -304,6 +309,91 @@ class TestAClientThatDoesNotRead:
         reader.read(b"GARBAGE\r\n\r\n")
         await server.sweep(0, READER_SECONDS)
         assert not server.connections
+
+
+UNFINISHED = {
+    "a head": LIVE[:5],
+    "a body": CREATION,
+    "a body that is not read": b"POST /nothing HTTP/1.1\r\nContent-Length: 9\r\n" + HOST + b"\r\n",
+    "chunks": b"POST /pets/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HOST + b"\r\n2\r\n{",
+}
+
+
+class TestAStop:
+    @pytest.mark.parametrize("part", UNFINISHED.values(), ids=UNFINISHED)
+    async def test_does_not_wait_for_the_rest_of_a_request(
+        self, server: Server, connection: Connection, part: bytes
+    ) -> None:
+        """Nothing was begun, so nothing is said of its outcome."""
+        connection.read(part)
+        await server.sweep(0)
+        server.stop()
+        await server.sweep(1, STOP_SECONDS)
+        assert not server.connections
+        assert not server.tasks
+        assert b"/problems/" not in await connection.take(10_000)
+
+    async def test_does_not_wait_for_a_client_that_does_not_read(
+        self, server: Server, reader: Connection
+    ) -> None:
+        server.stop()
+        await server.sweep(1, STOP_SECONDS - 1)
+        assert server.connections == 1
+        await reader.take(2**20)  # It gets no more time for this.
+        await server.sweep(1)
+        assert not server.connections
+        assert not server.tasks
+
+    async def test_lets_requests_in_flight_finish(
+        self, server: Server, repository: StuckRepository, connection: Connection
+    ) -> None:
+        repository.works.clear()
+        connection.read(LISTING)
+        await server.sweep(0)
+        server.stop()
+        await server.sweep(1, STOP_SECONDS)
+        repository.works.set()
+        answer = await connection.answer()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+
+
+def test_a_stop_cuts_off_clients_that_do_not_read(sqlite_url: str) -> None:
+    """The log has no error."""
+    body = json.dumps({"name": "x" * 100, "age": 7, "type": "dog"}).encode()
+    creation = b"POST /pets/ HTTP/1.1\r\nContent-Type: application/json\r\n" + HOST
+    creation += b"Content-Length: %d\r\n\r\n" % len(body) + body
+    with served(sqlite_url) as service, connect(service) as client:
+        client.sendall(creation * 1000)
+        answers = b""
+        while answers.count(b"HTTP/1.1 201 ") < 1000:
+            answers += client.recv(65536)
+        client.settimeout(1)
+        with suppress(TimeoutError):  # The service reads no more.
+            client.sendall(LONG_LISTING * 10_000)
+        began = time.monotonic()
+        service.process.terminate()
+        _, log = service.process.communicate(timeout=30)
+        assert time.monotonic() - began < GRACE_SECONDS + 2
+        assert service.process.returncode == 0
+    assert "Exception" not in log
+    assert "Cancel" not in log
+
+
+async def test_only_some_connections_end_in_one_turn_of_the_loop(server: Server) -> None:
+    async with AsyncExitStack() as stack:
+        connections = [
+            await stack.enter_async_context(server.connection()) for _ in range(3 * MAX_ENDS)
+        ]
+        for connection in connections:
+            connection.read(LIVE[:5])
+            await asyncio.sleep(0)
+        server.door.sweep.run(0)
+        server.door.sweep.run(HEAD_SECONDS)
+        assert len(server.tasks) == MAX_ENDS
+        for connection in connections:  # The others come just in time.
+            connection.read(LIVE[5:])
+        answers = [await connection.answer() for connection in connections]
+    assert Counter(statuses(answers)) == {408: MAX_ENDS, 200: 2 * MAX_ENDS}
 
 
 STUCK = {

@@ -99,33 +99,38 @@ class Acceptor:
             self._loop.add_reader(self._listener, self._accept)
 
     def close(self) -> None:
-        """Accept what waits, because it would be reset, and then nothing more."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        self._loop.remove_reader(self._listener)
-        with suppress(OSError):  # Nothing more waits.
-            while self._lowest_free_file() < self._max_files:
-                self._open(self._listener.accept()[0])
-        self._listener.close()
+        """Accept no more than what waits already. `wait_closed` does so."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._loop.remove_reader(self._listener)
 
     async def wait_closed(self) -> None:
-        """Wait until each accepted connection has its protocol."""
+        """Accept what waits, because it would be reset. Return when all of it has its protocol."""
+        if self._listener.fileno() >= 0:
+            with suppress(OSError):  # Nothing more waits.
+                while self._accept_some():  # noqa: ASYNC110  # This waits for no event.
+                    await asyncio.sleep(0)  # The next turn goes on.
+            self._listener.close()
         if self._opening:
             await asyncio.wait(self._opening)
 
     def _accept(self) -> None:
         try:
-            for _ in range(self._loop.max_accepted):
-                if self._lowest_free_file() >= self._max_files:
-                    self._pause()
-                    return
-                connection, _ = self._listener.accept()
-                self._open(connection)
+            if not self._accept_some():
+                self._pause()
         except BlockingIOError:
             return
         except OSError:  # The system has too many open files, or the network has a fault.
             self._pause()
+
+    def _accept_some(self) -> bool:
+        """Accept what one turn may. Return False if too many files are open."""
+        for _ in range(self._loop.max_accepted):
+            if self._lowest_free_file() >= self._max_files:
+                return False
+            connection, _ = self._listener.accept()
+            self._open(connection)
+        return True
 
     def _pause(self) -> None:
         self._loop.remove_reader(self._listener)

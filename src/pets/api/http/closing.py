@@ -5,6 +5,7 @@ import logging
 from typing import Final, Never
 
 from litestar.exceptions import HTTPException
+from uvicorn.protocols.http.flow_control import FlowControl
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,25 @@ class AnswerTransport(asyncio.Transport):
         self.is_lingering = True
         self._transport.write_eof()
         self._transport.resume_reading()
+
+
+class Flow(FlowControl):
+    """Reads and writes no more than the service and the client can take."""
+
+    may_read = True
+    """False while bytes wait to be parsed. The application wants more, but must wait for these."""
+
+    def resume_reading(self) -> None:
+        if self.may_read:
+            super().resume_reading()
+
+    async def drain(self) -> None:
+        try:
+            await super().drain()
+        except asyncio.CancelledError:
+            # The time of the request is over. Another answer would wait for the client too.
+            self._transport.abort()
+            raise
 
 
 class BrokenBody(asyncio.Event):

@@ -7,18 +7,23 @@ from collections import deque
 from collections.abc import Callable
 from random import randint
 from time import perf_counter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
 
+from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from pets.api.http.exchange import ARRIVED, NO_REQUEST, Exchange
+from pets.api.http.closing import log_refusal
+from pets.api.http.exchange import ARRIVED, NO_REQUEST, REFUSAL, Exchange
 from pets.api.http.problems import (
     MAX_RETRY_AFTER_SECONDS,
     NOT_DONE,
     problem,
     problem_answer,
 )
+from pets.api.http.reading import ReadingProtocol
+from pets.api.http.request import READING
 from pets.api.http.timeouts import Sweep, TimedProtocol
 
 MAX_WAIT_SECONDS: Final = 1.2
@@ -30,10 +35,15 @@ MAX_STARTS: Final = 64
 MAX_REJECTIONS: Final = 256
 """How many requests are rejected in one turn. A rejection takes about a quarter of a listing."""
 
+MAX_PARTS: Final = 64
+"""How many parts of requests are parsed in one turn, of all connections together.
+
+The slowest part is 2 KiB of a body whose chunks have one byte each.
+"""
+
 _POLL_SECONDS: Final = 0.005
 
 _REJECTION: Final = "The service has more to do than it can do in time. It has not begun this."
-_READS: Final = {"GET", "HEAD", "OPTIONS"}
 # A guess that needs no parsing is enough. If it is wrong, a request waits in the other queue.
 _EXPENSIVE: Final = re.compile(rb"(?:^|&)(?:name=|limit=\d{3})")
 
@@ -77,6 +87,8 @@ class Door:
 
     Reads, expensive reads and writes have a room and a queue each, so that none of these kinds
     waits for another one. The queues take turns at being the first.
+
+    Requests are also parsed in turns, because parsing many takes long too.
     """
 
     def __init__(
@@ -89,7 +101,10 @@ class Door:
     ) -> None:
         self.sweep = Sweep(request_seconds)
         self._app = app
+        self.refusing: ASGIApp = around(_refuse)
         self._rejection = around(_reject)
+        self._parsers: deque[ReadingProtocol] = deque()
+        self._parts = 0  # in this turn
         self._reads, self._expensive_reads, self._writes = map(_Queue, rooms)
         self._queues = deque([self._reads, self._expensive_reads, self._writes])
         self._starts = 0  # in this turn
@@ -103,6 +118,10 @@ class Door:
     def waiting(self) -> int:
         """How many requests wait to be let in."""
         return sum(len(queue.visitors) for queue in self._queues)
+
+    def parsing(self) -> int:
+        """How many connections wait to parse what they have read."""
+        return len(self._parsers)
 
     def rejected(self) -> int:
         """How many requests were rejected so far."""
@@ -122,27 +141,62 @@ class Door:
         else:
             self._starts += 1
             protocol.start(cycle, self._app)
+
+    def parse(self, connection: ReadingProtocol, /) -> None:
+        """Let a connection parse what it has read, in this turn or in later ones."""
         if not self._turn_is_due:
-            self._turn_is_due = True
-            protocol.loop.call_soon(self._turn, protocol.loop, context=NO_REQUEST)
+            self._schedule_turn(connection.loop)
+        while self._parts < MAX_PARTS and not self._parsers:
+            self._parts += 1
+            if not connection.parse_part():
+                return
+        self.parse_later(connection)
+
+    def parse_later(self, connection: ReadingProtocol, /) -> None:
+        """Let a connection parse what it has read, in later turns."""
+        if not connection.waits_to_parse:
+            connection.waits_to_parse = True
+            self._parsers.append(connection)
+            if not self._turn_is_due:
+                self._schedule_turn(connection.loop)
+
+    def _schedule_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._turn_is_due = True
+        loop.call_soon(self._turn, loop, context=NO_REQUEST)
+
+    def _parse_waiting(self) -> None:
+        """Let each connection parse one part after the other, as many as there is time for."""
+        self._parts = 0
+        while self._parsers and self._parts < MAX_PARTS:
+            self._parts += 1
+            connection = self._parsers.popleft()
+            if connection.parse_part():
+                self._parsers.append(connection)
+            else:
+                connection.waits_to_parse = False
 
     def _queue_of(self, cycle: RequestResponseCycle) -> _Queue:
-        if cycle.scope["method"] not in _READS:
+        scope = cycle.scope
+        if scope["method"] not in READING:
             return self._writes
-        if _EXPENSIVE.search(cycle.scope["query_string"]):
+        query = scope["query_string"]
+        if b"%" in query:
+            query = unquote_to_bytes(query)
+        if _EXPENSIVE.search(query):
             return self._expensive_reads
         return self._reads
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         self._starts = 0
+        self._parse_waiting()
         self._queues.rotate()
         served = sum(self._serve(queue, loop.time()) for queue in self._queues)
         somebody_waits = self.waiting() > 0
         if self._rejections and not somebody_waits:
             logger.warning("Rejected %d requests. Now none waits.", self._rejections)
             self._rejections = 0
-        self._turn_is_due = served > 0 or somebody_waits
-        if served:
+        self._turn_is_due = served > 0 or somebody_waits or len(self._parsers) > 0
+        if served or self._parsers:
             loop.call_soon(self._turn, loop)
         elif somebody_waits:
             loop.call_later(_POLL_SECONDS, self._turn, loop)
@@ -182,6 +236,14 @@ async def _reject(scope: Scope, receive: Receive, send: Send) -> None:
     await answer(scope, receive, send)
 
 
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    # Litestar's type of a scope knows only the members of ASGI.
+    refusal: HTTPException = scope[REFUSAL]  # type: ignore[typeddict-item]
+    log_refusal(refusal)
+    answer = problem_answer(problem(refusal.status_code, refusal.detail, "/"))
+    await answer(scope, receive, send)
+
+
 class DoorProtocol(TimedProtocol):
     """A connection to an application behind a `Door`."""
 
@@ -194,7 +256,3 @@ class DoorProtocol(TimedProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, _app: object) -> None:
         self.app.receive(self, cycle)
-
-    # Any: Litestar and uvicorn type ASGI applications differently.
-    def start(self, cycle: RequestResponseCycle, app: Any) -> None:
-        super()._start_asgi_task(cycle, app)

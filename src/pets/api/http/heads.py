@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from http import HTTPMethod
 from typing import Final
 
 from litestar.exceptions import ClientException, HTTPException
@@ -10,12 +11,28 @@ from litestar.exceptions import ClientException, HTTPException
 MAX_HEAD_BYTES: Final = 64 * 1024
 """The size of the longest head: the request line, and a line `name: value` for each field."""
 
+MAX_FIELDS: Final = 100
+"""How many fields a head may have, and the trailers of a body.
+
+A field of five bytes takes a hundred bytes of memory. This is the limit of Apache and h2o too.
+"""
+
 # host [":" port] of RFC 3986: an address in brackets, or a name that may be empty. The name is
 # possessive (`++`, `*+`), because a long bad name would be tried again and again otherwise.
 _ADDRESS: Final = rb"\[(?:[0-9A-Fa-f:.]+|v[0-9A-Fa-f]+\.[\w.~!$&'()*+,;=:-]+)\]"
 _NAME: Final = rb"(?:[\w.~!$&'()*+,;=-]++|%[0-9A-Fa-f]{2})*+"
 _HOST: Final = re.compile(rb"(?:" + _ADDRESS + rb"|" + _NAME + rb")(?::[0-9]*)?")
-_ABSOLUTE_FORM: Final = re.compile(rb"https?://([^/?#:][^/?#]*)", re.IGNORECASE)
+_ABSOLUTE_FORM: Final = re.compile(rb"https?://([^/?:][^/?]*)", re.IGNORECASE)
+
+_METHOD: Final = re.compile(rb"[\r\n]*(%s) " % "|".join(HTTPMethod).encode())
+_KEPT_FIELD: Final = re.compile(
+    rb"\r\n(request-id|origin|traceparent|tracestate):([^\r\n]*+)(?=\r\n)", re.IGNORECASE
+)
+_OTHER_METHOD: Final = "_OTHER"
+"""https://opentelemetry.io/docs/specs/semconv/registry/attributes/http/#http-request-method"""
+
+_WITH_BODY: Final = frozenset({b"POST", b"PUT", b"PATCH", b"DELETE"})
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -23,6 +40,11 @@ Headers = Sequence[tuple[bytes, bytes]]
 class HeadTooLarge(HTTPException):
     status_code = 431
     detail = f"The header or trailer fields are over {MAX_HEAD_BYTES} bytes."
+
+
+class TooManyFields(HTTPException):
+    status_code = 431
+    detail = f"The header or trailer fields are more than {MAX_FIELDS}."
 
 
 class TransferCodingRefused(ClientException):
@@ -38,22 +60,50 @@ def check_size(method: bytes, url: bytes, headers: Headers) -> None:
         raise HeadTooLarge
 
 
-def check_head(version: str, headers: Headers) -> None:
-    """Raise `HTTPException` for a head that httptools accepts although it must be refused."""
+def check_head(version: str, headers: Headers) -> int:
+    """Return the length of the body, or 0 if it has none or comes in chunks.
+
+    Raises `HTTPException` for a head that httptools accepts although it must be refused.
+    """
     if version not in {"1.0", "1.1"}:
         raise ClientException("Only HTTP/1.1 and HTTP/1.0 are served.")
     hosts = 0
+    length = 0
     for name, value in headers:
         if name == b"host":
             hosts += 1
             if not _is_host(value):
                 raise ClientException("The header Host is not a host with an optional port.")
+        elif name == b"content-length":
+            length = _length(value)
         elif name == b"transfer-encoding" and (version == "1.0" or value.lower() != b"chunked"):
             # RFC 9112, 6.1 asks for 501 where a coding is unknown. But no request, however
             # hostile, may look like a failure of the service.
             raise TransferCodingRefused
     if hosts > 1 or (hosts == 0 and version == "1.1"):
         raise ClientException("The header Host must be sent exactly once.")
+    return length
+
+
+def _length(value: bytes) -> int:
+    try:
+        return int(value)  # httptools has refused a second one, and whatever is not digits.
+    except ValueError:  # Python reads at most 4300 digits.
+        raise ClientException("The header Content-Length is too long.") from None
+
+
+def check_no_stray_body(method: bytes, headers: Headers, next_byte: int) -> None:
+    """Raise `ClientException` if JSON follows a head that announces no body.
+
+    Node, for example, sends the body of DELETE so. No request begins like JSON, so the client
+    meant it as the body, and the service must not act as if there were none (RFC 9112, 6.3).
+    """
+    if next_byte not in b"{[" or method not in _WITH_BODY:
+        return
+    if _FRAMING.isdisjoint(name for name, _ in headers):
+        raise ClientException(
+            "The request has a body, but neither Content-Length nor Transfer-Encoding."
+        )
 
 
 @lru_cache(maxsize=64)
@@ -65,8 +115,11 @@ def _is_host(value: bytes) -> bool:
 def split_target(method: bytes, target: bytes) -> tuple[bytes | None, bytes]:
     """Return the host of a request target (RFC 9112, 3.2), if it names one, and its path and query.
 
-    Raises `ClientException` for a target that is neither a path nor a URL, nor the `*` of OPTIONS.
+    Raises `ClientException` for a target that is neither a path nor a URL, nor the `*` of OPTIONS,
+    and for one with a fragment, because a client sends none.
     """
+    if b"#" in target:
+        raise ClientException("The request target has a fragment, which begins with `#`.")
     if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
         return None, target
     absolute = _ABSOLUTE_FORM.match(target)
@@ -74,3 +127,15 @@ def split_target(method: bytes, target: bytes) -> tuple[bytes | None, bytes]:
         raise ClientException("The request target is neither a path nor a valid http URL.")
     rest = target[absolute.end() :]
     return absolute[1], rest if rest.startswith(b"/") else b"/" + rest
+
+
+def read_refused_head(head: bytes | bytearray) -> tuple[str, list[tuple[bytes, bytes]]]:
+    """Return the method of a head that was refused, and those of its fields that the answer needs.
+
+    The head may end anywhere and hold anything.
+    """
+    method = _METHOD.match(head)
+    fields = []
+    for name, value in _KEPT_FIELD.findall(head):
+        fields.append((name.lower(), value.strip(b" \t")))
+    return method[1].decode() if method else _OTHER_METHOD, fields

@@ -2,11 +2,11 @@
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from litestar.exceptions import HTTPException
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from pets.api.http.closing import LINGER_SECONDS
@@ -27,8 +27,17 @@ IDLE_SECONDS: Final = 75
 QUIET_SECONDS: Final = 2
 """The same while the service stops."""
 
+STOP_SECONDS: Final = 6
+"""How long a service that stops waits for a client, whatever for. Then it is cut off.
+
+With two sweeps this is as long as requests in flight may take, so nothing is left to wait for.
+"""
+
 SWEEP_SECONDS: Final = 1
 """The time between two sweeps. All that is above may take up to so much longer."""
+
+MAX_ENDS: Final = 64
+"""How many connections and requests are ended in one turn of the event loop."""
 
 _MEAN_AGE: Final = SWEEP_SECONDS / 2
 """How long ago a request began that a sweep sees for the first time."""
@@ -55,38 +64,34 @@ class Wait(NamedTuple):
 class TimedProtocol(ProblemProtocol):
     """A connection that ends if its client takes too long."""
 
-    task: asyncio.Task[None] | None = None  # of the request that was begun last
-    _begun_cycle: RequestResponseCycle | None = None
+    takes_too_long = False
+    is_waited_for = False  # The service waits for the client, and not the client for the service.
     _wait: Wait | None = None
     _wait_began = 0.0
+    _stop_began: float | None = None
     _unread = 0  # bytes of answers that the client has not taken
 
-    # Any: uvicorn and Litestar type ASGI applications differently.
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Begin a request as uvicorn does, but remember its task."""
-        task = self.loop.create_task(cycle.run_asgi(app))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-        self.task = task
-        self._begun_cycle = cycle
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        # uvicorn tells only the request that came last, but an earlier one may be running.
-        if self._begun_cycle:
-            self.cycle = self._begun_cycle
-        super().connection_lost(exc)
-
-    def check(self, now: float) -> bool:
-        """End the connection if its client takes too long. Return whether the client is awaited."""
+    def check(self, now: float) -> None:
+        """Find what the connection waits for at this time, and whether it has for too long."""
         unread = self.transport.get_write_buffer_size()
         wait = self._find_wait(unread)
         if wait != self._wait or unread < self._unread:
             self._wait = wait
             self._wait_began = now
-        elif now - self._wait_began >= wait.seconds:
-            wait.end()
         self._unread = unread
-        return wait.seconds < math.inf
+        self.is_waited_for = wait.seconds < math.inf
+        self.takes_too_long = now - self._wait_began >= wait.seconds
+        if self._stops:
+            if self._stop_began is None:
+                self._stop_began = now
+            if self.is_waited_for and now - self._stop_began >= STOP_SECONDS:
+                self.transport.abort()
+
+    def end(self) -> None:
+        """End what takes too long, unless the client has come since it was checked."""
+        wait = self._find_wait(self.transport.get_write_buffer_size())
+        if wait == self._wait:
+            wait.end()
 
     def _find_wait(self, unread: int) -> Wait:
         cycle = self.cycle
@@ -101,7 +106,7 @@ class TimedProtocol(ProblemProtocol):
                 seconds = QUIET_SECONDS if self._stops else IDLE_SECONDS
                 return Wait(seconds, self.transport.close, cycle)
             return Wait(HEAD_SECONDS, self._refuse_slow_request, cycle)
-        if self._awaits_body and not self.pipeline and not self._refused:
+        if self._awaits_body and not self._refused:
             return Wait(BODY_SECONDS, self._refuse_slow_request, cycle)
         return Wait(math.inf, self.transport.close, cycle)  # for the application
 
@@ -125,6 +130,7 @@ class Sweep:
         self._last_turn = 0.0
         self._is_due = False
         self._began: dict[asyncio.Task[None], float] = {}
+        self._ends: deque[Callable[[], object]] = deque()
 
     def begin(self, state: ServerState, loop: asyncio.AbstractEventLoop) -> None:
         """Sweep from now on, until all connections and requests have ended."""
@@ -154,12 +160,22 @@ class Sweep:
         # Any: uvicorn knows only its own protocols.
         connections: list[Any] = [*self._state.connections]
         for connection in connections:
-            if connection.check(self._now):
+            connection.check(self._now)
+            if connection.takes_too_long:
+                self._ends.append(connection.end)
+            if connection.is_waited_for:
                 self._began[connection.task] = self._now
         began = {}
         for task in self._state.tasks:
             began[task] = self._began.get(task, self._now - _MEAN_AGE)
             if self._now - began[task] >= self._request_seconds:
-                task.cancel()
+                self._ends.append(task.cancel)
                 began[task] = self._now  # It is cancelled again after as long.
         self._began = began
+        self._end_some()
+
+    def _end_some(self) -> None:
+        for _ in range(min(MAX_ENDS, len(self._ends))):
+            self._ends.popleft()()
+        if self._ends:
+            self._loop.call_soon(self._end_some)
