@@ -289,7 +289,7 @@ async def test_connections_are_parsed_by_turns(server: Server) -> None:
         assert server.door.parsing() > len(others) / 2
         for other in others:
             other.read(b"0\r\n\r\n")
-            assert (await other.answer()).status == 400
+            assert (await other.answer()).status == 415
 
 
 class Pipeline:
