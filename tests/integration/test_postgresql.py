@@ -226,7 +226,7 @@ NEEDED_GRANTS = {
     "pets": ["SELECT", "INSERT", "UPDATE", "DELETE"],
     "pet_keys": ["SELECT", "INSERT", "UPDATE", "DELETE"],
     "pet_counts": ["SELECT"],
-    "alembic_version": ["SELECT"],
+    "pets_alembic_version": ["SELECT"],
     "pets_id_seq": ["USAGE"],
 }
 

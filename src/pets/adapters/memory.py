@@ -1,8 +1,9 @@
 """Pets in the memory of one process. They are lost when it ends, and no other process sees them."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import islice
+from time import monotonic
 from typing import Any
 
 from pets.domain.pet import NewPet, Pet, PetChange
@@ -19,7 +20,8 @@ class InMemoryPetRepository:
     def __init__(self, key_ttl: timedelta = timedelta(days=1)) -> None:
         self._pets: dict[int, Pet] = {}  # in the order of ids
         self._last_id = 0
-        self._keys: dict[str, Pet] = {}  # in the order in which the keys were first used
+        # A pet with the time of its key, in the order in which the keys were first used.
+        self._keys: dict[str, tuple[float, Pet]] = {}
         self._key_ttl = key_ttl
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
@@ -32,19 +34,20 @@ class InMemoryPetRepository:
         return pet
 
     async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
+        now = monotonic()
+        expired = now - self._key_ttl.total_seconds()
         for key, pet in pets.items():
-            expired = pet.created_at - self._key_ttl
-            if key in self._keys and self._keys[key].created_at <= expired:
+            if key in self._keys and self._keys[key][0] <= expired:
                 del self._keys[key]
             if key not in self._keys:
-                self._keys[key] = self._add(pet)
+                self._keys[key] = now, self._add(pet)
             self._forget_oldest_keys(expired)
-        return {key: self._keys[key] for key in pets}
+        return {key: self._keys[key][1] for key in pets}
 
-    def _forget_oldest_keys(self, expired: datetime) -> None:
+    def _forget_oldest_keys(self, expired: float) -> None:
         # Two at most for each key that is added, so that expired keys become fewer.
-        for key, pet in list(islice(self._keys.items(), 2)):
-            if pet.created_at <= expired:
+        for key, (time, _) in list(islice(self._keys.items(), 2)):
+            if time <= expired:
                 del self._keys[key]
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:

@@ -14,7 +14,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing, asynccontextmanager
-from datetime import datetime
+from datetime import timedelta
 from typing import Final, Self
 
 import asyncpg
@@ -43,35 +43,38 @@ _ADD: Final = """
 # cannot deadlock.
 _ADD_ONCE: Final = """
     WITH claimed AS (
-        INSERT INTO pet_keys AS used (key, id, name, age, type, created_at)
+        INSERT INTO pet_keys AS used (key, id, name, age, type, created_at, pet_created_at)
         SELECT key, nextval((SELECT pg_get_serial_sequence('pets', 'id'))::regclass),
-            name, age, type, created_at AT TIME ZONE 'UTC'
+            name, age, type, now(), created_at AT TIME ZONE 'UTC'
         FROM unnest($2::text[], $3::text[], $4::smallint[], $5::text[], $6::timestamp[])
             AS new (key, name, age, type, created_at)
         ORDER BY key
         ON CONFLICT (key) DO UPDATE
-        SET (id, name, age, type, created_at)
-            = ROW (excluded.id, excluded.name, excluded.age, excluded.type, excluded.created_at)
-        WHERE used.created_at <= $1::timestamp AT TIME ZONE 'UTC'
-        RETURNING *
+        SET (id, name, age, type, created_at, pet_created_at) = ROW (
+            excluded.id, excluded.name, excluded.age, excluded.type,
+            excluded.created_at, excluded.pet_created_at
+        )
+        WHERE used.created_at <= now() - $1::interval
+        RETURNING id, name, age, type, pet_created_at, key
     ), added AS (
         INSERT INTO pets (id, name, age, type, created_at) OVERRIDING SYSTEM VALUE
-        SELECT id, name, age, type, created_at FROM claimed
+        SELECT id, name, age, type, pet_created_at FROM claimed
     )
-    SELECT id, name, age, type, created_at AT TIME ZONE 'UTC', key FROM claimed
+    SELECT id, name, age, type, pet_created_at AT TIME ZONE 'UTC', key FROM claimed
 """
 _FIND_KEYS: Final = """
-    SELECT id, name, age, type, created_at AT TIME ZONE 'UTC', key
+    SELECT id, name, age, type, coalesce(pet_created_at, created_at) AT TIME ZONE 'UTC', key
     FROM pet_keys WHERE key = ANY($1::text[])
 """
 # ARRAY() has PostgreSQL find the oldest keys first, and then delete each by its index.
 CLEAR_KEYS: Final = """
     DELETE FROM pet_keys
     WHERE key = ANY(ARRAY(
-        SELECT key FROM pet_keys WHERE created_at <= $1::timestamp AT TIME ZONE 'UTC'
+        SELECT key FROM pet_keys WHERE created_at <= now() - $1::interval
         ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
     ))
 """
+_TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 _FIND: Final = """
     SELECT id, name, age, type, created_at AT TIME ZONE 'UTC'
     FROM pets WHERE id = ANY($1::bigint[])
@@ -115,7 +118,7 @@ _MISSING_GRANTS: Final = """
         ('pets', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']),
         ('pet_keys', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']),
         ('pet_counts', ARRAY['SELECT']),
-        ('alembic_version', ARRAY['SELECT'])
+        ('pets_alembic_version', ARRAY['SELECT'])
     ) AS tables (name, privileges), unnest(privileges) AS needed
     WHERE NOT has_table_privilege(to_regclass(name), needed)
     UNION ALL
@@ -158,6 +161,10 @@ class PostgreSQL:
         rows: Rows = await self._driver.fetch(statement)
         return rows
 
+    async def tables(self) -> Collection[str]:
+        """Return the names of the tables."""
+        return {name for (name,) in await self.run(_TABLES)}
+
     async def list_pets(self, queries: Sequence[PetQuery]) -> Mapping[PetQuery, PetPage]:
         return await postgresql_pages.read_listings(self._driver, queries)
 
@@ -175,12 +182,12 @@ class PostgreSQL:
     async def add(self, pets: Sequence[NewPet]) -> Rows:
         return await self._driver.fetch(_ADD, *_columns(4, map(values, pets)))
 
-    async def add_once(self, pets: Mapping[str, NewPet], expired: datetime) -> Rows:
+    async def add_once(self, pets: Mapping[str, NewPet], key_ttl: timedelta) -> Rows:
         rows: list[Row] = []
         try:
             while missing := pets.keys() - {row[5] for row in rows}:
                 new = _columns(5, ((key, *values(pets[key])) for key in missing))
-                rows += await self._driver.fetch(_ADD_ONCE, expired, *new)
+                rows += await self._driver.fetch(_ADD_ONCE, key_ttl, *new)
                 # Another call can clear a key before this one reads it. The next round adds it.
                 used = missing.difference(row[5] for row in rows)
                 if used:
@@ -192,8 +199,8 @@ class PostgreSQL:
             raise domain_error(Meaning.UNKNOWN) from cause_of(error)
         return rows
 
-    async def clear_keys(self, expired: datetime, number: int) -> None:
-        await self._driver.execute(CLEAR_KEYS, expired, number)
+    async def clear_keys(self, key_ttl: timedelta, number: int) -> None:
+        await self._driver.execute(CLEAR_KEYS, key_ttl, number)
 
     async def change(self, changes: Rows, expected: Rows) -> Rows:
         parameters = (*_columns(5, expected), *_columns(4, changes))

@@ -21,8 +21,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from pets.adapters.sqlalchemy.failures import Conflict, translated
 from pets.adapters.sqlalchemy.postgresql import PostgreSQL
 from pets.adapters.sqlalchemy.sqlite import SQLite
-from pets.adapters.sqlalchemy.statements import VERSION, Rows, pets_of, values
-from pets.adapters.sqlalchemy.tables import REVISION
+from pets.adapters.sqlalchemy.statements import SHARED_VERSION, VERSION, Rows, pets_of, values
+from pets.adapters.sqlalchemy.tables import (
+    FIRST_REVISION,
+    REVISION,
+    SHARED_VERSION_TABLE,
+    VERSION_TABLE,
+)
 from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
@@ -65,7 +70,6 @@ class SQLAlchemyPetRepository:
     async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
         if not pets:
             return {}
-        expired = max(pet.created_at for pet in pets.values()) - self._key_ttl
         self._keys_since_clearing += len(pets)
         number = 0
         if self._keys_since_clearing >= CLEAR_EVERY:
@@ -75,8 +79,8 @@ class SQLAlchemyPetRepository:
 
         async def add(session: Session) -> Rows:
             if number:
-                await session.clear_keys(expired, number)
-            return await session.add_once(pets, expired)
+                await session.clear_keys(self._key_ttl, number)
+            return await session.add_once(pets, self._key_ttl)
 
         rows = await self._run(add, is_repeatable=True)
         return dict(zip((row[5] for row in rows), pets_of(rows), strict=True))
@@ -175,11 +179,18 @@ async def _check(session: Session) -> None:
     missing = await session.missing_grants()
     if missing:
         raise StoreUnavailable(f"The database user lacks {', '.join(missing)}.")
-    revisions = await session.run(VERSION)
-    if [revision for (revision,) in revisions] != [REVISION]:
-        raise StoreUnavailable(
-            "The store is not migrated to this version; `pets migrate` does that."
-        )
+    tables = await session.tables()
+    if VERSION_TABLE in tables:
+        # A newer version may migrate while this one serves, until it is replaced.
+        if any(revision >= REVISION for (revision,) in await session.run(VERSION)):
+            return
+    elif {"pets", SHARED_VERSION_TABLE} <= tables:
+        if (FIRST_REVISION,) not in map(tuple, await session.run(SHARED_VERSION)):
+            raise StoreUnavailable(
+                "Version 1.1 or older made the store: export its pets with that version, and import"
+                " them into a new one."
+            )
+    raise StoreUnavailable("The store is not migrated to this version; `pets migrate` does that.")
 
 
 def session_of(engine: AsyncEngine) -> Session:

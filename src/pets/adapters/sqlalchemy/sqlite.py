@@ -13,7 +13,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing, asynccontextmanager, suppress
-from datetime import datetime
+from datetime import timedelta
 from typing import Final, Self
 
 import aiosqlite
@@ -46,26 +46,28 @@ _ADD: Final = sa.text("""
 """)
 _FORGET_KEYS: Final = sa.text("""
     DELETE FROM pet_keys
-    WHERE key IN (SELECT value FROM json_each(:keys)) AND created_at <= :expired
+    WHERE key IN (SELECT value FROM json_each(:keys)) AND created_at <= datetime('now', :age)
 """)
 _ADD_KEYS: Final = sa.text("""
-    INSERT INTO pet_keys (key, id, name, age, type, created_at)
-    SELECT new.key, id, name, age, type, created_at
+    INSERT INTO pet_keys (key, id, name, age, type, created_at, pet_created_at)
+    SELECT new.key, id, name, age, type, datetime('now'), created_at
     FROM (
         SELECT json_extract(value, '$[0]') AS key, json_extract(value, '$[1]') AS pet_id
         FROM json_each(:keys)
     ) AS new JOIN pets ON id = pet_id
 """)
 _FIND_KEYS: Final = sa.text("""
-    SELECT id, name, age, type, created_at, key
+    SELECT id, name, age, type, coalesce(pet_created_at, created_at), key
     FROM pet_keys WHERE key IN (SELECT value FROM json_each(:keys))
 """).columns(*tables.pets.c, tables.pet_keys.c.key)
 _CLEAR_KEYS: Final = sa.text("""
     DELETE FROM pet_keys
     WHERE key IN (
-        SELECT key FROM pet_keys WHERE created_at <= :expired ORDER BY created_at LIMIT :number
+        SELECT key FROM pet_keys WHERE created_at <= datetime('now', :age)
+        ORDER BY created_at LIMIT :number
     )
 """)
+_TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _FIND: Final = sa.text("""
     SELECT id, name, age, type, created_at
     FROM pets WHERE id IN (SELECT value FROM json_each(:ids))
@@ -138,6 +140,10 @@ class SQLite:
         result = await self._connection.exec_driver_sql(statement)
         return result.all() if result.returns_rows else []
 
+    async def tables(self) -> Collection[str]:
+        """Return the names of the tables."""
+        return {name for (name,) in await self.run(_TABLES)}
+
     async def list_pets(self, queries: Sequence[PetQuery]) -> Mapping[PetQuery, PetPage]:
         return {query: await self.search(query) for query in queries}
 
@@ -164,10 +170,10 @@ class SQLite:
     async def add(self, pets: Sequence[NewPet]) -> Rows:
         return await self._fetch(_ADD, pets=_json(map(values, pets)))
 
-    async def add_once(self, pets: Mapping[str, NewPet], expired: datetime) -> Rows:
+    async def add_once(self, pets: Mapping[str, NewPet], key_ttl: timedelta) -> Rows:
         keys = _json(pets)
         async with self.without_writers():
-            await self._connection.execute(_FORGET_KEYS, {"keys": keys, "expired": str(expired)})
+            await self._connection.execute(_FORGET_KEYS, {"keys": keys, "age": _age(key_ttl)})
             used = await self._fetch(_FIND_KEYS, keys=keys)
             new = pets.keys() - {row[5] for row in used}
             if not new:
@@ -177,8 +183,9 @@ class SQLite:
             await self._connection.execute(_ADD_KEYS, {"keys": _json(ids_by_key)})
             return await self._fetch(_FIND_KEYS, keys=keys)
 
-    async def clear_keys(self, expired: datetime, number: int) -> None:
-        await self._connection.execute(_CLEAR_KEYS, {"expired": str(expired), "number": number})
+    async def clear_keys(self, key_ttl: timedelta, number: int) -> None:
+        parameters = {"age": _age(key_ttl), "number": number}
+        await self._connection.execute(_CLEAR_KEYS, parameters)
 
     async def change(self, changes: Rows, expected: Rows) -> Rows:
         sets = {"changes": _json(changes), "expected": _json(expected)}
@@ -209,6 +216,11 @@ class SQLite:
 
     async def _fetch(self, statement: sa.Executable, **parameters: object) -> Rows:
         return (await self._connection.execute(statement, parameters)).all()
+
+
+def _age(key_ttl: timedelta) -> str:
+    """Return what SQLite adds to a time to get that of the keys that expire then."""
+    return f"-{key_ttl.total_seconds()} seconds"
 
 
 def _json(rows: Iterable[object]) -> str:
