@@ -2,7 +2,7 @@
 
 import random
 from asyncio import CancelledError, Event, create_task, gather
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange, PetType
+from pets.domain.pet import EARLIEST, LATEST, MAX_ID, NewPet, Pet, PetChange, PetType
 from pets.domain.query import PetQuery, PetSort, Position
 from pets.domain.repository import PetPage, PetRepository
 from tests.factories import NewPetFactory
@@ -21,6 +21,9 @@ MANY = 50
 
 KEY_TTL = timedelta(days=1)
 """The repositories under test remember a key for this long."""
+
+PassTime = Callable[[timedelta], Awaitable[None]]
+"""Lets the store's keys become older, as if time had passed by the clock of the store."""
 
 BOY = NewPet(name="boy", age=7, type=PetType.DOG)
 
@@ -137,7 +140,10 @@ async def load(
 
 @pytest.mark.anyio
 class PetRepositoryContract:
-    """All promises. The module of a subclass provides a fixture `repository`, which is empty."""
+    """All promises. The module of a subclass provides two fixtures.
+
+    `repository` is empty, and `pass_time` is a `PassTime` for its store.
+    """
 
     async def test_a_new_store_is_empty(self, repository: PetRepository) -> None:
         page = await page_of(repository, PetQuery(limit=20))
@@ -157,6 +163,21 @@ class PetRepositoryContract:
             + new_pets(20)
         )
         assert list((await page_of(repository, PetQuery(limit=100))).items) == list(pets)
+
+    @pytest.mark.parametrize("created_at", [EARLIEST, LATEST])
+    async def test_the_first_and_the_last_time_are_times_like_any_other(
+        self, repository: PetRepository, created_at: datetime
+    ) -> None:
+        pets = await repository.add([replace(BOY, created_at=created_at)] * 3)
+        for descending in (False, True):
+            query = PetQuery(sort=PetSort.CREATED_AT, descending=descending, limit=1)
+            assert await walk(repository, query) == expected(query, pets)
+        await load(repository, pets[0]._replace(id=pets[-1].id + 1))
+        assert {pet.created_at for pet in await exported(repository)} == {created_at}
+        keyed = await repository.add_once({"k": replace(BOY, created_at=created_at)})
+        assert await repository.add_once({"k": BOY}) == keyed
+        wanted = {keyed["k"].id: keyed["k"]}
+        assert await repository.remove(wanted, expected=wanted) == set(wanted)
 
     async def test_ids_ascend_in_the_order_of_the_pets(self, repository: PetRepository) -> None:
         new = new_pets(MANY)
@@ -539,14 +560,31 @@ class PetRepositoryContract:
         assert all(answer == answers[0] for answer in answers)
         assert (await page_of(repository, PetQuery())).count == 5
 
-    async def test_a_key_is_forgotten_after_its_time(self, repository: PetRepository) -> None:
-        later = replace(BOY, created_at=BOY.created_at + KEY_TTL - timedelta(seconds=1))
-        too_late = replace(BOY, created_at=BOY.created_at + KEY_TTL)
+    async def test_a_key_is_forgotten_after_its_time(
+        self, repository: PetRepository, pass_time: PassTime
+    ) -> None:
         first = await repository.add_once({"k": BOY})
-        assert await repository.add_once({"k": later}) == first
-        again = await repository.add_once({"k": too_late})
-        assert again["k"] == too_late.with_id(again["k"].id)
+        await pass_time(KEY_TTL - timedelta(minutes=1))
+        assert await repository.add_once({"k": BOY}) == first
+        await pass_time(timedelta(minutes=1))
+        again = await repository.add_once({"k": BOY})
         assert again["k"].id > first["k"].id
+        assert await repository.add_once({"k": BOY}) == again
+
+    @pytest.mark.parametrize("days", [-1000, 1000])
+    async def test_the_clocks_of_callers_do_not_matter_to_keys(
+        self, repository: PetRepository, pass_time: PassTime, days: int
+    ) -> None:
+        wrong = replace(BOY, created_at=BOY.created_at + timedelta(days=days))
+        kept = await repository.add_once({"k": BOY})
+        added = await repository.add_once({"wrong": wrong})
+        assert added["wrong"].created_at == wrong.created_at
+        assert await repository.add_once({"k": wrong, "wrong": BOY}) == kept | added
+        await pass_time(KEY_TTL)
+        assert (
+            not (await repository.add_once({"k": BOY, "wrong": BOY})).items()
+            & (kept | added).items()
+        )
 
     @pytest.mark.parametrize("key", ["k" * 255, "'; DROP TABLE pets; --", "%", "\\", '"', " "])
     async def test_a_key_is_any_text(self, repository: PetRepository, key: str) -> None:

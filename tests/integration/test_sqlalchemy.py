@@ -3,6 +3,8 @@
 from asyncio import Task, create_task, gather, sleep, wait_for
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
 
 import asyncpg
 import pytest
@@ -14,7 +16,7 @@ from pets.adapters.sqlalchemy.tables import pet_keys, pets
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
 from tests.integration.conftest import over_every_store
-from tests.port_contract import PetRepositoryContract, page_of
+from tests.port_contract import PassTime, PetRepositoryContract, page_of
 
 
 @asynccontextmanager
@@ -39,6 +41,23 @@ async def repository(database_url: str) -> AsyncIterator[SQLAlchemyPetRepository
 async def postgresql(postgresql_url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
     async with opened(postgresql_url) as repository:
         yield repository
+
+
+@pytest.fixture
+def pass_time(database_url: str) -> PassTime:
+    return partial(make_keys_older, database_url)
+
+
+async def make_keys_older(url: str, time: timedelta) -> None:
+    engine = create_config(parse_url(url)).get_engine()
+    older = {
+        "postgresql": "created_at - interval '{} seconds'",
+        "sqlite": "datetime(created_at, '-{} seconds')",
+    }[engine.dialect.name]
+    async with engine.connect() as connection:
+        seconds = older.format(time.total_seconds())
+        await connection.exec_driver_sql(f"UPDATE pet_keys SET created_at = {seconds}")
+    await engine.dispose()
 
 
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pets'::regclass"

@@ -1,16 +1,27 @@
 """The contract of the port over the repository in memory."""
 
 import time
+from datetime import timedelta
 
 import pytest
 
+from pets.adapters import memory
 from pets.adapters.memory import InMemoryPetRepository
-from tests.port_contract import BOY, PetRepositoryContract
+from tests.port_contract import BOY, PassTime, PetRepositoryContract
 
 
 @pytest.fixture
 def repository() -> InMemoryPetRepository:
     return InMemoryPetRepository()
+
+
+@pytest.fixture
+def pass_time(monkeypatch: pytest.MonkeyPatch) -> PassTime:
+    async def move_clock(time_: timedelta) -> None:
+        now = memory.monotonic
+        monkeypatch.setattr(memory, "monotonic", lambda: now() + time_.total_seconds())
+
+    return move_clock
 
 
 class TestInMemoryPetRepository(PetRepositoryContract):

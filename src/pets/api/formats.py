@@ -13,6 +13,7 @@ from msgspec import Meta
 from pets.api import schemas
 from pets.api.schemas import TIME_PATTERN, PetCreate, encode_lines
 from pets.api.strict_json import Invalid, NotJSON, convert, decode
+from pets.domain.errors import InvalidPet
 from pets.domain.pet import MAX_ID, NewPet, Pet
 
 NDJSON: Final = "ndjson"
@@ -48,7 +49,10 @@ class PetLine(PetCreate, frozen=True, kw_only=True):
             created_at = datetime.fromisoformat(self.created_at)
         except ValueError:
             raise BadLine(f"created_at must be {_TIME_RULE}") from None
-        return NewPet(name=self.name, age=self.age, type=self.type, created_at=created_at)
+        try:
+            return NewPet(name=self.name, age=self.age, type=self.type, created_at=created_at)
+        except InvalidPet as error:
+            raise BadLine(str(error)) from None
 
     def to_pet(self) -> AnyPet:
         return self.to_domain()

@@ -45,7 +45,7 @@ _ADD_ONCE: Final = """
     WITH claimed AS (
         INSERT INTO pet_keys AS used (key, id, name, age, type, created_at, pet_created_at)
         SELECT key, nextval((SELECT pg_get_serial_sequence('pets', 'id'))::regclass),
-            name, age, type, now(), created_at AT TIME ZONE 'UTC'
+            name, age, type, date_trunc('second', now()), created_at AT TIME ZONE 'UTC'
         FROM unnest($2::text[], $3::text[], $4::smallint[], $5::text[], $6::timestamp[])
             AS new (key, name, age, type, created_at)
         ORDER BY key

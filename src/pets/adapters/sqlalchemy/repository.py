@@ -185,7 +185,8 @@ async def _check(session: Session) -> None:
         if any(revision >= REVISION for (revision,) in await session.run(VERSION)):
             return
     elif {"pets", SHARED_VERSION_TABLE} <= tables:
-        if (FIRST_REVISION,) not in map(tuple, await session.run(SHARED_VERSION)):
+        revisions = {revision for (revision,) in await session.run(SHARED_VERSION)}
+        if FIRST_REVISION not in revisions:
             raise StoreUnavailable(
                 "Version 1.1 or older made the store: export its pets with that version, and import"
                 " them into a new one."

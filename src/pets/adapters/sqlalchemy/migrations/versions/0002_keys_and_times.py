@@ -61,7 +61,8 @@ OLD_EARLIEST = "0001-01-01 00:00:00"
 # (https://www.sqlite.org/lang_altertable.html#otheralter). To copy the table would take minutes
 # and lose the columns that others have added.
 CHECK_TIMES_ON_SQLITE = """
-    UPDATE sqlite_master SET sql = replace(sql, 'created_at >= ''{old}''', 'created_at >= ''{new}''')
+    UPDATE sqlite_master
+    SET sql = replace(sql, 'created_at >= ''{old}''', 'created_at >= ''{new}''')
     WHERE type = 'table' AND name = 'pets'
 """
 OLD_EARLIEST_ON_SQLITE = "0001-01-01"
