@@ -123,6 +123,8 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 async def test_expired_keys_are_deleted_as_new_ones_are_added(
     engine: AsyncEngine, database_url: str
 ) -> None:
+    async with engine.connect() as connection:
+        await connection.execute(pet_keys.delete())
     repository = SQLAlchemyPetRepository(engine, key_ttl=timedelta(days=1))
     await repository.add_once({f"old {number}": NEW for number in range(2 * CLEAR_EVERY)})
     await make_keys_older(database_url, timedelta(days=1))

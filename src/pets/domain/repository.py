@@ -57,7 +57,7 @@ class PetRepository(Protocol):
 
         The result has the pets as they were when they were added, even if they were changed or
         removed since. A key has up to 255 characters. It is forgotten after the store's `key_ttl`,
-        which XX
+        by the clock of the store. The `created_at` of the pets, which callers set, does not matter.
         """
         ...
 
