@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pets.domain.errors import NoIdsLeft
 from pets.domain.pet import EARLIEST, LATEST, MAX_ID, NewPet, Pet, PetChange, PetType
 from pets.domain.query import PetQuery, PetSort, Position
 from pets.domain.repository import PetPage, PetRepository
@@ -127,7 +128,7 @@ async def exported(repository: PetRepository, query: PetQuery = PetQuery()) -> l
 
 
 async def load(
-    repository: PetRepository, *pets: NewPet | Pet, skip_taken: bool = False
+    repository: PetRepository, *pets: NewPet | Pet, skip_taken: bool = False, last_id: int = 0
 ) -> Sequence[int]:
     """Load the pets in batches of two, numbered from 0."""
 
@@ -135,14 +136,15 @@ async def load(
         for start in range(0, len(pets), 2):
             yield list(enumerate(pets[start : start + 2], start))
 
-    return await repository.load(numbered(), skip_taken=skip_taken)
+    return await repository.load(numbered(), skip_taken=skip_taken, last_id=lambda: last_id)
 
 
 @pytest.mark.anyio
 class PetRepositoryContract:
-    """All promises. The module of a subclass provides two fixtures.
+    """All promises. The module of a subclass provides three fixtures.
 
-    `repository` is empty, and `pass_time` is a `PassTime` for its store.
+    `repository` is empty, and `pass_time` is a `PassTime` for its store. `own_repository` is one
+    whose store no other test uses.
     """
 
     async def test_a_new_store_is_empty(self, repository: PetRepository) -> None:
@@ -657,6 +659,45 @@ class PetRepositoryContract:
         pets = [first, again, new_pets(1)[0].with_id(taken.id), other]
         assert list(await load(repository, *pets, skip_taken=skip_taken)) == [1, 2]
         assert await exported(repository) == ([taken, first, other] if skip_taken else [taken])
+
+    async def test_no_id_is_given_that_a_load_says_was_given(
+        self, repository: PetRepository
+    ) -> None:
+        (pet,) = await repository.add(new_pets(1))
+        kept = pet._replace(id=pet.id + 5)
+        for last_id, loaded in ((pet.id + 100, [kept]), (pet.id + 200, []), (1, [])):
+            await load(repository, *loaded, last_id=last_id)
+            highest = max(pet.id + 100, last_id)
+            (next_,) = await repository.add(new_pets(1))
+            assert next_.id > highest
+        assert await repository.last_id() == next_.id
+
+    async def test_the_last_id_is_that_of_the_newest_pet_even_if_it_was_removed(
+        self, repository: PetRepository
+    ) -> None:
+        *_, newest = await repository.add(new_pets(2))
+        assert await repository.last_id() == newest.id
+        await repository.remove([newest.id])
+        assert await repository.last_id() == newest.id
+
+    async def test_when_no_ids_are_left_pets_can_still_be_read_and_changed(
+        self, own_repository: PetRepository
+    ) -> None:
+        repository = own_repository
+        last = BOY.with_id(MAX_ID - 1)
+        await load(repository, last)
+        (newest,) = await repository.add([BOY])
+        assert newest.id == MAX_ID
+        kept = BOY.with_id(1)
+        with pytest.raises(NoIdsLeft):
+            await repository.add([BOY])
+        with pytest.raises(NoIdsLeft):
+            await repository.add_once({"k": BOY})
+        with pytest.raises(NoIdsLeft):
+            await load(repository, BOY)
+        await load(repository, kept)
+        assert await repository.remove([last.id]) == {last.id}
+        assert await exported(repository) == [kept, newest]
 
     async def test_loading_nothing_keeps_nothing(self, repository: PetRepository) -> None:
         assert list(await load(repository)) == []

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.sqlalchemy import counts
+from pets.adapters.sqlalchemy import counts, ids
 from pets.adapters.sqlalchemy.counts import WrongCount
 from pets.adapters.sqlalchemy.engine import (
     create_config,
@@ -15,6 +15,7 @@ from pets.adapters.sqlalchemy.engine import (
     parse_url,
     read_only,
 )
+from pets.adapters.sqlalchemy.ids import IdsBehind
 from pets.adapters.sqlalchemy.migrations import upgrade
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.server import Server, look_at_server
@@ -58,6 +59,15 @@ async def check_counts(settings: Settings, *, repair: bool) -> Sequence[WrongCou
     """
     async with _open_engine(settings) as engine:
         return await (counts.repair_counts(engine) if repair else counts.check_counts(engine))
+
+
+async def check_ids(settings: Settings, *, repair: bool) -> IdsBehind | None:
+    """Return how the sequence of ids is behind the pets, or was until it was repaired.
+
+    Raises as `check_counts` does.
+    """
+    async with _open_engine(settings) as engine:
+        return await (ids.repair_ids(engine) if repair else ids.check_ids(engine))
 
 
 async def look_at_store(settings: Settings) -> Server:

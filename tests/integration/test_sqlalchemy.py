@@ -1,7 +1,7 @@
 """The contract of the port over real databases, and the connections of searches."""
 
 from asyncio import Task, create_task, gather, sleep, wait_for
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -15,6 +15,8 @@ from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.tables import pet_keys, pets
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
+from pets.settings import Settings
+from pets.stores import migrate
 from tests.integration.conftest import over_every_store
 from tests.port_contract import PassTime, PetRepositoryContract, page_of
 
@@ -98,6 +100,23 @@ class TestSQLAlchemyPetRepository(PetRepositoryContract):
     @pytest.fixture
     def folds_fully(self, request: pytest.FixtureRequest) -> bool:
         return "oldest postgresql" not in request.node.name
+
+    @pytest.fixture
+    def own_url(
+        self,
+        request: pytest.FixtureRequest,
+        new_database: Callable[[str], str],
+        database_url: str,  # It tells the kind of the store.
+    ) -> str:
+        del database_url
+        url = new_database(request.node.callspec.params["database_url"])
+        migrate(Settings(database_url=url))
+        return url
+
+    @pytest.fixture
+    async def own_repository(self, own_url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
+        async with opened(own_url) as repository:
+            yield repository
 
 
 class TestBatchingOverSQLAlchemy(TestSQLAlchemyPetRepository):

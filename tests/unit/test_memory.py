@@ -16,6 +16,11 @@ def repository() -> InMemoryPetRepository:
 
 
 @pytest.fixture
+def own_repository(repository: InMemoryPetRepository) -> InMemoryPetRepository:
+    return repository
+
+
+@pytest.fixture
 def pass_time(monkeypatch: pytest.MonkeyPatch) -> PassTime:
     async def move_clock(time_: timedelta) -> None:
         now = memory.monotonic

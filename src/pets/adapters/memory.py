@@ -1,12 +1,21 @@
 """Pets in the memory of one process. They are lost when it ends, and no other process sees them."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from datetime import timedelta
 from itertools import islice
 from time import monotonic
 from typing import Any
 
-from pets.domain.pet import NewPet, Pet, PetChange
+from pets.domain.errors import NoIdsLeft
+from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange
 from pets.domain.query import PetQuery, Position
 from pets.domain.repository import Numbered, PetPage
 
@@ -25,6 +34,7 @@ class InMemoryPetRepository:
         self._key_ttl = key_ttl
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
+        _check_ids(len(pets), self._last_id)
         return [self._add(pet) for pet in pets]
 
     def _add(self, new: NewPet) -> Pet:
@@ -36,19 +46,14 @@ class InMemoryPetRepository:
     async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
         now = monotonic()
         expired = now - self._key_ttl.total_seconds()
-        for key, pet in pets.items():
+        # At least two for each key that is added, so that expired keys become fewer.
+        for key in [*pets, *islice(self._keys, 2 * len(pets))]:
             if key in self._keys and self._keys[key][0] <= expired:
                 del self._keys[key]
-            if key not in self._keys:
-                self._keys[key] = now, self._add(pet)
-            self._forget_oldest_keys(expired)
+        new = [key for key in pets if key not in self._keys]
+        for key, pet in zip(new, await self.add([pets[key] for key in new]), strict=True):
+            self._keys[key] = now, pet
         return {key: self._keys[key][1] for key in pets}
-
-    def _forget_oldest_keys(self, expired: float) -> None:
-        # Two at most for each key that is added, so that expired keys become fewer.
-        for key, (time, _) in list(islice(self._keys.items(), 2)):
-            if time <= expired:
-                del self._keys[key]
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
         return {id_: self._pets[id_] for id_ in ids if id_ in self._pets}
@@ -89,7 +94,13 @@ class InMemoryPetRepository:
         pets = self._pets.keys() & ids
         return {id_ for id_ in pets if self._pets[id_] == expected.get(id_, self._pets[id_])}
 
-    async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
+    async def load(
+        self,
+        pets: AsyncIterable[Numbered],
+        *,
+        skip_taken: bool,
+        last_id: Callable[[], int] = int,
+    ) -> Sequence[int]:
         new: list[NewPet] = []
         kept: dict[int, Pet] = {}
         refused: list[int] = []
@@ -103,13 +114,24 @@ class InMemoryPetRepository:
                     kept[pet.id] = pet
         if refused and not skip_taken:
             return refused
+        highest = max(self._last_id, last_id(), *kept, 0)
+        _check_ids(len(new), highest)
         self._pets = dict(sorted((self._pets | kept).items()))
-        self._last_id = max(self._last_id, *kept, 0)
+        self._last_id = highest
         await self.add(new)
         return refused
 
+    async def last_id(self) -> int:
+        return self._last_id
+
     async def check(self) -> None:
         return
+
+
+def _check_ids(number: int, last_id: int) -> None:
+    """Raise `NoIdsLeft` unless there are ids for this number of new pets."""
+    if number > MAX_ID - last_id:
+        raise NoIdsLeft
 
 
 def _listed(pets: Iterable[Pet], query: PetQuery) -> list[Pet]:

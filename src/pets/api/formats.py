@@ -69,6 +69,15 @@ class KeptPetLine(PetLine, frozen=True, kw_only=True):
         return self.to_domain().with_id(self.id)
 
 
+class LastId(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The line of an export that says how far ids have come, if a removed pet had a higher one.
+
+    So a store that imports the file does not give the ids of removed pets again.
+    """
+
+    last_id: Annotated[int, Meta(ge=1, le=MAX_KEPT_ID)]
+
+
 class BadLine(ValueError):
     """The message says why a line is not a pet."""
 
@@ -109,6 +118,19 @@ def ndjson_reader(struct: type[PetLine]) -> Read:
             raise BadLine.of(error) from None
 
     return read
+
+
+def last_id_line(last_id: int) -> bytes:
+    """Return the line of NDJSON that says up to which id ids were given."""
+    return encode_lines([LastId(last_id)])
+
+
+def read_last_id(line: bytes) -> int | None:
+    """Return what `last_id_line` has written into a line, or None for any other line."""
+    try:
+        return decode(line, LastId).last_id
+    except (NotJSON, Invalid):
+        return None
 
 
 def csv_record_goes_on(line: bytes, *, within_quotes: bool) -> bool:

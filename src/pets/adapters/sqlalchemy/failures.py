@@ -4,11 +4,11 @@ import sqlite3
 from enum import Enum, auto
 from typing import Final
 
-from asyncpg.exceptions import DataError, InterfaceError, InternalClientError, PostgresError
+from asyncpg.exceptions import InterfaceError, InternalClientError, PostgresError
 from sqlalchemy.exc import DBAPIError, EmulatedDBAPIException, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from pets.domain.errors import OutcomeUnknown, StoreUnavailable
+from pets.domain.errors import NoIdsLeft, OutcomeUnknown, StoreUnavailable
 
 
 class Meaning(Enum):
@@ -23,6 +23,10 @@ class Meaning(Enum):
     """Not done, because this server takes no changes. Another server may have taken its place."""
     DISK = auto()
     """Not done, because the disk is full or fails."""
+    NO_IDS = auto()
+    """Not done, because all ids are given."""
+    TAKEN_ID = auto()
+    """Not done, because the sequence of ids is behind and gave an id that a pet has already."""
     UNKNOWN = auto()
     """It may have been done, because the connection was lost before the answer came."""
     BUG = auto()
@@ -41,6 +45,7 @@ MEANINGS: Final = {
     "25006": Meaning.READ_ONLY,  # read_only_sql_transaction
     "53100": Meaning.DISK,  # disk_full
     "58030": Meaning.DISK,  # io_error
+    "2200H": Meaning.NO_IDS,  # sequence_generator_limit_exceeded
     "08": Meaning.UNKNOWN,  # connection exceptions
     "57": Meaning.UNKNOWN,  # operator intervention, such as 57P01, admin_shutdown
     "22": Meaning.BUG,  # data exceptions
@@ -62,6 +67,7 @@ _MESSAGES: Final = {
     Meaning.CONFLICT: "The store was busy with another change of the same pets.",
     Meaning.READ_ONLY: "The store takes no changes at present.",
     Meaning.DISK: "The store cannot write to its disk.",
+    Meaning.TAKEN_ID: "The store chose an id that another pet has; its operator can repair this.",
     Meaning.UNKNOWN: "The store failed in the middle of the request.",
 }
 
@@ -86,10 +92,10 @@ class Conflict(StoreUnavailable):
 def meaning_of(error: BaseException) -> Meaning:
     """Return the meaning of one of the `FAILURES`. Anything else is a bug, too."""
     error = cause_of(error)
-    if isinstance(error, DataError):
-        return Meaning.BUG
     if isinstance(error, PostgresError):
         sqlstate: str = getattr(error, "sqlstate", None) or ""
+        if getattr(error, "constraint_name", None) == "pets_pkey":
+            return Meaning.TAKEN_ID
         return MEANINGS.get(sqlstate) or MEANINGS.get(sqlstate[:2], Meaning.NOT_DONE)
     if isinstance(error, sqlite3.Error):
         name = getattr(error, "sqlite_errorname", "")
@@ -107,6 +113,8 @@ def domain_error(meaning: Meaning) -> StoreUnavailable:
 
     Raise it from `cause_of` the failure, because operators read that.
     """
+    if meaning is Meaning.NO_IDS:
+        return NoIdsLeft()
     message = _MESSAGES[meaning]
     unavailable = StoreUnavailable(message)
     if meaning is Meaning.CONFLICT:

@@ -8,6 +8,7 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
+    Callable,
     Collection,
     Iterable,
     Mapping,
@@ -111,6 +112,10 @@ _CHANGE: Final = f"""
     WHERE pets.id = locked.id
     RETURNING pets.id, pets.name, pets.age, pets.type, pets.created_at AT TIME ZONE 'UTC'
 """  # noqa: S608  # made of constants
+_HIGHEST_ID: Final = """
+    SELECT has_sequence_privilege('pets_id_seq', 'SELECT'), coalesce(max(id), 0) FROM pets
+"""
+_GIVEN_ID: Final = "SELECT last_value - (NOT is_called)::integer FROM pets_id_seq"
 # The user needs no grant to write pet_counts, because the triggers run as their owner.
 # If a table does not exist, has_table_privilege() is NULL here, and reading the table will say so.
 _MISSING_GRANTS: Final = """
@@ -161,7 +166,7 @@ class PostgreSQL:
         rows: Rows = await self._driver.fetch(statement)
         return rows
 
-    async def tables(self) -> Collection[str]:
+    async def tables(self) -> set[str]:
         """Return the names of the tables."""
         return {name for (name,) in await self.run(_TABLES)}
 
@@ -209,8 +214,27 @@ class PostgreSQL:
     async def remove(self, ids: Collection[int], expected: Rows) -> Rows:
         return await self._driver.fetch(_REMOVE, *_columns(5, expected), ids)
 
-    async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
-        return await postgresql_load.load(self._driver, pets, skip_taken=skip_taken)
+    async def load(
+        self, pets: AsyncIterable[Numbered], *, skip_taken: bool, last_id: Callable[[], int]
+    ) -> Sequence[int]:
+        return await postgresql_load.load(
+            self._driver, pets, skip_taken=skip_taken, last_id=last_id
+        )
+
+    async def ids(self) -> tuple[int | None, int]:
+        """Return the last id that the sequence has given, and the highest id of a pet, or 0.
+
+        The first is None if the user may not read the sequence.
+        """
+        ((is_allowed, highest),) = await self.run(_HIGHEST_ID)
+        if not is_allowed:
+            return None, highest
+        ((given,),) = await self.run(_GIVEN_ID)
+        return given, highest
+
+    async def raise_ids(self, id_: int) -> None:
+        """Let no id up to this one be given. It must be within `without_writers`."""
+        await postgresql_load.raise_sequence(self._driver, id_)
 
     @asynccontextmanager
     async def without_writers(self) -> AsyncIterator[None]:

@@ -129,9 +129,19 @@ class SQLAlchemyPetRepository:
         rows = await self._run(lambda session: session.remove(_possible(ids), wanted))
         return {id_ for (id_,) in rows}
 
-    async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
+    async def load(
+        self,
+        pets: AsyncIterable[Numbered],
+        *,
+        skip_taken: bool,
+        last_id: Callable[[], int] = int,
+    ) -> Sequence[int]:
         async with translated, session_of(self._searching) as session:
-            return await session.load(pets, skip_taken=skip_taken)
+            return await session.load(pets, skip_taken=skip_taken, last_id=last_id)
+
+    async def last_id(self) -> int | None:
+        given, highest = await self._read(lambda session: session.ids())
+        return None if given is None else max(given, highest)
 
     async def check(self) -> None:
         await self._read(_check)

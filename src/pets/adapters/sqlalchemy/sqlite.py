@@ -3,10 +3,12 @@
 import asyncio
 import json
 import os
+import sqlite3
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
+    Callable,
     Collection,
     Iterable,
     Mapping,
@@ -18,7 +20,7 @@ from typing import Final, Self
 
 import aiosqlite
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pets.adapters.sqlalchemy import sqlite_load, sqlite_pages, tables
@@ -31,7 +33,8 @@ from pets.adapters.sqlalchemy.failures import (
     spoils,
 )
 from pets.adapters.sqlalchemy.statements import Rows, pets_of, values
-from pets.domain.pet import NewPet
+from pets.domain.errors import NoIdsLeft
+from pets.domain.pet import MAX_ID, NewPet
 from pets.domain.query import PetQuery
 from pets.domain.repository import Numbered, PetPage
 
@@ -67,6 +70,12 @@ _CLEAR_KEYS: Final = sa.text("""
         ORDER BY created_at LIMIT :number
     )
 """)
+_IDS: Final = """
+    SELECT coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'pets'), 0),
+        coalesce((SELECT max(id) FROM pets), 0)
+"""
+_MANY: Final = 2**31
+"""More pets than one call can add."""
 _TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _FIND: Final = sa.text("""
     SELECT id, name, age, type, created_at
@@ -140,7 +149,7 @@ class SQLite:
         result = await self._connection.exec_driver_sql(statement)
         return result.all() if result.returns_rows else []
 
-    async def tables(self) -> Collection[str]:
+    async def tables(self) -> set[str]:
         """Return the names of the tables."""
         return {name for (name,) in await self.run(_TABLES)}
 
@@ -168,7 +177,11 @@ class SQLite:
         return await self._fetch(_FIND, ids=_json(ids))
 
     async def add(self, pets: Sequence[NewPet]) -> Rows:
-        return await self._fetch(_ADD, pets=_json(map(values, pets)))
+        try:
+            return await self._fetch(_ADD, pets=_json(map(values, pets)))
+        except DBAPIError as error:
+            await self._raise_if_no_ids(error)
+            raise
 
     async def add_once(self, pets: Mapping[str, NewPet], key_ttl: timedelta) -> Rows:
         keys = _json(pets)
@@ -194,8 +207,34 @@ class SQLite:
     async def remove(self, ids: Collection[int], expected: Rows) -> Rows:
         return await self._fetch(_REMOVE, ids=_json(ids), expected=_json(expected))
 
-    async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
-        return await sqlite_load.load(self._driver, pets, skip_taken=skip_taken)
+    async def load(
+        self, pets: AsyncIterable[Numbered], *, skip_taken: bool, last_id: Callable[[], int]
+    ) -> Sequence[int]:
+        try:
+            return await sqlite_load.load(
+                self._driver, pets, skip_taken=skip_taken, last_id=last_id
+            )
+        except sqlite3.Error as error:
+            await self._raise_if_no_ids(error)
+            raise
+
+    async def ids(self) -> tuple[int, int]:
+        """Return the last id that SQLite remembers to have given, and the highest id of a pet."""
+        ((given, highest),) = await self.run(_IDS)
+        return given, highest
+
+    async def raise_ids(self, id_: int) -> None:
+        """Let no id up to this one be given. It must be within `without_writers`."""
+        await sqlite_load.raise_sequence(self._driver, id_)
+
+    async def _raise_if_no_ids(self, error: Exception) -> None:
+        """Raise `NoIdsLeft` for an error by which SQLite says that the disk is full.
+
+        It says the same when there are no ids left. An insert of many pets may have come close to
+        the end of the ids, and was undone.
+        """
+        if meaning_of(error) is Meaning.DISK and max(await self.ids()) > MAX_ID - _MANY:
+            raise NoIdsLeft from error
 
     @asynccontextmanager
     async def without_writers(self) -> AsyncIterator[None]:
