@@ -82,6 +82,8 @@ DEFAULTS = {
     "statement_timeout": ("1ms", "0"),
     "lock_timeout": ("1ms", "0"),
     "idle_in_transaction_session_timeout": ("1ms", "0"),
+    "transaction_timeout": ("1s", "0"),
+    "idle_session_timeout": ("1s", "0"),
 }
 
 

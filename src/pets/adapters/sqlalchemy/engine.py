@@ -183,6 +183,7 @@ def _prepare_connections(engine: Engine, url: URL) -> None:
     if url.get_backend_name() == "postgresql":
         event.listen(engine, "connect", postgresql_session.notice_lost_network)
         event.listen(engine, "connect", postgresql_session.notice_unreplicated)
+        event.listen(engine, "connect", postgresql_session.forbid_timeouts)
         event.listen(engine, "checkout", postgresql_session.refuse_closed)
     else:
         event.listen(engine, "connect", sqlite_session.create_casefold)
