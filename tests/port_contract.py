@@ -581,7 +581,7 @@ class PetRepositoryContract:
         kept = await repository.add_once({"k": BOY})
         added = await repository.add_once({"wrong": wrong})
         assert added["wrong"].created_at == wrong.created_at
-        assert await repository.add_once({"k": wrong, "wrong": BOY}) == kept | added
+        assert await repository.add_once({"k": wrong, "wrong": BOY}) == {**kept, **added}
         await pass_time(KEY_TTL)
         again = await repository.add_once({"k": BOY, "wrong": BOY})
         assert min(pet.id for pet in again.values()) > added["wrong"].id

@@ -256,6 +256,33 @@ def test_a_store_is_not_ready_while_a_grant_is_missing(
     asyncio.run(check())
 
 
+@pytest.mark.anyio
+async def test_a_sequence_that_was_set_but_not_used_is_not_moved_back(used_postgresql: str) -> None:
+    driver = await asyncpg.connect(used_postgresql)
+    await driver.execute("ALTER SEQUENCE pets_id_seq RESTART WITH 1000")
+    await driver.close()
+    (new,) = NewPetFactory.batch(1)
+    async with opened(used_postgresql) as repository:
+        assert await repository.last_id() == 999
+        assert await load(repository, new.with_id(5)) == []
+        (added,) = await repository.add([new])
+        assert added.id > 999
+
+
+@pytest.mark.anyio
+async def test_a_new_pet_that_would_get_a_taken_id_is_not_added(used_postgresql: str) -> None:
+    """It is no bug of the service, and repeating the call can help."""
+    driver = await asyncpg.connect(used_postgresql)
+    async with opened(used_postgresql) as repository:
+        (pet,) = await repository.add(NewPetFactory.batch(1))
+        await driver.execute("SELECT setval('pets_id_seq', 1, false)")
+        with pytest.raises(StoreUnavailable, match="an id that another pet has"):
+            await repository.add(NewPetFactory.batch(1))
+        (added,) = await repository.add(NewPetFactory.batch(1))
+        assert added.id == pet.id + 1
+    await driver.close()
+
+
 def test_other_users_cannot_call_the_function_that_counts(postgresql_url: str) -> None:
     query = "SELECT has_function_privilege('public', 'keep_pet_counts()', 'EXECUTE')"
     assert [tuple(row) for row in fetch(postgresql_url, query)] == [(False,)]

@@ -1,6 +1,7 @@
 """The contract of the port over the repository in memory."""
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -23,7 +24,7 @@ def own_repository(repository: InMemoryPetRepository) -> InMemoryPetRepository:
 @pytest.fixture
 def pass_time(monkeypatch: pytest.MonkeyPatch) -> PassTime:
     async def move_clock(time_: timedelta) -> None:
-        now = memory.monotonic
+        now: Callable[[], float] = getattr(memory, "monotonic")  # noqa: B009  # mypy hides it
         monkeypatch.setattr(memory, "monotonic", lambda: now() + time_.total_seconds())
 
     return move_clock
