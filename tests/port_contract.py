@@ -141,10 +141,9 @@ async def load(
 
 @pytest.mark.anyio
 class PetRepositoryContract:
-    """All promises. The module of a subclass provides three fixtures.
+    """All promises. The module of a subclass provides two fixtures.
 
-    `repository` is empty, and `pass_time` is a `PassTime` for its store. `own_repository` is one
-    whose store no other test uses.
+    `repository` is empty, and `pass_time` is a `PassTime` for its store.
     """
 
     async def test_a_new_store_is_empty(self, repository: PetRepository) -> None:
@@ -468,6 +467,11 @@ class PetRepositoryContract:
         page = await page_of(repository, PetQuery(name=part))
         assert {pet.name for pet in page.items} == names
         assert page.count == len(names)
+
+    @pytest.fixture
+    def own_repository(self, repository: PetRepository) -> PetRepository:
+        """A repository whose store no other test uses, because this one spoils it."""
+        return repository
 
     @pytest.fixture
     def folds_fully(self) -> bool:

@@ -1,33 +1,16 @@
 """The contract of the port over the repository in memory."""
 
 import time
-from collections.abc import Callable
-from datetime import timedelta
 
 import pytest
 
-from pets.adapters import memory
 from pets.adapters.memory import InMemoryPetRepository
-from tests.port_contract import BOY, PassTime, PetRepositoryContract
+from tests.port_contract import BOY, PetRepositoryContract
 
 
 @pytest.fixture
 def repository() -> InMemoryPetRepository:
     return InMemoryPetRepository()
-
-
-@pytest.fixture
-def own_repository(repository: InMemoryPetRepository) -> InMemoryPetRepository:
-    return repository
-
-
-@pytest.fixture
-def pass_time(monkeypatch: pytest.MonkeyPatch) -> PassTime:
-    async def move_clock(time_: timedelta) -> None:
-        now: Callable[[], float] = getattr(memory, "monotonic")  # noqa: B009  # mypy hides it
-        monkeypatch.setattr(memory, "monotonic", lambda: now() + time_.total_seconds())
-
-    return move_clock
 
 
 class TestInMemoryPetRepository(PetRepositoryContract):
