@@ -2,7 +2,7 @@
 
 import random
 from asyncio import CancelledError, Event, create_task, gather
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange, PetType
+from pets.domain.errors import NoIdsLeft
+from pets.domain.pet import EARLIEST, LATEST, MAX_ID, NewPet, Pet, PetChange, PetType
 from pets.domain.query import PetQuery, PetSort, Position
 from pets.domain.repository import PetPage, PetRepository
 from tests.factories import NewPetFactory
@@ -21,6 +22,9 @@ MANY = 50
 
 KEY_TTL = timedelta(days=1)
 """The repositories under test remember a key for this long."""
+
+PassTime = Callable[[timedelta], Awaitable[None]]
+"""Lets the store's keys become older, as if time had passed by the clock of the store."""
 
 BOY = NewPet(name="boy", age=7, type=PetType.DOG)
 
@@ -124,7 +128,7 @@ async def exported(repository: PetRepository, query: PetQuery = PetQuery()) -> l
 
 
 async def load(
-    repository: PetRepository, *pets: NewPet | Pet, skip_taken: bool = False
+    repository: PetRepository, *pets: NewPet | Pet, skip_taken: bool = False, last_id: int = 0
 ) -> Sequence[int]:
     """Load the pets in batches of two, numbered from 0."""
 
@@ -132,12 +136,15 @@ async def load(
         for start in range(0, len(pets), 2):
             yield list(enumerate(pets[start : start + 2], start))
 
-    return await repository.load(numbered(), skip_taken=skip_taken)
+    return await repository.load(numbered(), skip_taken=skip_taken, last_id=lambda: last_id)
 
 
 @pytest.mark.anyio
 class PetRepositoryContract:
-    """All promises. The module of a subclass provides a fixture `repository`, which is empty."""
+    """All promises. The module of a subclass provides two fixtures.
+
+    `repository` is empty, and `pass_time` is a `PassTime` for its store.
+    """
 
     async def test_a_new_store_is_empty(self, repository: PetRepository) -> None:
         page = await page_of(repository, PetQuery(limit=20))
@@ -157,6 +164,21 @@ class PetRepositoryContract:
             + new_pets(20)
         )
         assert list((await page_of(repository, PetQuery(limit=100))).items) == list(pets)
+
+    @pytest.mark.parametrize("created_at", [EARLIEST, LATEST])
+    async def test_the_first_and_the_last_time_are_times_like_any_other(
+        self, repository: PetRepository, created_at: datetime
+    ) -> None:
+        pets = await repository.add([replace(BOY, created_at=created_at)] * 3)
+        for descending in (False, True):
+            query = PetQuery(sort=PetSort.CREATED_AT, descending=descending, limit=1)
+            assert await walk(repository, query) == expected(query, pets)
+        await load(repository, pets[0]._replace(id=pets[-1].id + 1))
+        assert {pet.created_at for pet in await exported(repository)} == {created_at}
+        keyed = await repository.add_once({"k": replace(BOY, created_at=created_at)})
+        assert await repository.add_once({"k": BOY}) == keyed
+        wanted = {keyed["k"].id: keyed["k"]}
+        assert await repository.remove(wanted, expected=wanted) == set(wanted)
 
     async def test_ids_ascend_in_the_order_of_the_pets(self, repository: PetRepository) -> None:
         new = new_pets(MANY)
@@ -447,6 +469,11 @@ class PetRepositoryContract:
         assert page.count == len(names)
 
     @pytest.fixture
+    def own_repository(self, repository: PetRepository) -> PetRepository:
+        """A repository whose store no other test uses, because this one spoils it."""
+        return repository
+
+    @pytest.fixture
     def folds_fully(self) -> bool:
         """Whether the store folds case as Unicode's full case folding does."""
         return True
@@ -539,14 +566,29 @@ class PetRepositoryContract:
         assert all(answer == answers[0] for answer in answers)
         assert (await page_of(repository, PetQuery())).count == 5
 
-    async def test_a_key_is_forgotten_after_its_time(self, repository: PetRepository) -> None:
-        later = replace(BOY, created_at=BOY.created_at + KEY_TTL - timedelta(seconds=1))
-        too_late = replace(BOY, created_at=BOY.created_at + KEY_TTL)
+    async def test_a_key_is_forgotten_after_its_time(
+        self, repository: PetRepository, pass_time: PassTime
+    ) -> None:
         first = await repository.add_once({"k": BOY})
-        assert await repository.add_once({"k": later}) == first
-        again = await repository.add_once({"k": too_late})
-        assert again["k"] == too_late.with_id(again["k"].id)
+        await pass_time(KEY_TTL - timedelta(minutes=1))
+        assert await repository.add_once({"k": BOY}) == first
+        await pass_time(timedelta(minutes=1))
+        again = await repository.add_once({"k": BOY})
         assert again["k"].id > first["k"].id
+        assert await repository.add_once({"k": BOY}) == again
+
+    @pytest.mark.parametrize("days", [-1000, 1000])
+    async def test_the_clocks_of_callers_do_not_matter_to_keys(
+        self, repository: PetRepository, pass_time: PassTime, days: int
+    ) -> None:
+        wrong = replace(BOY, created_at=BOY.created_at + timedelta(days=days))
+        kept = await repository.add_once({"k": BOY})
+        added = await repository.add_once({"wrong": wrong})
+        assert added["wrong"].created_at == wrong.created_at
+        assert await repository.add_once({"k": wrong, "wrong": BOY}) == {**kept, **added}
+        await pass_time(KEY_TTL)
+        again = await repository.add_once({"k": BOY, "wrong": BOY})
+        assert min(pet.id for pet in again.values()) > added["wrong"].id
 
     @pytest.mark.parametrize("key", ["k" * 255, "'; DROP TABLE pets; --", "%", "\\", '"', " "])
     async def test_a_key_is_any_text(self, repository: PetRepository, key: str) -> None:
@@ -621,6 +663,45 @@ class PetRepositoryContract:
         pets = [first, again, new_pets(1)[0].with_id(taken.id), other]
         assert list(await load(repository, *pets, skip_taken=skip_taken)) == [1, 2]
         assert await exported(repository) == ([taken, first, other] if skip_taken else [taken])
+
+    async def test_no_id_is_given_that_a_load_says_was_given(
+        self, repository: PetRepository
+    ) -> None:
+        (pet,) = await repository.add(new_pets(1))
+        kept = pet._replace(id=pet.id + 5)
+        for last_id, loaded in ((pet.id + 100, [kept]), (pet.id + 200, []), (1, [])):
+            await load(repository, *loaded, last_id=last_id)
+            highest = max(pet.id + 100, last_id)
+            (next_,) = await repository.add(new_pets(1))
+            assert next_.id > highest
+        assert await repository.last_id() == next_.id
+
+    async def test_the_last_id_is_that_of_the_newest_pet_even_if_it_was_removed(
+        self, repository: PetRepository
+    ) -> None:
+        *_, newest = await repository.add(new_pets(2))
+        assert await repository.last_id() == newest.id
+        await repository.remove([newest.id])
+        assert await repository.last_id() == newest.id
+
+    async def test_when_no_ids_are_left_pets_can_still_be_read_and_changed(
+        self, own_repository: PetRepository
+    ) -> None:
+        repository = own_repository
+        last = BOY.with_id(MAX_ID - 1)
+        await load(repository, last)
+        (newest,) = await repository.add([BOY])
+        assert newest.id == MAX_ID
+        kept = BOY.with_id(1)
+        with pytest.raises(NoIdsLeft):
+            await repository.add([BOY])
+        with pytest.raises(NoIdsLeft):
+            await repository.add_once({"k": BOY})
+        with pytest.raises(NoIdsLeft):
+            await load(repository, BOY)
+        await load(repository, kept)
+        assert await repository.remove([last.id]) == {last.id}
+        assert await exported(repository) == [kept, newest]
 
     async def test_loading_nothing_keeps_nothing(self, repository: PetRepository) -> None:
         assert list(await load(repository)) == []

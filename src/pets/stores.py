@@ -7,9 +7,10 @@ from pathlib import Path
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.sqlalchemy import counts
+from pets.adapters.sqlalchemy import counts, ids
 from pets.adapters.sqlalchemy.counts import OldVersions, WrongCount
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
+from pets.adapters.sqlalchemy.ids import IdsBehind
 from pets.adapters.sqlalchemy.migrations import upgrade
 from pets.adapters.sqlalchemy.postgresql_options import SECRETS
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository, check_revision
@@ -119,6 +120,15 @@ async def find_old_versions(settings: Settings) -> OldVersions:
     """Return how many old versions the kept counts have. Raises `StoreUnavailable`."""
     async with _open_engine(settings, Access.READ) as engine:
         return await counts.find_old_versions(engine)
+
+
+async def check_ids(settings: Settings, *, repair: bool) -> IdsBehind | None:
+    """Return how the sequence of ids is behind the pets, or was until it was repaired.
+
+    Raises as `check_counts` does.
+    """
+    async with _open_engine(settings, Access.WRITE if repair else Access.READ) as engine:
+        return await (ids.repair_ids(engine) if repair else ids.check_ids(engine))
 
 
 async def look_at_store(settings: Settings) -> Server:

@@ -91,6 +91,31 @@ def test_the_repair_says_what_it_repaired(url: str, capsys: pytest.CaptureFixtur
     assert main(["check-counts"]) == 0
 
 
+def test_a_sequence_behind_the_pets_is_found_and_repaired(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def set_back() -> None:
+        engine = create_config(parse_url(url)).get_engine()
+        statement = {
+            "postgresql": "SELECT setval('pets_id_seq', 1, false)",
+            "sqlite": "DELETE FROM sqlite_sequence",
+        }[engine.dialect.name]
+        async with engine.connect() as connection:
+            await connection.exec_driver_sql(statement)
+        await engine.dispose()
+
+    asyncio.run(set_back())
+    line = "ids: the sequence is at 0, but a pet has 2"
+    assert main(["doctor"]) == 1
+    assert line in capsys.readouterr().err
+    assert main(["check-counts"]) == 1
+    assert capsys.readouterr().out == f"{line}\n"
+    assert main(["check-counts", "--repair"]) == 0
+    assert capsys.readouterr().out == f"{line}; repaired\n"
+    for command in ("check-counts", "doctor"):
+        assert main([command]) == 0
+
+
 def test_kept_counts_of_pets_that_are_gone_are_wrong(
     url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

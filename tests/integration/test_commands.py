@@ -204,7 +204,7 @@ def reader(used_postgresql: str) -> Iterator[str]:
     execute(
         used_postgresql,
         f"CREATE ROLE {role} LOGIN PASSWORD 'hunter2'",
-        f"GRANT SELECT ON alembic_version TO {role}",
+        f"GRANT SELECT ON pets_alembic_version TO {role}",
     )
     url = make_url(used_postgresql).set(username=role, password="hunter2")
     yield url.render_as_string(hide_password=False)

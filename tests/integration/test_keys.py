@@ -5,7 +5,6 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import timedelta
 from secrets import token_hex
 
@@ -20,6 +19,7 @@ from pets.adapters.sqlalchemy.repository import CLEAR_EVERY, SQLAlchemyPetReposi
 from pets.adapters.sqlalchemy.tables import pet_keys
 from pets.domain.pet import NewPet, PetType
 from tests.integration.served import Served, served
+from tests.integration.test_sqlalchemy import make_keys_older
 
 BOY = {"name": "boy", "age": 7, "type": "dog"}
 NEW = NewPet(name="boy", age=7, type=PetType.DOG)
@@ -120,12 +120,16 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.mark.anyio
-async def test_expired_keys_are_deleted_as_new_ones_are_added(engine: AsyncEngine) -> None:
+async def test_expired_keys_are_deleted_as_new_ones_are_added(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    async with engine.connect() as connection:
+        await connection.execute(pet_keys.delete())
     repository = SQLAlchemyPetRepository(engine, key_ttl=timedelta(days=1))
-    old = replace(NEW, created_at=NEW.created_at - timedelta(days=2))
-    await repository.add_once({f"old {number}": old for number in range(2 * CLEAR_EVERY)})
+    await repository.add_once({f"old {number}": NEW for number in range(2 * CLEAR_EVERY)})
+    await make_keys_older(database_url, timedelta(days=1))
     for number in range(CLEAR_EVERY + 1):
         await repository.add_once({f"new {number}": NEW})
     async with engine.connect() as connection:
-        expired = select(func.count()).where(pet_keys.c.created_at == old.created_at)
+        expired = select(func.count()).where(pet_keys.c.key.startswith("old "))
         assert (await connection.execute(expired)).scalar() == 0

@@ -1,8 +1,10 @@
 """The contract of the port over real databases, and the connections of searches."""
 
-from asyncio import Task, create_task, gather, sleep, wait_for
-from collections.abc import AsyncIterator
+from asyncio import Task, create_task, gather, run, sleep, wait_for
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
 
 import asyncpg
 import pytest
@@ -11,10 +13,13 @@ from pets.adapters.batching import BatchingPetRepository
 from pets.adapters.sqlalchemy.engine import SEARCH_CONNECTIONS, create_config, parse_url
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.tables import pet_keys, pets
-from pets.domain.query import PetQuery
+from pets.domain.pet import PetChange, PetType
+from pets.domain.query import PetQuery, PetSort
 from pets.domain.repository import PetPage
+from pets.settings import Settings
+from pets.stores import migrate
 from tests.integration.conftest import over_every_store
-from tests.port_contract import PetRepositoryContract, page_of
+from tests.port_contract import BOY, PassTime, PetRepositoryContract, exported, load, page_of
 
 
 @asynccontextmanager
@@ -39,6 +44,57 @@ async def repository(database_url: str) -> AsyncIterator[SQLAlchemyPetRepository
 async def postgresql(postgresql_url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
     async with opened(postgresql_url) as repository:
         yield repository
+
+
+@pytest.fixture
+def pass_time(database_url: str) -> PassTime:
+    return partial(make_keys_older, database_url)
+
+
+async def make_keys_older(url: str, time: timedelta) -> None:
+    engine = create_config(parse_url(url)).get_engine()
+    older = {
+        "postgresql": "created_at - interval '{} seconds'",
+        "sqlite": "datetime(created_at, '-{} seconds')",
+    }[engine.dialect.name]
+    async with engine.connect() as connection:
+        seconds = older.format(time.total_seconds())
+        await connection.exec_driver_sql(f"UPDATE pet_keys SET created_at = {seconds}")
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_column_that_an_operator_adds_breaks_nothing(
+    kind: str, new_database: Callable[[str], str]
+) -> None:
+    async def use_and_add_columns() -> None:
+        async with opened(url) as repository:
+            engine = create_config(parse_url(url)).get_engine()
+            async with engine.connect() as connection:
+                for table in ("pets", "pet_keys"):
+                    await connection.exec_driver_sql(
+                        f"ALTER TABLE {table} ADD COLUMN note TEXT DEFAULT 'x'"
+                    )
+            await engine.dispose()
+            await use_the_whole_port(repository)
+
+    url = new_database(kind)
+    migrate(Settings(database_url=url))
+    run(use_and_add_columns())
+
+
+async def use_the_whole_port(repository: SQLAlchemyPetRepository) -> None:
+    (pet,) = await repository.add([BOY])
+    assert await load(repository, BOY.with_id(pet.id + 9)) == []
+    assert list(await load(repository, BOY)) == []
+    keyed = await repository.add_once({"k": BOY})
+    assert await repository.add_once({"k": BOY}) == keyed
+    assert await repository.find([pet.id]) == {pet.id: pet}
+    for query in (PetQuery(), PetQuery(name="b"), PetQuery(age_min=1, sort=PetSort.NAME)):
+        assert (await page_of(repository, query)).count == 4
+        assert (await exported(repository, query))[0] == pet
+    changed = await repository.change({pet.id: PetChange(type=PetType.CAT)}, expected={pet.id: pet})
+    assert await repository.remove([pet.id], expected=changed) == {pet.id}
 
 
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pets'::regclass"
@@ -79,6 +135,23 @@ class TestSQLAlchemyPetRepository(PetRepositoryContract):
     @pytest.fixture
     def folds_fully(self, request: pytest.FixtureRequest) -> bool:
         return "oldest postgresql" not in request.node.name
+
+    @pytest.fixture
+    def own_url(
+        self,
+        request: pytest.FixtureRequest,
+        new_database: Callable[[str], str],
+        database_url: str,  # It tells the kind of the store.
+    ) -> str:
+        del database_url
+        url = new_database(request.node.callspec.params["database_url"])
+        migrate(Settings(database_url=url))
+        return url
+
+    @pytest.fixture
+    async def own_repository(self, own_url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
+        async with opened(own_url) as repository:
+            yield repository
 
 
 class TestBatchingOverSQLAlchemy(TestSQLAlchemyPetRepository):

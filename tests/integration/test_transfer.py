@@ -1,21 +1,25 @@
 """The commands `pets export` and `pets import`, over both databases."""
 
+import asyncio
 import http.client
 import io
 import json
 import os
 import pty
+import re
 import signal
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from pets.adapters.sqlalchemy.engine import create_config, parse_url
+from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.api.formats import CSV_HEADER, csv_lines, ndjson_lines
 from pets.cli.exporting import export_pets
 from pets.cli.main import main
@@ -25,6 +29,7 @@ from pets.settings import Settings
 from tests.factories import NewPetFactory
 from tests.integration.served import COMMAND, Served, served
 
+LAST_ID = re.compile(rb'\{"last_id":[0-9]+\}\n$')
 LINE = b'{"name":"boy","age":7,"type":"dog"}\n'
 
 
@@ -45,8 +50,9 @@ def url(empty_database_url: str, use: Callable[[str], None]) -> str:
 
 
 def exported(tmp_path: Path, *arguments: str) -> bytes:
+    """Return the lines of all pets."""
     assert main(["export", "--output", str(tmp_path / "exported"), *arguments]) == 0
-    return (tmp_path / "exported").read_bytes()
+    return LAST_ID.sub(b"", (tmp_path / "exported").read_bytes())
 
 
 def errors(capsys: pytest.CaptureFixture[str], file: Path) -> list[str]:
@@ -168,6 +174,56 @@ def test_pets_move_from_sqlite_to_postgresql_unchanged(
         assert file.read_bytes() == written
     with served(url) as service:
         assert create(service) == pets[-1].id + 1
+
+
+@pytest.mark.parametrize("kinds", [("sqlite", "postgresql"), ("postgresql", "sqlite")])
+@pytest.mark.parametrize("left", [0, 2])
+def test_a_moved_store_gives_no_id_of_a_deleted_pet_again(
+    tmp_path: Path,
+    new_database: Callable[[str], str],
+    use: Callable[[str], None],
+    kinds: tuple[str, str],
+    left: int,
+) -> None:
+    file = tmp_path / "pets.ndjson"
+    source, target = map(new_database, kinds)
+    use(source)
+    file.write_bytes(ndjson_lines(some_pets(5)))
+    assert main(["import", str(file), "--keep-ids"]) == 0
+    asyncio.run(remove(source, range(left + 1, 6)))
+    assert main(["export", "--output", str(file)]) == 0
+    assert file.read_bytes().splitlines()[left:] == [b'{"last_id":5}']
+    use(target)
+    assert main(["import", str(file), "--keep-ids"]) == 0
+    with served(target) as service:
+        assert create(service) == 6
+
+
+async def remove(url: str, ids: Iterable[int]) -> None:
+    engine = create_config(parse_url(url)).get_engine()
+    await SQLAlchemyPetRepository(engine).remove([*ids])
+    await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"last_id":0}', b'{"last_id":"5"}', b'{"last_id":9223372036854775807}']
+)
+@pytest.mark.usefixtures("sqlite")
+def test_only_an_id_can_be_the_last(
+    tmp_path: Path, line: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "pets.ndjson"
+    file.write_bytes(LINE + line + b"\n")
+    assert main(["import", str(file)]) == 1
+    assert errors(capsys, file)[0].startswith("2: ")
+
+
+@pytest.mark.usefixtures("sqlite")
+def test_an_import_that_keeps_no_ids_ignores_the_last_id(tmp_path: Path) -> None:
+    file = tmp_path / "pets.ndjson"
+    file.write_bytes(LINE + b'{"last_id":500}\n' + LINE)
+    assert main(["import", str(file)]) == 0
+    assert [json.loads(line)["id"] for line in exported(tmp_path).splitlines()] == [1, 2]
 
 
 def create(service: Served) -> int:

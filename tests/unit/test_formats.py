@@ -31,6 +31,7 @@ AGE = "age must be an integer from 0 to 100, in whole years"
 TYPE = 'type must be "dog" or "cat"'
 QUOTES = "cannot be read as CSV: a quote is missing, or is where none is allowed"
 ID = f"id must be an integer from 1 to {MAX_ID}"
+RANGE = "created_at must be from 0001-01-02T00:00:00 to 9999-12-31T23:59:59"
 TIME = "created_at must be a time in UTC like 2021-05-18T19:10:17"
 
 
@@ -99,6 +100,7 @@ def test_a_pet_without_a_time_is_created_now() -> None:
         (b'{"name":"x","age":7,"type":"dog","id":9223372036854775808}', ID),
         (b'{"name":"x","age":7,"type":"dog","id":"1"}', ID),
         (b'{"name":"x","age":7,"type":"dog","created_at":"2021-05-18T19:10:17Z"}', TIME),
+        (b'{"name":"x","age":7,"type":"dog","created_at":"0001-01-01T00:00:00"}', RANGE),
         (b'{"name":"x","age":7,"type":"dog","created_at":"2021-05-18 19:10:17"}', TIME),
         (b'{"name":"x","age":7,"type":"dog","created_at":"2021-02-30T19:10:17"}', TIME),
         (b'{"name":"x","age":7,"type":"dog","created_at":null}', TIME),

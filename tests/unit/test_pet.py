@@ -84,6 +84,20 @@ def test_a_time_has_no_zone_and_whole_seconds(created_at: datetime) -> None:
         new_pet(created_at=created_at)
 
 
+@pytest.mark.parametrize("created_at", ["0001-01-02T00:00:00", "9999-12-31T23:59:59"])
+def test_the_first_and_the_last_time_are_kept(created_at: str) -> None:
+    time = datetime.fromisoformat(created_at)
+    assert new_pet(created_at=time).created_at == time
+
+
+@pytest.mark.parametrize("created_at", ["0001-01-01T00:00:00", "0001-01-01T23:59:59"])
+def test_the_first_day_of_all_is_rejected(created_at: str) -> None:
+    """Many languages write a time that was never set as a moment of this day."""
+    rule = "^created_at must be from 0001-01-02T00:00:00 to 9999-12-31T23:59:59$"
+    with pytest.raises(InvalidPet, match=rule):
+        new_pet(created_at=datetime.fromisoformat(created_at))
+
+
 def test_a_new_pet_is_created_now() -> None:
     before = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
     assert before <= new_pet().created_at <= datetime.now(UTC).replace(tzinfo=None)

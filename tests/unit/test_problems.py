@@ -12,7 +12,7 @@ from litestar.testing import TestClient
 from pets.adapters.memory import InMemoryPetRepository
 from pets.api.http.problems import instance_of
 from pets.bootstrap import create_app
-from pets.domain.errors import InvalidPet, OutcomeUnknown, StoreUnavailable
+from pets.domain.errors import InvalidPet, NoIdsLeft, OutcomeUnknown, StoreUnavailable
 from pets.domain.repository import PetRepository
 from tests.factories import PetCreateFactory
 
@@ -58,6 +58,17 @@ def test_an_unreachable_store_is_a_503_with_retry_after(
     assert headers["retry-after"] == "5"
     assert "The store is away." in text
     assert "secret" not in text
+
+
+def test_a_store_without_ids_is_a_507_that_asks_nobody_to_try_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    status, headers, text = answer(FailingRepository(NoIdsLeft()), *REQUESTS[1])
+    assert (status, headers["content-type"]) == (507, "application/problem+json")
+    assert "retry-after" not in headers
+    assert "The store has no ids left for new pets." in text
+    assert len(caplog.records) == 1
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize(

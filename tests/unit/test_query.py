@@ -45,6 +45,9 @@ def test_a_bad_value_is_rejected_with_its_rule(
         (PetSort.AGE, "7"),
         (PetSort.CREATED_AT, 7),
         (PetSort.CREATED_AT, TIME.replace(tzinfo=UTC)),
+        (PetSort.CREATED_AT, TIME.replace(microsecond=1)),
+        (PetSort.CREATED_AT, datetime.min),  # noqa: DTZ901  # a driver takes it for minus infinity
+        (PetSort.CREATED_AT, datetime.max),  # noqa: DTZ901  # and this one for infinity
     ],
 )
 def test_a_position_has_a_value_of_the_member_sorted_by(

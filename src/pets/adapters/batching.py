@@ -4,6 +4,7 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     Awaitable,
+    Callable,
     Collection,
     Mapping,
     Sequence,
@@ -132,8 +133,17 @@ class BatchingPetRepository:
             return await self._removing.call(frozenset(ids))
         return await self._count(self._removing_alone.call((ids, expected)))
 
-    async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
-        return await self._inner.load(pets, skip_taken=skip_taken)
+    async def load(
+        self,
+        pets: AsyncIterable[Numbered],
+        *,
+        skip_taken: bool,
+        last_id: Callable[[], int] = int,
+    ) -> Sequence[int]:
+        return await self._inner.load(pets, skip_taken=skip_taken, last_id=last_id)
+
+    async def last_id(self) -> int | None:
+        return await self._inner.last_id()
 
     async def check(self) -> None:
         await self._inner.check()

@@ -1,11 +1,21 @@
 """Pets in the memory of one process. They are lost when it ends, and no other process sees them."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from datetime import timedelta
 from itertools import islice
+from time import monotonic
 from typing import Any
 
-from pets.domain.pet import NewPet, Pet, PetChange
+from pets.domain.errors import NoIdsLeft
+from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange
 from pets.domain.query import PetQuery, Position
 from pets.domain.repository import Numbered, PetPage
 
@@ -19,10 +29,12 @@ class InMemoryPetRepository:
     def __init__(self, key_ttl: timedelta = timedelta(days=1)) -> None:
         self._pets: dict[int, Pet] = {}  # in the order of ids
         self._last_id = 0
-        self._keys: dict[str, Pet] = {}  # in the order in which the keys were first used
+        # A pet with the time of its key, in the order in which the keys were first used.
+        self._keys: dict[str, tuple[float, Pet]] = {}
         self._key_ttl = key_ttl
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
+        _check_ids(len(pets), self._last_id)
         return [self._add(pet) for pet in pets]
 
     def _add(self, new: NewPet) -> Pet:
@@ -32,20 +44,16 @@ class InMemoryPetRepository:
         return pet
 
     async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
-        for key, pet in pets.items():
-            expired = pet.created_at - self._key_ttl
-            if key in self._keys and self._keys[key].created_at <= expired:
+        now = monotonic()
+        expired = now - self._key_ttl.total_seconds()
+        # At least two for each key that is added, so that expired keys become fewer.
+        for key in [*pets, *islice(self._keys, 2 * len(pets))]:
+            if key in self._keys and self._keys[key][0] <= expired:
                 del self._keys[key]
-            if key not in self._keys:
-                self._keys[key] = self._add(pet)
-            self._forget_oldest_keys(expired)
-        return {key: self._keys[key] for key in pets}
-
-    def _forget_oldest_keys(self, expired: datetime) -> None:
-        # Two at most for each key that is added, so that expired keys become fewer.
-        for key, pet in list(islice(self._keys.items(), 2)):
-            if pet.created_at <= expired:
-                del self._keys[key]
+        new = [key for key in pets if key not in self._keys]
+        for key, pet in zip(new, await self.add([pets[key] for key in new]), strict=True):
+            self._keys[key] = now, pet
+        return {key: self._keys[key][1] for key in pets}
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
         return {id_: self._pets[id_] for id_ in ids if id_ in self._pets}
@@ -86,7 +94,13 @@ class InMemoryPetRepository:
         pets = self._pets.keys() & ids
         return {id_ for id_ in pets if self._pets[id_] == expected.get(id_, self._pets[id_])}
 
-    async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
+    async def load(
+        self,
+        pets: AsyncIterable[Numbered],
+        *,
+        skip_taken: bool,
+        last_id: Callable[[], int] = int,
+    ) -> Sequence[int]:
         new: list[NewPet] = []
         kept: dict[int, Pet] = {}
         refused: list[int] = []
@@ -100,13 +114,24 @@ class InMemoryPetRepository:
                     kept[pet.id] = pet
         if refused and not skip_taken:
             return refused
+        highest = max(self._last_id, last_id(), *kept, 0)
+        _check_ids(len(new), highest)
         self._pets = dict(sorted((self._pets | kept).items()))
-        self._last_id = max(self._last_id, *kept, 0)
+        self._last_id = highest
         await self.add(new)
         return refused
 
+    async def last_id(self) -> int:
+        return self._last_id
+
     async def check(self) -> None:
         return
+
+
+def _check_ids(number: int, last_id: int) -> None:
+    """Raise `NoIdsLeft` unless there are ids for this number of new pets."""
+    if number > MAX_ID - last_id:
+        raise NoIdsLeft
 
 
 def _listed(pets: Iterable[Pet], query: PetQuery) -> list[Pet]:

@@ -12,7 +12,10 @@ ObserveCall = Callable[[str, int], AbstractContextManager[None]]
 
 
 class ObservedPetRepository:
-    """Passes every call on to the inner repository. `export` and `load` are not observed."""
+    """Passes every call on to the inner repository.
+
+    `export`, `load` and `last_id` are not observed.
+    """
 
     def __init__(self, inner: PetRepository, observe: ObserveCall) -> None:
         self._inner = inner
@@ -49,8 +52,17 @@ class ObservedPetRepository:
         with self._observe("remove", len(ids)):
             return await self._inner.remove(ids, expected=expected)
 
-    async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
-        return await self._inner.load(pets, skip_taken=skip_taken)
+    async def load(
+        self,
+        pets: AsyncIterable[Numbered],
+        *,
+        skip_taken: bool,
+        last_id: Callable[[], int] = int,
+    ) -> Sequence[int]:
+        return await self._inner.load(pets, skip_taken=skip_taken, last_id=last_id)
+
+    async def last_id(self) -> int | None:
+        return await self._inner.last_id()
 
     async def check(self) -> None:
         with self._observe("check", 0):

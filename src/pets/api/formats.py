@@ -13,6 +13,7 @@ from msgspec import Meta
 from pets.api import schemas
 from pets.api.schemas import TIME_PATTERN, PetCreate, encode_lines
 from pets.api.strict_json import Invalid, NotJSON, convert, decode
+from pets.domain.errors import InvalidPet
 from pets.domain.pet import MAX_ID, NewPet, Pet
 
 NDJSON: Final = "ndjson"
@@ -49,7 +50,10 @@ class PetLine(PetCreate, frozen=True, kw_only=True):
             created_at = datetime.fromisoformat(self.created_at)
         except ValueError:
             raise BadLine(f"created_at must be {_TIME_RULE}") from None
-        return NewPet(name=self.name, age=self.age, type=self.type, created_at=created_at)
+        try:
+            return NewPet(name=self.name, age=self.age, type=self.type, created_at=created_at)
+        except InvalidPet as error:
+            raise BadLine(str(error)) from None
 
     def to_pet(self) -> AnyPet:
         return self.to_domain()
@@ -64,6 +68,15 @@ class KeptPetLine(PetLine, frozen=True, kw_only=True):
 
     def to_pet(self) -> AnyPet:
         return self.to_domain().with_id(self.id)
+
+
+class LastId(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The line of an export that says how far ids have come, if a removed pet had a higher one.
+
+    So a store that imports the file does not give the ids of removed pets again.
+    """
+
+    last_id: Annotated[int, Meta(ge=1, le=MAX_KEPT_ID)]
 
 
 class BadLine(ValueError):
@@ -106,6 +119,19 @@ def ndjson_reader(struct: type[PetLine]) -> Read:
             raise BadLine.of(error) from None
 
     return read
+
+
+def last_id_line(last_id: int) -> bytes:
+    """Return the line of NDJSON that says up to which id ids were given."""
+    return encode_lines([LastId(last_id)])
+
+
+def read_last_id(line: bytes) -> int | None:
+    """Return what `last_id_line` has written into a line, or None for any other line."""
+    try:
+        return decode(line, LastId).last_id
+    except (NotJSON, Invalid):
+        return None
 
 
 def csv_record_goes_on(line: bytes, *, within_quotes: bool) -> bool:

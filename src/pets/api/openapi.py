@@ -51,6 +51,7 @@ _DESCRIPTIONS: Final = {
     500: BUG,
     503: "The store cannot be reached, or the service has more to do than it can do in time. "
     "`Retry-After` says in how many seconds to try again.",
+    507: "The store has no ids left for new pets.",
 }
 _RETRY_AFTER: Final = {
     "description": "In how many seconds to try again.",

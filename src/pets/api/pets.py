@@ -93,7 +93,7 @@ class PetsController(Controller):
         summary="Create a pet",
         description="All members are required, and no others are allowed.",
         responses=described_answers(
-            201, schemas.Pet, "The pet.", 400, 412, 413, 415, 422, 500, 503
+            201, schemas.Pet, "The pet.", 400, 412, 413, 415, 422, 500, 503, 507
         ),
         body=described_body(PetCreate),
         header={"Idempotency-Key": KEY_DESCRIBED},

@@ -7,9 +7,16 @@ from typing import Final
 
 from pets.bootstrap import check_tracing, read_keys
 from pets.cli.console import CommandFailed, print_document
-from pets.cli.counts import lines_of
+from pets.cli.counts import line_of_ids, lines_of
 from pets.settings import MEMORY, Settings, variable_of
-from pets.stores import check_counts, check_store, find_old_versions, look_at_store, masked_url
+from pets.stores import (
+    check_counts,
+    check_ids,
+    check_store,
+    find_old_versions,
+    look_at_store,
+    masked_url,
+)
 
 MAX_SKEW_SECONDS: Final = 5
 """How much the clocks may differ. `created_at` comes from the database."""
@@ -61,6 +68,12 @@ async def _look_at_all(settings: Settings) -> None:
     if wrong:
         raise CommandFailed(f"counts are wrong: {'; '.join(lines_of(wrong))}")
     _tell("counts", "right")
+    behind = await check_ids(settings, repair=False)
+    if behind:
+        raise CommandFailed(
+            f"{line_of_ids(*behind)}; `pets check-counts --repair` moves the sequence"
+        )
+    _tell("ids", "right")
     old = await find_old_versions(settings)
     if old.number > MANY_OLD_VERSIONS:
         seen_by = old.seen_by or "a transaction that this role cannot see"

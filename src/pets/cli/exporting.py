@@ -10,16 +10,18 @@ from pathlib import Path
 from select import PIPE_BUF
 from typing import Final
 
-from pets.api.formats import CSV, CSV_HEADER, csv_lines, format_of, ndjson_lines
+from pets.api.formats import CSV, CSV_HEADER, csv_lines, format_of, last_id_line, ndjson_lines
 from pets.cli.console import (
     STANDARD_OUTPUT,
     CommandFailed,
     failures_of,
     progress,
+    say,
     shows_progress,
 )
 from pets.cli.files import is_special, refuse_parts, replacing, sync
 from pets.domain.query import PetQuery
+from pets.domain.repository import PetRepository
 from pets.settings import Settings
 from pets.stores import files_of, open_store
 
@@ -52,7 +54,7 @@ def _interrupt(*_: object) -> None:
 
 
 async def _export(settings: Settings, query: PetQuery, file: io.RawIOBase, *, is_csv: bool) -> None:
-    done = 0
+    done = highest = 0
     with progress("exporting") as show:
         async with (
             open_store(settings, writes=False) as store,
@@ -67,7 +69,19 @@ async def _export(settings: Settings, query: PetQuery, file: io.RawIOBase, *, is
             async for pets in batches:
                 _write(file, csv_lines(pets) if is_csv else ndjson_lines(pets))
                 done += len(pets)
+                highest = pets[-1].id if pets else highest
                 show(done, total, done)
+            if not is_csv and query == PetQuery():
+                await _write_last_id(file, store, highest)
+
+
+async def _write_last_id(file: io.RawIOBase, store: PetRepository, highest: int) -> None:
+    """Write how far ids have come, unless the highest exported id says it."""
+    last_id = await store.last_id()
+    if last_id is None:
+        say("the file does not say which ids deleted pets had; that needs SELECT on pets_id_seq")
+    elif last_id > highest:
+        _write(file, last_id_line(last_id))
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from pets.api.formats import (
     csv_reader,
     format_of,
     ndjson_reader,
+    read_last_id,
 )
 from pets.cli.console import Show, failures_of, progress, say, warnings_said
 from pets.cli.records import MAX_RECORD_BYTES, Record, read_records
@@ -47,10 +48,12 @@ class _PetReader:
     def __init__(self, file: str, struct: type[PetLine], *, is_csv: bool) -> None:
         self._file = file
         self._struct = struct
+        self._is_csv = is_csv
         self._read: Read | None = None  # CSV is read by its header, which comes first.
         if not is_csv:
             self._read = ndjson_reader(struct)
         self._blank_lines: list[int] = []
+        self.last_id = 0  # how far ids had come in the store of the file, if it says so
         self.good = 0
         self.bad = 0
 
@@ -74,7 +77,11 @@ class _PetReader:
                 _check_size(text)
                 pet = self._read(text)
             except BadLine as error:
-                self.refuse(record.first, _reason(error, record))
+                last_id = None if self._is_csv else read_last_id(text)
+                if last_id is None:
+                    self.refuse(record.first, _reason(error, record))
+                else:
+                    self.last_id = max(self.last_id, last_id)
             else:
                 pets.append((record.first, pet))
         self.good += len(pets)
@@ -122,6 +129,7 @@ class _Import:
     is_csv: bool
     reader: _PetReader
     skip: bool
+    keep_ids: bool
     outcome: _Outcome = _Outcome.UNDECIDED
     taken: Sequence[int] = ()  # the numbers of records whose ids the store already has
 
@@ -130,12 +138,15 @@ class _Import:
             async with open_store(settings) as store, aclosing(self._pets(source, show)) as pets:
                 await store.check()
                 try:
-                    self.taken = await store.load(pets, skip_taken=self.skip)
+                    self.taken = await store.load(pets, skip_taken=self.skip, last_id=self._last_id)
                 except _Refused:
                     self.outcome = _Outcome.REFUSED
                     return
                 refused = self.taken and not self.skip
                 self.outcome = _Outcome.REFUSED if refused else _Outcome.IMPORTED
+
+    def _last_id(self) -> int:
+        return self.reader.last_id if self.keep_ids else 0
 
     async def _pets(
         self, source: io.FileIO, show: Show
@@ -184,7 +195,7 @@ def import_pets(
     """
     struct = KeptPetLine if keep_ids else PetLine
     is_csv = (format_ or format_of(file)) == CSV
-    importing = _Import(file, is_csv, _PetReader(file, struct, is_csv=is_csv), skip)
+    importing = _Import(file, is_csv, _PetReader(file, struct, is_csv=is_csv), skip, keep_ids)
     with failures_of(file):
         source = io.FileIO(STANDARD_INPUT if file == "-" else file, closefd=file != "-")
     # The garbage collector need not check the program's own objects again and again.

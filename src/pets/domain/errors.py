@@ -30,6 +30,16 @@ class StoreUnavailable(Exception):
         return lines[0] if lines else type(self.__cause__).__name__
 
 
+class NoIdsLeft(StoreUnavailable):
+    """The store cannot add pets, because the highest ids are given. To repeat the call is useless.
+
+    Nothing was done.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("The store has no ids left for new pets.")
+
+
 class OutcomeUnknown(StoreUnavailable):
     """The store failed in the middle of a change, which may have been made or not."""
 

@@ -12,6 +12,13 @@ MAX_ID: Final = 2**63 - 1
 MIN_AGE: Final = 0
 MAX_AGE: Final = 100
 MAX_NAME_LENGTH: Final = 100
+EARLIEST: Final = datetime.fromisoformat("0001-01-02T00:00:00")
+LATEST: Final = datetime.fromisoformat("9999-12-31T23:59:59")
+"""The first and the last time of a pet: all that Python can hold, except for the very first day.
+
+Go, .NET and others write a time that was never set as the beginning of that day, in any time zone,
+and the driver of PostgreSQL takes it for minus infinity.
+"""
 
 # Inside a character class: Unicode's White_Space property, and its category Cc.
 WHITE_SPACE: Final = (
@@ -31,6 +38,7 @@ NAME_RULE: Final = (
     " none of them a control character"
 )
 AGE_RULE: Final = f"an integer from {MIN_AGE} to {MAX_AGE}"
+TIME_RULE: Final = f"from {EARLIEST.isoformat()} to {LATEST.isoformat()}"
 
 _NAME: Final = re.compile(NAME_PATTERN)
 
@@ -55,6 +63,13 @@ def _check_age(age: int) -> None:
         raise InvalidPet(f"age must be {AGE_RULE}")
 
 
+def _check_time(time: datetime) -> None:
+    if time.tzinfo is not None or time.microsecond:
+        raise InvalidPet("created_at must be in whole seconds, without a time zone")
+    if not EARLIEST <= time <= LATEST:
+        raise InvalidPet(f"created_at must be {TIME_RULE}")
+
+
 def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0, tzinfo=None)
 
@@ -65,7 +80,8 @@ class NewPet:
 
     `name` has 1 to 100 characters of any script and no control characters.
     White space at its ends is dropped. `age` is in whole years, 0 to 100.
-    `created_at` is in UTC and whole seconds, without a time zone. It is now by default.
+    `created_at` is in UTC and whole seconds, without a time zone, from `EARLIEST` to `LATEST`.
+    It is now by default.
 
     Raises `InvalidPet` for any other value.
     """
@@ -78,8 +94,7 @@ class NewPet:
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", _clean_name(self.name))
         _check_age(self.age)
-        if self.created_at.tzinfo is not None or self.created_at.microsecond:
-            raise InvalidPet("created_at must be in whole seconds, without a time zone")
+        _check_time(self.created_at)
 
     def with_id(self, id_: int) -> "Pet":
         return Pet(id_, self.name, self.age, self.type, self.created_at)

@@ -10,6 +10,8 @@ from pets.domain.errors import InvalidQuery
 from pets.domain.pet import (
     AGE_RULE,
     CONTROL,
+    EARLIEST,
+    LATEST,
     MAX_AGE,
     MAX_ID,
     MAX_NAME_LENGTH,
@@ -93,8 +95,8 @@ class PetQuery:
                 lowest = MIN_AGE if self.age_min is None else self.age_min
                 highest = MAX_AGE if self.age_max is None else self.age_max
                 return lowest <= age <= highest
-            case PetSort.CREATED_AT, datetime(tzinfo=None):
-                return True
+            case PetSort.CREATED_AT, datetime(tzinfo=None, microsecond=0) as time:
+                return EARLIEST <= time <= LATEST
         return False
 
     @property

@@ -1,6 +1,6 @@
 """The one port of the domain: a store of pets."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -48,7 +48,8 @@ class PetRepository(Protocol):
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
         """Add all the pets and return them in the same order, with ascending ids.
 
-        An id is never assigned twice, not even after its pet is removed.
+        An id is never assigned twice, not even after its pet is removed. So ids can run out: then
+        this and every other call that adds pets raises `NoIdsLeft`.
         """
         ...
 
@@ -57,7 +58,7 @@ class PetRepository(Protocol):
 
         The result has the pets as they were when they were added, even if they were changed or
         removed since. A key has up to 255 characters. It is forgotten after the store's `key_ttl`,
-        which is measured by the `created_at` of the pets.
+        by the clock of the store. The `created_at` of the pets, which callers set, does not matter.
         """
         ...
 
@@ -98,13 +99,28 @@ class PetRepository(Protocol):
         """
         ...
 
-    async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
+    async def load(
+        self,
+        pets: AsyncIterable[Numbered],
+        *,
+        skip_taken: bool,
+        last_id: Callable[[], int] = int,
+    ) -> Sequence[int]:
         """Add any number of pets, and return the numbers of the refused ones.
 
         Either all pets are new, or all have ids. New pets get ascending ids in the same order.
         A pet with an id keeps it, and no id up to it will be assigned. It is refused if its id is
         taken by a pet of the store or by one before it. If any is refused, none is added, unless
         `skip_taken`. If `pets` raises, none is added either.
+
+        When all pets are read, `last_id` tells up to which id no id will be assigned, 0 for any.
+        """
+        ...
+
+    async def last_id(self) -> int | None:
+        """Return the highest id that will not be assigned any more, or 0.
+
+        It is None if the store does not let this process know.
         """
         ...
 

@@ -164,6 +164,7 @@ def _prepare_connections(engine: Engine, file: StoreFile | None) -> None:
     if file is None:
         event.listen(engine, "connect", postgresql_session.notice_lost_network)
         event.listen(engine, "connect", postgresql_session.notice_unreplicated)
+        event.listen(engine, "connect", postgresql_session.forbid_timeouts)
         event.listen(engine, "checkout", postgresql_session.refuse_closed)
     else:
         event.listen(engine, "connect", sqlite_session.create_casefold)

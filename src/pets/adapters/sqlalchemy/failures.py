@@ -7,7 +7,6 @@ from typing import Final
 
 from asyncpg.exceptions import (
     ClientConfigurationError,
-    DataError,
     InterfaceError,
     InternalClientError,
     PostgresError,
@@ -16,7 +15,7 @@ from asyncpg.exceptions import (
 from sqlalchemy.exc import DBAPIError, EmulatedDBAPIException, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from pets.domain.errors import OutcomeUnknown, StoreUnavailable
+from pets.domain.errors import NoIdsLeft, OutcomeUnknown, StoreUnavailable
 
 
 class Meaning(Enum):
@@ -34,6 +33,10 @@ class Meaning(Enum):
     """Not done, because this server takes no changes. Another server may have taken its place."""
     DISK = auto()
     """Not done, because the disk is full or fails."""
+    NO_IDS = auto()
+    """Not done, because all ids are given."""
+    TAKEN_ID = auto()
+    """Not done, because the sequence of ids is behind and gave an id that a pet has already."""
     UNKNOWN = auto()
     """It may have been done, because the connection was lost before the answer came."""
     BUG = auto()
@@ -53,6 +56,7 @@ MEANINGS: Final = {
     "25006": Meaning.READ_ONLY,  # read_only_sql_transaction
     "53100": Meaning.DISK,  # disk_full
     "58030": Meaning.DISK,  # io_error
+    "2200H": Meaning.NO_IDS,  # sequence_generator_limit_exceeded
     "08": Meaning.UNKNOWN,  # connection exceptions
     "57": Meaning.UNKNOWN,  # operator intervention, such as 57P01, admin_shutdown
     "22": Meaning.BUG,  # data exceptions
@@ -75,6 +79,7 @@ _MESSAGES: Final = {
     Meaning.CONFLICT: "The store was busy with another change of the same pets.",
     Meaning.READ_ONLY: "The store takes no changes at present.",
     Meaning.DISK: "The store cannot write to its disk.",
+    Meaning.TAKEN_ID: "The store chose an id that another pet has; its operator can repair this.",
     Meaning.UNKNOWN: "The store failed in the middle of the request.",
 }
 
@@ -138,8 +143,8 @@ class Conflict(StoreUnavailable):
 def meaning_of(error: BaseException) -> Meaning:
     """Return the meaning of one of the `FAILURES`. Anything else is a bug, too."""
     error = cause_of(error)
-    if isinstance(error, DataError):
-        return Meaning.BUG
+    if getattr(error, "constraint_name", None) == "pets_pkey":
+        return Meaning.TAKEN_ID
     if isinstance(error, PostgresError | sqlite3.Error):
         code = _code(error)
         return MEANINGS.get(code) or MEANINGS.get(code[:2], Meaning.REFUSED)
@@ -162,6 +167,8 @@ def domain_error(meaning: Meaning, error: BaseException | None = None) -> StoreU
 
     Raise it from `cause_of` the failure, because operators read that.
     """
+    if meaning is Meaning.NO_IDS:
+        return NoIdsLeft()
     message = _MESSAGES[meaning]
     if error and meaning in _HAVE_REASONS:
         message = _reason(cause_of(error)) or message

@@ -8,13 +8,14 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
+    Callable,
     Collection,
     Iterable,
     Mapping,
     Sequence,
 )
 from contextlib import aclosing, asynccontextmanager
-from datetime import datetime
+from datetime import timedelta
 from typing import Final, Self
 
 import asyncpg
@@ -51,35 +52,38 @@ _ADD: Final = """
 # cannot deadlock.
 _ADD_ONCE: Final = """
     WITH claimed AS (
-        INSERT INTO pet_keys AS used (key, id, name, age, type, created_at)
+        INSERT INTO pet_keys AS used (key, id, name, age, type, created_at, pet_created_at)
         SELECT key, nextval((SELECT pg_get_serial_sequence('pets', 'id'))::regclass),
-            name, age, type, created_at AT TIME ZONE 'UTC'
+            name, age, type, date_trunc('second', now()), created_at AT TIME ZONE 'UTC'
         FROM unnest($2::text[], $3::text[], $4::smallint[], $5::text[], $6::timestamp[])
             AS new (key, name, age, type, created_at)
         ORDER BY key
         ON CONFLICT (key) DO UPDATE
-        SET (id, name, age, type, created_at)
-            = ROW (excluded.id, excluded.name, excluded.age, excluded.type, excluded.created_at)
-        WHERE used.created_at <= $1::timestamp AT TIME ZONE 'UTC'
-        RETURNING *
+        SET (id, name, age, type, created_at, pet_created_at) = ROW (
+            excluded.id, excluded.name, excluded.age, excluded.type,
+            excluded.created_at, excluded.pet_created_at
+        )
+        WHERE used.created_at <= now() - $1::interval
+        RETURNING id, name, age, type, pet_created_at, key
     ), added AS (
         INSERT INTO pets (id, name, age, type, created_at) OVERRIDING SYSTEM VALUE
-        SELECT id, name, age, type, created_at FROM claimed
+        SELECT id, name, age, type, pet_created_at FROM claimed
     )
-    SELECT id, name, age, type, created_at AT TIME ZONE 'UTC', key FROM claimed
+    SELECT id, name, age, type, pet_created_at AT TIME ZONE 'UTC', key FROM claimed
 """
 _FIND_KEYS: Final = """
-    SELECT id, name, age, type, created_at AT TIME ZONE 'UTC', key
+    SELECT id, name, age, type, coalesce(pet_created_at, created_at) AT TIME ZONE 'UTC', key
     FROM pet_keys WHERE key = ANY($1::text[])
 """
 # ARRAY() has PostgreSQL find the oldest keys first, and then delete each by its index.
 CLEAR_KEYS: Final = """
     DELETE FROM pet_keys
     WHERE key = ANY(ARRAY(
-        SELECT key FROM pet_keys WHERE created_at <= $1::timestamp AT TIME ZONE 'UTC'
+        SELECT key FROM pet_keys WHERE created_at <= now() - $1::interval
         ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
     ))
 """
+_TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 _FIND: Final = """
     SELECT id, name, age, type, created_at AT TIME ZONE 'UTC'
     FROM pets WHERE id = ANY($1::bigint[])
@@ -116,6 +120,10 @@ _CHANGE: Final = f"""
     WHERE pets.id = locked.id
     RETURNING pets.id, pets.name, pets.age, pets.type, pets.created_at AT TIME ZONE 'UTC'
 """  # noqa: S608  # made of constants
+_HIGHEST_ID: Final = """
+    SELECT has_sequence_privilege('pets_id_seq', 'SELECT'), coalesce(max(id), 0) FROM pets
+"""
+_GIVEN_ID: Final = "SELECT last_value - (NOT is_called)::integer FROM pets_id_seq"
 # The user needs no grant to write pet_counts, because the triggers run as their owner.
 # If a table does not exist, has_table_privilege() is NULL here, and reading the table will say so.
 _MISSING_GRANTS: Final = """
@@ -123,7 +131,7 @@ _MISSING_GRANTS: Final = """
         ('pets', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']),
         ('pet_keys', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']),
         ('pet_counts', ARRAY['SELECT']),
-        ('alembic_version', ARRAY['SELECT'])
+        ('pets_alembic_version', ARRAY['SELECT'])
     ) AS tables (name, privileges), unnest(privileges) AS needed
     WHERE NOT has_table_privilege(to_regclass(name), needed)
     UNION ALL
@@ -166,6 +174,10 @@ class PostgreSQL:
         rows: Rows = await self._driver.fetch(statement)
         return rows
 
+    async def tables(self) -> set[str]:
+        """Return the names of the tables."""
+        return {name for (name,) in await self.run(_TABLES)}
+
     async def list_pets(self, queries: Sequence[PetQuery]) -> Mapping[PetQuery, PetPage]:
         return await postgresql_pages.read_listings(self._driver, queries)
 
@@ -183,12 +195,12 @@ class PostgreSQL:
     async def add(self, pets: Sequence[NewPet]) -> Rows:
         return await self._driver.fetch(_ADD, *_columns(4, map(values, pets)))
 
-    async def add_once(self, pets: Mapping[str, NewPet], expired: datetime) -> Rows:
+    async def add_once(self, pets: Mapping[str, NewPet], key_ttl: timedelta) -> Rows:
         rows: list[Row] = []
         try:
             while missing := pets.keys() - {row[5] for row in rows}:
                 new = _columns(5, ((key, *values(pets[key])) for key in missing))
-                rows += await self._driver.fetch(_ADD_ONCE, expired, *new)
+                rows += await self._driver.fetch(_ADD_ONCE, key_ttl, *new)
                 # Another call can clear a key before this one reads it. The next round adds it.
                 used = missing.difference(row[5] for row in rows)
                 if used:
@@ -200,8 +212,8 @@ class PostgreSQL:
             raise domain_error(Meaning.UNKNOWN) from cause_of(error)
         return rows
 
-    async def clear_keys(self, expired: datetime, number: int) -> None:
-        await self._driver.execute(CLEAR_KEYS, expired, number)
+    async def clear_keys(self, key_ttl: timedelta, number: int) -> None:
+        await self._driver.execute(CLEAR_KEYS, key_ttl, number)
 
     async def change(self, changes: Rows, expected: Rows) -> Rows:
         parameters = (*_columns(5, expected), *_columns(4, changes))
@@ -210,8 +222,27 @@ class PostgreSQL:
     async def remove(self, ids: Collection[int], expected: Rows) -> Rows:
         return await self._driver.fetch(_REMOVE, *_columns(5, expected), ids)
 
-    async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
-        return await postgresql_load.load(self._driver, pets, skip_taken=skip_taken)
+    async def load(
+        self, pets: AsyncIterable[Numbered], *, skip_taken: bool, last_id: Callable[[], int]
+    ) -> Sequence[int]:
+        return await postgresql_load.load(
+            self._driver, pets, skip_taken=skip_taken, last_id=last_id
+        )
+
+    async def ids(self) -> tuple[int | None, int]:
+        """Return the last id that the sequence has given, and the highest id of a pet, or 0.
+
+        The first is None if the user may not read the sequence.
+        """
+        ((is_allowed, highest),) = await self.run(_HIGHEST_ID)
+        if not is_allowed:
+            return None, highest
+        ((given,),) = await self.run(_GIVEN_ID)
+        return given, highest
+
+    async def raise_ids(self, id_: int) -> None:
+        """Let no id up to this one be given. It must be within `without_writers`."""
+        await postgresql_load.raise_sequence(self._driver, id_)
 
     @asynccontextmanager
     async def without_writers(self) -> AsyncIterator[None]:

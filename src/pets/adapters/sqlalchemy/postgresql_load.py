@@ -1,6 +1,6 @@
 """Loading any number of pets into PostgreSQL with COPY."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC
 from typing import Final
@@ -15,23 +15,30 @@ from pets.domain.pet import NewPet, Pet
 from pets.domain.repository import Numbered
 
 _STAGE: Final = """
-    CREATE TEMPORARY TABLE staged ON COMMIT DROP AS SELECT id AS number, * FROM pets LIMIT 0
+    CREATE TEMPORARY TABLE staged ON COMMIT DROP AS
+    SELECT id AS number, id, name, age, type, created_at FROM pets LIMIT 0
 """
 _KEEP: Final = """
     INSERT INTO pets (id, name, age, type, created_at) OVERRIDING SYSTEM VALUE
     SELECT id, name, age, type, created_at FROM staged
 """
 _KEEP_FIRST: Final = f"{_KEEP} ORDER BY id, number ON CONFLICT (id) DO NOTHING"
+# A sequence that was set but not used since (RESTART WITH) has no last value. Its next value is
+# taken then, which needs no further right, and leaves out one id.
 _RAISE_SEQUENCE: Final = """
     SELECT setval(
-        sequence, greatest(pg_sequence_last_value(sequence), (SELECT max(id) FROM staged))
+        sequence, greatest(coalesce(pg_sequence_last_value(sequence), nextval(sequence)), $1)
     )
     FROM CAST(pg_get_serial_sequence('pets', 'id') AS regclass) AS sequence
 """
 
 
 async def load(
-    driver: asyncpg.Connection, pets: AsyncIterable[Numbered], *, skip_taken: bool
+    driver: asyncpg.Connection,
+    pets: AsyncIterable[Numbered],
+    *,
+    skip_taken: bool,
+    last_id: Callable[[], int],
 ) -> Sequence[int]:
     """Do what `PetRepository.load` promises.
 
@@ -42,20 +49,28 @@ async def load(
         first = await _next(chunks)
         async with aclosing(_records(first, chunks)) as records:
             if first and isinstance(first[0][1], Pet):
-                return await _load_kept(driver, records, skip_taken=skip_taken)
+                return await _load_kept(driver, records, last_id, skip_taken=skip_taken)
             # One statement locks the counts only at its end, and the indexes grow while the next
             # pets are read.
             columns = ["name", "age", "type", "created_at"]
             await driver.copy_records_to_table("pets", records=records, columns=columns)
-            return ()
+        if last_id():
+            await lock_against_writers(driver)
+            await raise_sequence(driver, last_id())
+        return ()
 
 
 async def _load_kept(
-    driver: asyncpg.Connection, records: AsyncIterable[Sequence[object]], *, skip_taken: bool
+    driver: asyncpg.Connection,
+    records: AsyncIterable[Sequence[object]],
+    last_id: Callable[[], int],
+    *,
+    skip_taken: bool,
 ) -> Sequence[int]:
     """Load pets that keep their ids, and return the numbers of those refused."""
     await driver.execute(_STAGE)
-    await driver.copy_records_to_table("staged", records=records)
+    columns = ["number", "id", "name", "age", "type", "created_at"]
+    await driver.copy_records_to_table("staged", records=records, columns=columns)
     # From here to the commit writers wait, so that nobody else takes an id. Readers do not wait.
     await lock_against_writers(driver)
     refused: list[int] = []
@@ -67,8 +82,14 @@ async def _load_kept(
         if not skip_taken:
             return refused
         await driver.execute(_KEEP_FIRST)
-    await driver.execute(_RAISE_SEQUENCE)
+    highest = await driver.fetchval("SELECT max(id) FROM staged")
+    await raise_sequence(driver, max(highest, last_id()))
     return refused
+
+
+async def raise_sequence(driver: asyncpg.Connection, id_: int) -> None:
+    """Let no id up to this one be given. No other writer may be at work."""
+    await driver.execute(_RAISE_SEQUENCE, id_)
 
 
 async def _next(chunks: AsyncIterator[Numbered]) -> Numbered:

@@ -92,6 +92,21 @@ _KEEPALIVE: Final = {
 }
 
 
+def forbid_timeouts(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
+    """Let no default of a server, database or role end long transactions or idle connections.
+
+    These settings are not in `SESSION`: PostgreSQL before 17 would refuse the first, and a
+    PgBouncer that is set up for an older version of this service the second.
+    """
+    driver = connection.driver_connection
+    if driver.is_closed():
+        return
+    statement = "SET idle_session_timeout = 0"
+    if driver.get_server_version() >= (17,):
+        statement += "; SET transaction_timeout = 0"
+    connection.run_async(lambda driver: driver.execute(statement))
+
+
 UNREPLICATED: Final = "unreplicated"
 """The name in the facts of a connection that tells whether a commit reached no standby."""
 

@@ -21,8 +21,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from pets.adapters.sqlalchemy.failures import NOT_MIGRATED, Conflict, translated
 from pets.adapters.sqlalchemy.postgresql import PostgreSQL
 from pets.adapters.sqlalchemy.sqlite import SQLite
-from pets.adapters.sqlalchemy.statements import VERSION, Rows, pets_of, values
-from pets.adapters.sqlalchemy.tables import REVISION
+from pets.adapters.sqlalchemy.statements import SHARED_VERSION, VERSION, Rows, pets_of, values
+from pets.adapters.sqlalchemy.tables import (
+    FIRST_REVISION,
+    REVISION,
+    SHARED_VERSION_TABLE,
+    VERSION_TABLE,
+)
 from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
@@ -65,7 +70,6 @@ class SQLAlchemyPetRepository:
     async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
         if not pets:
             return {}
-        expired = max(pet.created_at for pet in pets.values()) - self._key_ttl
         self._keys_since_clearing += len(pets)
         number = 0
         if self._keys_since_clearing >= CLEAR_EVERY:
@@ -75,8 +79,8 @@ class SQLAlchemyPetRepository:
 
         async def add(session: Session) -> Rows:
             if number:
-                await session.clear_keys(expired, number)
-            return await session.add_once(pets, expired)
+                await session.clear_keys(self._key_ttl, number)
+            return await session.add_once(pets, self._key_ttl)
 
         rows = await self._run(add, is_repeatable=True)
         return dict(zip((row[5] for row in rows), pets_of(rows), strict=True))
@@ -125,9 +129,19 @@ class SQLAlchemyPetRepository:
         rows = await self._run(lambda session: session.remove(_possible(ids), wanted))
         return {id_ for (id_,) in rows}
 
-    async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
+    async def load(
+        self,
+        pets: AsyncIterable[Numbered],
+        *,
+        skip_taken: bool,
+        last_id: Callable[[], int] = int,
+    ) -> Sequence[int]:
         async with translated, session_of(self._searching) as session:
-            return await session.load(pets, skip_taken=skip_taken)
+            return await session.load(pets, skip_taken=skip_taken, last_id=last_id)
+
+    async def last_id(self) -> int | None:
+        given, highest = await self._read(lambda session: session.ids())
+        return None if given is None else max(given, highest)
 
     async def check(self) -> None:
         await self._read(_check)
@@ -184,9 +198,19 @@ async def _check(session: Session) -> None:
 
 
 async def _check_revision(session: Session) -> None:
-    revisions = await session.run(VERSION)
-    if [revision for (revision,) in revisions] != [REVISION]:
-        raise StoreUnavailable(NOT_MIGRATED)
+    tables = await session.tables()
+    if VERSION_TABLE in tables:
+        # A newer version may migrate while this one serves, until it is replaced.
+        if any(revision >= REVISION for (revision,) in await session.run(VERSION)):
+            return
+    elif {"pets", SHARED_VERSION_TABLE} <= tables:
+        revisions = {revision for (revision,) in await session.run(SHARED_VERSION)}
+        if FIRST_REVISION not in revisions:
+            raise StoreUnavailable(
+                "Version 1.1 or older made the store: export its pets with that version, and import"
+                " them into a new one."
+            )
+    raise StoreUnavailable(NOT_MIGRATED)
 
 
 def session_of(engine: AsyncEngine) -> Session:

@@ -3,22 +3,24 @@
 import asyncio
 import json
 import os
+import sqlite3
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
+    Callable,
     Collection,
     Iterable,
     Mapping,
     Sequence,
 )
 from contextlib import aclosing, asynccontextmanager, suppress
-from datetime import datetime
+from datetime import timedelta
 from typing import Final, Self
 
 import aiosqlite
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pets.adapters.sqlalchemy import sqlite_load, sqlite_pages, tables
@@ -33,8 +35,8 @@ from pets.adapters.sqlalchemy.failures import (
 )
 from pets.adapters.sqlalchemy.sqlite_file import STORE_FILE, StoreFile
 from pets.adapters.sqlalchemy.statements import Rows, pets_of, values
-from pets.domain.errors import OutcomeUnknown, StoreUnavailable
-from pets.domain.pet import NewPet
+from pets.domain.errors import NoIdsLeft, OutcomeUnknown, StoreUnavailable
+from pets.domain.pet import MAX_ID, NewPet
 from pets.domain.query import PetQuery
 from pets.domain.repository import Numbered, PetPage
 
@@ -49,26 +51,34 @@ _ADD: Final = sa.text("""
 """)
 _FORGET_KEYS: Final = sa.text("""
     DELETE FROM pet_keys
-    WHERE key IN (SELECT value FROM json_each(:keys)) AND created_at <= :expired
+    WHERE key IN (SELECT value FROM json_each(:keys)) AND created_at <= datetime('now', :age)
 """)
 _ADD_KEYS: Final = sa.text("""
-    INSERT INTO pet_keys (key, id, name, age, type, created_at)
-    SELECT new.key, id, name, age, type, created_at
+    INSERT INTO pet_keys (key, id, name, age, type, created_at, pet_created_at)
+    SELECT new.key, id, name, age, type, datetime('now'), created_at
     FROM (
         SELECT json_extract(value, '$[0]') AS key, json_extract(value, '$[1]') AS pet_id
         FROM json_each(:keys)
     ) AS new JOIN pets ON id = pet_id
 """)
 _FIND_KEYS: Final = sa.text("""
-    SELECT id, name, age, type, created_at, key
+    SELECT id, name, age, type, coalesce(pet_created_at, created_at), key
     FROM pet_keys WHERE key IN (SELECT value FROM json_each(:keys))
 """).columns(*tables.pets.c, tables.pet_keys.c.key)
 _CLEAR_KEYS: Final = sa.text("""
     DELETE FROM pet_keys
     WHERE key IN (
-        SELECT key FROM pet_keys WHERE created_at <= :expired ORDER BY created_at LIMIT :number
+        SELECT key FROM pet_keys WHERE created_at <= datetime('now', :age)
+        ORDER BY created_at LIMIT :number
     )
 """)
+_IDS: Final = """
+    SELECT coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'pets'), 0),
+        coalesce((SELECT max(id) FROM pets), 0)
+"""
+_MANY: Final = 2**31
+"""More pets than one call can add."""
+_TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _FIND: Final = sa.text("""
     SELECT id, name, age, type, created_at
     FROM pets WHERE id IN (SELECT value FROM json_each(:ids))
@@ -157,6 +167,10 @@ class SQLite:
         result = await self._connection.exec_driver_sql(statement)
         return result.all() if result.returns_rows else []
 
+    async def tables(self) -> set[str]:
+        """Return the names of the tables."""
+        return {name for (name,) in await self.run(_TABLES)}
+
     async def list_pets(self, queries: Sequence[PetQuery]) -> Mapping[PetQuery, PetPage]:
         return {query: await self.search(query) for query in queries}
 
@@ -182,12 +196,16 @@ class SQLite:
 
     async def add(self, pets: Sequence[NewPet]) -> Rows:
         self._check_room()
-        return await self._fetch(_ADD, pets=_json(map(values, pets)))
+        try:
+            return await self._fetch(_ADD, pets=_json(map(values, pets)))
+        except DBAPIError as error:
+            await self._raise_if_no_ids(error)
+            raise
 
-    async def add_once(self, pets: Mapping[str, NewPet], expired: datetime) -> Rows:
+    async def add_once(self, pets: Mapping[str, NewPet], key_ttl: timedelta) -> Rows:
         keys = _json(pets)
         async with self.without_writers():
-            await self._connection.execute(_FORGET_KEYS, {"keys": keys, "expired": str(expired)})
+            await self._connection.execute(_FORGET_KEYS, {"keys": keys, "age": _age(key_ttl)})
             used = await self._fetch(_FIND_KEYS, keys=keys)
             new = pets.keys() - {row[5] for row in used}
             if not new:
@@ -197,9 +215,10 @@ class SQLite:
             await self._connection.execute(_ADD_KEYS, {"keys": _json(ids_by_key)})
             return await self._fetch(_FIND_KEYS, keys=keys)
 
-    async def clear_keys(self, expired: datetime, number: int) -> None:
+    async def clear_keys(self, key_ttl: timedelta, number: int) -> None:
         self._check_room()
-        await self._connection.execute(_CLEAR_KEYS, {"expired": str(expired), "number": number})
+        parameters = {"age": _age(key_ttl), "number": number}
+        await self._connection.execute(_CLEAR_KEYS, parameters)
 
     async def change(self, changes: Rows, expected: Rows) -> Rows:
         self._check_room()
@@ -210,9 +229,35 @@ class SQLite:
         self._check_room()
         return await self._fetch(_REMOVE, ids=_json(ids), expected=_json(expected))
 
-    async def load(self, pets: AsyncIterable[Numbered], *, skip_taken: bool) -> Sequence[int]:
+    async def load(
+        self, pets: AsyncIterable[Numbered], *, skip_taken: bool, last_id: Callable[[], int]
+    ) -> Sequence[int]:
         self._check_room()
-        return await sqlite_load.load(self._driver, pets, skip_taken=skip_taken)
+        try:
+            return await sqlite_load.load(
+                self._driver, pets, skip_taken=skip_taken, last_id=last_id
+            )
+        except sqlite3.Error as error:
+            await self._raise_if_no_ids(error)
+            raise
+
+    async def ids(self) -> tuple[int, int]:
+        """Return the last id that SQLite remembers to have given, and the highest id of a pet."""
+        ((given, highest),) = await self.run(_IDS)
+        return given, highest
+
+    async def raise_ids(self, id_: int) -> None:
+        """Let no id up to this one be given. It must be within `without_writers`."""
+        await sqlite_load.raise_sequence(self._driver, id_)
+
+    async def _raise_if_no_ids(self, error: Exception) -> None:
+        """Raise `NoIdsLeft` for an error by which SQLite says that the disk is full.
+
+        It says the same when there are no ids left. An insert of many pets may have come close to
+        the end of the ids, and was undone.
+        """
+        if meaning_of(error) is Meaning.DISK and max(await self.ids()) > MAX_ID - _MANY:
+            raise NoIdsLeft from error
 
     @asynccontextmanager
     async def without_writers(self) -> AsyncIterator[None]:
@@ -240,6 +285,11 @@ class SQLite:
 
     async def _fetch(self, statement: sa.Executable, **parameters: object) -> Rows:
         return (await self._connection.execute(statement, parameters)).all()
+
+
+def _age(key_ttl: timedelta) -> str:
+    """Return what SQLite adds to a time to get that of the keys that expire then."""
+    return f"-{key_ttl.total_seconds()} seconds"
 
 
 def _json(rows: Iterable[object]) -> str:

@@ -1,6 +1,6 @@
 """Loading any number of pets into SQLite."""
 
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import AsyncIterable, Callable, Sequence
 from typing import Final
 
 import aiosqlite
@@ -21,6 +21,16 @@ _KEEP: Final = """
     SELECT id, name, age, type, created_at FROM staged WHERE id IS NOT NULL
     ORDER BY id, number ON CONFLICT (id) DO NOTHING
 """
+_STAGE: Final = """
+    INSERT INTO staged (number, id, name, age, type, created_at) VALUES (?, ?, ?, ?, ?, ?)
+"""
+_RAISE_SEQUENCE: Final = (
+    """
+    INSERT INTO sqlite_sequence (name, seq)
+    SELECT 'pets', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'pets')
+    """,
+    "UPDATE sqlite_sequence SET seq = :id WHERE name = 'pets' AND seq < :id",
+)
 _KEEP_NEW: Final = """
     INSERT INTO pets (name, age, type, created_at)
     SELECT name, age, type, created_at FROM staged WHERE id IS NULL ORDER BY staged.rowid
@@ -28,7 +38,11 @@ _KEEP_NEW: Final = """
 
 
 async def load(
-    driver: aiosqlite.Connection, pets: AsyncIterable[Numbered], *, skip_taken: bool
+    driver: aiosqlite.Connection,
+    pets: AsyncIterable[Numbered],
+    *,
+    skip_taken: bool,
+    last_id: Callable[[], int],
 ) -> Sequence[int]:
     """Do what `PetRepository.load` promises.
 
@@ -42,6 +56,7 @@ async def load(
         refused = [number async for (number,) in await driver.execute(REFUSED)]
         if skip_taken or not refused:
             await driver.execute(_KEEP)
+            await raise_sequence(driver, last_id())
             await driver.execute(_KEEP_NEW)
         await finish(driver.execute("COMMIT"))
     finally:
@@ -52,10 +67,17 @@ async def load(
     return refused
 
 
+async def raise_sequence(driver: aiosqlite.Connection, id_: int) -> None:
+    """Let no id up to this one be given. It must be within a transaction."""
+    for statement in _RAISE_SEQUENCE:
+        await driver.execute(statement, {"id": id_})
+
+
 async def _stage(driver: aiosqlite.Connection, pets: AsyncIterable[Numbered]) -> None:
     """Put pets into a temporary table, because their ids can only be checked when all are read."""
     await driver.execute(
-        "CREATE TEMPORARY TABLE staged AS SELECT id AS number, * FROM pets LIMIT 0"
+        "CREATE TEMPORARY TABLE staged AS"
+        " SELECT id AS number, id, name, age, type, created_at FROM pets LIMIT 0"
     )
     async for chunk in pets:
         rows = []
@@ -64,5 +86,5 @@ async def _stage(driver: aiosqlite.Connection, pets: AsyncIterable[Numbered]) ->
             rows.append((number, id_, pet.name, pet.age, pet.type, str(pet.created_at)))
         # The transaction writes to the temporary table alone, so nobody waits for it.
         await driver.execute("BEGIN")
-        await driver.executemany("INSERT INTO staged VALUES (?, ?, ?, ?, ?, ?)", rows)
+        await driver.executemany(_STAGE, rows)
         await driver.execute("COMMIT")

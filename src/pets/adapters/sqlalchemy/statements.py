@@ -6,7 +6,7 @@ A row with a pet begins with the five columns of `pets`. A sixth has the key.
 from collections.abc import Sequence
 from typing import Any, Final
 
-from pets.adapters.sqlalchemy.tables import VERSION_TABLE
+from pets.adapters.sqlalchemy.tables import SHARED_VERSION_TABLE, VERSION_TABLE
 from pets.domain.pet import NewPet, Pet, PetType
 
 Row = Sequence[Any]  # Any: what the columns of each statement hold
@@ -27,6 +27,7 @@ def pets_of(rows: Rows) -> list[Pet]:
 
 
 VERSION: Final = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608  # a constant
+SHARED_VERSION: Final = f"SELECT version_num FROM {SHARED_VERSION_TABLE}"  # noqa: S608  # a constant
 
 REFUSED: Final = """
     SELECT number

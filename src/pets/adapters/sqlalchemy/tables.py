@@ -11,10 +11,17 @@ import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Integer, MetaData, SmallInteger, Table, Text
 from sqlalchemy.dialects import postgresql, sqlite
 
-REVISION: Final = "pets_0001"
+REVISION: Final = "pets_0002"
 """The newest migration: the one that leads to these tables."""
 
-VERSION_TABLE: Final = "alembic_version"
+VERSION_TABLE: Final = "pets_alembic_version"
+"""The table with the revision. Its name is our own, so that applications can share a database."""
+
+SHARED_VERSION_TABLE: Final = "alembic_version"
+"""The table that versions up to 1.2 used, and that any other application may use."""
+
+FIRST_REVISION: Final = "pets_0001"
+"""The revision of version 1.2."""
 
 
 class _TimeWithZone(sa.TypeDecorator[datetime]):
@@ -64,11 +71,14 @@ pet_counts = Table(
     Column("count", BigInteger, nullable=False),
 )
 
-# Pets that were added under a key, as they were when they were added.
+# Pets that were added under a key, as they were when they were added. Here `created_at` is the time
+# of the key, by the clock of the database. `pet_created_at` is that of the pet, unless version 1.2
+# wrote the row: then one time is both.
 pet_keys = Table(
     "pet_keys",
     metadata,
     Column("key", Text, primary_key=True),
     Column("id", BigInteger, nullable=False),
     *_members(),
+    Column("pet_created_at", _Time),
 )

@@ -16,7 +16,7 @@ from pets.api.http.answer import Answer, Header
 from pets.api.http.exchange import request_id
 from pets.api.http.request import allow
 from pets.api.schemas import NOT_FOUND, Fault, Problem, encode
-from pets.domain.errors import OutcomeUnknown, StoreUnavailable
+from pets.domain.errors import NoIdsLeft, OutcomeUnknown, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -103,10 +103,13 @@ def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[Probl
         case StoreUnavailable():
             # One line without a traceback, because a store that is down fails every request.
             logger.error("%s %s: %s %s", request.method, path, error, error.reason)
-            status = 503
-            type_ = OUTCOME_UNKNOWN if isinstance(error, OutcomeUnknown) else NOT_DONE
             detail = str(error)
-            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+            if isinstance(error, NoIdsLeft):
+                status = 507  # To try again would not help.
+            else:
+                status = 503
+                type_ = OUTCOME_UNKNOWN if isinstance(error, OutcomeUnknown) else NOT_DONE
+                headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
         case HTTPException(status_code=known) if known < 500:
             status = known
             detail = _detail(request, error)

@@ -6,11 +6,16 @@ from advanced_alchemy.alembic.commands import AlembicCommandConfig
 from alembic import context
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.sqlalchemy import postgresql_session
-from pets.adapters.sqlalchemy.tables import VERSION_TABLE, metadata
+from pets.adapters.sqlalchemy.tables import (
+    FIRST_REVISION,
+    SHARED_VERSION_TABLE,
+    VERSION_TABLE,
+    metadata,
+)
 
 config = context.config
 assert isinstance(config, AlembicCommandConfig)
@@ -33,6 +38,7 @@ def migrate(connection: Connection) -> None:
         context.configure(
             connection=connection, target_metadata=metadata, version_table=VERSION_TABLE
         )
+        take_over_revision(connection)
         check_revision()
         context.run_migrations()
     except BaseException:
@@ -52,15 +58,37 @@ def check_server(connection: Connection) -> None:
         raise CommandError(f"a database in UTF8 is needed; this one is in {encoding}")
 
 
+def take_over_revision(connection: Connection) -> None:
+    """Copy the revision of a database that version 1.2 made into the table of our own.
+
+    The old table stays as it is: replicas of version 1.2 read it until they are replaced, and
+    other applications may use it. Raises `CommandError` for a database of version 1.1 or older.
+    """
+    migration = context.get_context()
+    if migration.get_current_heads():
+        return
+    if not {"pets", SHARED_VERSION_TABLE} <= set(inspect(connection).get_table_names()):
+        return
+    rows = connection.exec_driver_sql(f"SELECT version_num FROM {SHARED_VERSION_TABLE}")  # noqa: S608  # a constant
+    revisions = list(rows.scalars())
+    if FIRST_REVISION not in revisions:
+        raise other_version(", ".join(revisions) or "unknown")
+    migration.stamp(ScriptDirectory.from_config(config), FIRST_REVISION)
+
+
 def check_revision() -> None:
-    """Raise `CommandError` for a database that another version of this service made."""
+    """Raise `CommandError` for a database that a later version of this service migrated."""
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     for revision in context.get_context().get_current_heads():
         if revision not in known:
-            raise CommandError(
-                f"another version made this database (revision {revision}):"
-                " export its pets with that version, and import them into a new database"
-            )
+            raise other_version(revision)
+
+
+def other_version(revision: str) -> CommandError:
+    return CommandError(
+        f"another version made this database (revision {revision}):"
+        " export its pets with that version, and import them into a new database"
+    )
 
 
 async def main(engine: AsyncEngine) -> None:

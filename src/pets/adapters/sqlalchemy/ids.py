@@ -1,0 +1,53 @@
+"""Checking and repairing the sequence of ids."""
+
+from typing import Final, NamedTuple
+
+from asyncpg.exceptions import InsufficientPrivilegeError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from pets.adapters.sqlalchemy.failures import translated
+from pets.adapters.sqlalchemy.repository import Session, session_of
+from pets.domain.errors import StoreUnavailable
+
+_NOT_OWNER: Final = "Only the owner of the tables can repair the sequence of ids."
+
+
+class IdsBehind(NamedTuple):
+    """A sequence that would give ids again, as after a copy of the pets without the sequence."""
+
+    given: int
+    """The last id that the sequence has given, or 0."""
+    highest: int
+    """The highest id of a pet."""
+
+
+async def check_ids(engine: AsyncEngine) -> IdsBehind | None:
+    """Return None if the sequence is not behind, or the user may not read it.
+
+    Raises `StoreUnavailable`.
+    """
+    async with translated, session_of(engine) as session:
+        return await _look(session)
+
+
+async def repair_ids(engine: AsyncEngine) -> IdsBehind | None:
+    """Move the sequence beyond the ids of all pets, and return what it was. Writers wait meanwhile.
+
+    Raises `StoreUnavailable`, also if the user is not the owner of the tables.
+    """
+    async with translated, session_of(engine) as session:
+        if not await _look(session):
+            return None
+        try:
+            async with session.without_writers():
+                behind = await _look(session)
+                if behind:
+                    await session.raise_ids(behind.highest)
+                return behind
+        except InsufficientPrivilegeError as error:
+            raise StoreUnavailable(_NOT_OWNER) from error
+
+
+async def _look(session: Session) -> IdsBehind | None:
+    given, highest = await session.ids()
+    return IdsBehind(given, highest) if given is not None and given < highest else None
