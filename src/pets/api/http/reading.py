@@ -172,7 +172,7 @@ class ReadingProtocol(HttpToolsProtocol):
         self._has_ended = True
         if self._read:
             return True
-        if self._is_idle() or self._awaits_body:
+        if self._is_idle() or (self._awaits_body and not self._refused):
             return False
         self.cycle.keep_alive = False
         return True
