@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
-from pets.adapters.sqlalchemy.postgresql_pages import Shape, asked, listing
-from pets.adapters.sqlalchemy.postgresql_search import SEARCH, lone
+from pets.adapters.sqlalchemy.driver import DIALECT
+from pets.adapters.sqlalchemy.listing import Shape, values_of
+from pets.adapters.sqlalchemy.postgresql import fold_of, parameters_of_search
+from pets.adapters.sqlalchemy.postgresql_pages import asked_queries, listing, search
 from pets.adapters.sqlalchemy.postgresql_session import QUICK_SESSION, SEARCH_SESSION
+from pets.adapters.sqlalchemy.statements import compiled
 from pets.domain.query import PetQuery
 
 _SCAN: Final = re.compile(
@@ -22,12 +25,15 @@ async def explain(url: str, query: PetQuery) -> list[str]:
     session = SEARCH_SESSION if query.is_search else QUICK_SESSION
     driver = await asyncpg.connect(url, server_settings=session)
     try:
+        shape = Shape.of(query)
         if query.is_search:
-            statement, values = await lone(driver, SEARCH, query)
-            literals = [_literal(value) for value in values]
+            statement, names = compiled(search(shape, await fold_of(driver)), DIALECT)
+            parameters = parameters_of_search(query)
+            literals = [_literal(parameters[name]) for name in names]
         else:
-            statement = listing(Shape.of(query))
-            literals = [_array(value) for value in asked(query)]
+            statement, names = compiled(listing(shape), DIALECT)
+            arrays = asked_queries(shape).of([values_of(query)])
+            literals = [_array(arrays[name]) for name in names]
         # EXPLAIN shows the generic plan only of a prepared statement.
         await driver.execute(f"PREPARE page AS {statement}")
         page = f"EXECUTE page ({', '.join(literals)})"
@@ -48,5 +54,6 @@ def _literal(value: object) -> str:
     return "NULL" if value is None else f"'{value}'"
 
 
-def _array(value: object) -> str:
+def _array(values: Any) -> str:  # Any: an array of one value of any type
+    (value,) = values
     return "'{NULL}'" if value is None else f"""'{{"{value}"}}'"""

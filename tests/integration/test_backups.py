@@ -11,7 +11,7 @@ from threading import Event
 
 import pytest
 
-from pets.adapters.sqlalchemy.tables import VERSION_TABLE
+from pets.adapters.sqlalchemy.models import VERSION_TABLE
 from pets.cli.main import main
 from pets.settings import Settings
 from pets.stores import migrate

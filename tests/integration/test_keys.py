@@ -15,8 +15,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
+from pets.adapters.sqlalchemy.models import pet_keys
 from pets.adapters.sqlalchemy.repository import CLEAR_EVERY, SQLAlchemyPetRepository
-from pets.adapters.sqlalchemy.tables import pet_keys
 from pets.domain.pet import NewPet, PetType
 from tests.integration.served import Served, served
 from tests.integration.test_sqlalchemy import make_keys_older

@@ -12,9 +12,11 @@ from itertools import product
 import asyncpg
 import pytest
 
-from pets.adapters.sqlalchemy.postgresql import CLEAR_KEYS
-from pets.adapters.sqlalchemy.postgresql_pages import Shape
+from pets.adapters.sqlalchemy.driver import DIALECT
+from pets.adapters.sqlalchemy.listing import Shape
 from pets.adapters.sqlalchemy.postgresql_session import QUICK_SESSION
+from pets.adapters.sqlalchemy.postgresql_statements import STATEMENTS
+from pets.adapters.sqlalchemy.statements import compiled
 from pets.domain.pet import PetType
 from pets.domain.query import PetQuery, PetSort, Position
 from tests.integration.conftest import execute
@@ -125,7 +127,8 @@ async def test_clearing_keys_reads_only_the_oldest(filled_url: str) -> None:
     driver = await asyncpg.connect(filled_url, server_settings=QUICK_SESSION)
     await driver.execute(FILL_KEYS)
     await driver.execute("ANALYZE pet_keys")
-    await driver.execute(f"PREPARE clear AS {CLEAR_KEYS}")
+    clear_keys, _ = compiled(STATEMENTS.clear_keys, DIALECT)
+    await driver.execute(f"PREPARE clear AS {clear_keys}")
     plan = await driver.fetch("EXPLAIN (ANALYZE, COSTS OFF) EXECUTE clear ('1 day', 10)")
     await driver.close()
     lines = [line for (line,) in plan]

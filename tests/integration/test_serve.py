@@ -15,7 +15,7 @@ import httpx
 import pytest
 from sqlalchemy import make_url
 
-from pets.adapters.sqlalchemy.tables import VERSION_TABLE
+from pets.adapters.sqlalchemy.models import VERSION_TABLE
 from pets.api.health import CHECK_SECONDS
 from pets.cli.serve import GRACE_SECONDS
 from tests.integration.conftest import execute

@@ -11,8 +11,8 @@ import pytest
 
 from pets.adapters.batching import BatchingPetRepository
 from pets.adapters.sqlalchemy.engine import SEARCH_CONNECTIONS, create_config, parse_url
+from pets.adapters.sqlalchemy.models import pet_keys, pets
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
-from pets.adapters.sqlalchemy.tables import pet_keys, pets
 from pets.domain.pet import PetChange, PetType
 from pets.domain.query import PetQuery, PetSort
 from pets.domain.repository import PetPage

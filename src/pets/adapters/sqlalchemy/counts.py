@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from asyncpg.exceptions import InsufficientPrivilegeError
+from sqlalchemy import BigInteger, cast, delete, func, insert, select, text, union_all
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.sqlalchemy.failures import translated
-from pets.adapters.sqlalchemy.repository import session_of
+from pets.adapters.sqlalchemy.listing import ALL_AGES, ZERO
+from pets.adapters.sqlalchemy.models import pet_counts, pets
+from pets.adapters.sqlalchemy.repository import command_session_of
 from pets.adapters.sqlalchemy.statements import Rows
 from pets.domain.errors import StoreUnavailable
 
@@ -22,33 +25,36 @@ class WrongCount(NamedTuple):
     found: int
 
 
-# Both databases read the table once.
-_FOUND: Final = """
-    WITH ages AS (
-        SELECT age, type, count(*) AS count FROM pets GROUP BY age, type
-    ), found AS (
-        SELECT age, type, count FROM ages
-        UNION ALL
-        SELECT -1, type, sum(count) FROM ages GROUP BY type
-    )
-"""
-_CHECK: Final = f"""
-    {_FOUND}
-    SELECT age, type, sum(kept), sum(found)
-    FROM (
-        SELECT age, type, count AS kept, 0 AS found FROM pet_counts
-        UNION ALL
-        SELECT age, type, 0, count FROM found
-    ) AS counts
-    GROUP BY age, type HAVING sum(kept) <> sum(found) ORDER BY age, type
-"""  # noqa: S608  # made of constants
+_ages: Final = (
+    select(pets.c.age, pets.c.type, func.count().label("count"))
+    .group_by(pets.c.age, pets.c.type)
+    .cte("ages")
+)
+_found: Final = union_all(
+    select(_ages),
+    select(ALL_AGES, _ages.c.type, func.sum(_ages.c.count)).group_by(_ages.c.type),
+).cte("found")
+"""The counts as they must be. The table of pets is read once."""
+
+_counts: Final = union_all(
+    select(
+        pet_counts.c.age, pet_counts.c.type, pet_counts.c.count.label("kept"), ZERO.label("found")
+    ),
+    select(_found.c.age, _found.c.type, ZERO, _found.c.count),
+).subquery("counts")
+_kept_in_all: Final = cast(func.sum(_counts.c.kept), BigInteger)
+_found_in_all: Final = cast(func.sum(_counts.c.found), BigInteger)
+_CHECK: Final = (
+    select(_counts.c.age, _counts.c.type, _kept_in_all.label("kept"), _found_in_all.label("found"))
+    .group_by(_counts.c.age, _counts.c.type)
+    .having(_kept_in_all != _found_in_all)
+    .order_by(_counts.c.age, _counts.c.type)
+)
 # TRUNCATE would keep listings waiting.
-_FORGET: Final = "DELETE FROM pet_counts"
-_KEEP: Final = f"""
-    INSERT INTO pet_counts (age, type, count)
-    {_FOUND}
-    SELECT age, type, count FROM found
-"""  # noqa: S608  # made of constants
+_FORGET: Final = delete(pet_counts)
+_KEEP: Final = insert(pet_counts).from_select(
+    [pet_counts.c.age, pet_counts.c.type, pet_counts.c.count], select(_found)
+)
 
 
 class OldVersions(NamedTuple):
@@ -64,7 +70,7 @@ class OldVersions(NamedTuple):
 
 
 # A standby that has an old snapshot is a session here, and belongs to no database.
-_OLD_VERSIONS: Final = """
+_OLD_VERSIONS: Final = text("""
     WITH transactions AS (
         SELECT backend_xmin AS oldest, concat_ws(', ',
             'process ' || pid || coalesce(' of ' || usename, ''), nullif(application_name, ''),
@@ -78,26 +84,26 @@ _OLD_VERSIONS: Final = """
         UNION ALL
         SELECT xmin, 'replication slot ' || slot_name FROM pg_replication_slots
     )
-    SELECT n_dead_tup, coalesce((
+    SELECT n_dead_tup AS number, coalesce((
         SELECT name FROM transactions WHERE oldest IS NOT NULL ORDER BY age(oldest) DESC LIMIT 1
-    ), '')
-    FROM pg_stat_user_tables WHERE relid = 'pet_counts'::regclass
-"""
+    ), '') AS seen_by
+    FROM pg_stat_user_tables WHERE relid = CAST('pet_counts' AS regclass)
+""")
 
 
 async def find_old_versions(engine: AsyncEngine) -> OldVersions:
     """Return how many old versions the kept counts have. Raises `StoreUnavailable`."""
     if engine.dialect.name == "sqlite":
         return OldVersions(0, "")  # SQLite keeps those of all tables in its log.
-    async with translated, session_of(engine) as session:
-        ((number, seen_by),) = await session.run(_OLD_VERSIONS)
-    return OldVersions(number, seen_by)
+    async with translated, command_session_of(engine) as session:
+        (found,) = await session.fetch(_OLD_VERSIONS)
+    return OldVersions(**found)
 
 
 async def check_counts(engine: AsyncEngine) -> Sequence[WrongCount]:
     """Return the kept counts that are wrong. Raises `StoreUnavailable`."""
-    async with translated, session_of(engine) as session:
-        return _wrong_counts(await session.run(_CHECK))
+    async with translated, command_session_of(engine) as session:
+        return _wrong_counts(await session.fetch(_CHECK))
 
 
 async def repair_counts(engine: AsyncEngine) -> Sequence[WrongCount]:
@@ -105,16 +111,16 @@ async def repair_counts(engine: AsyncEngine) -> Sequence[WrongCount]:
 
     Raises `StoreUnavailable`, also if the user is not the owner of the tables.
     """
-    async with translated, session_of(engine) as session:
+    async with translated, command_session_of(engine) as session:
         try:
             async with session.without_writers():
-                wrong = await session.run(_CHECK)
-                await session.run(_FORGET)
-                await session.run(_KEEP)
+                wrong = await session.fetch(_CHECK)
+                await session.fetch(_FORGET)
+                await session.fetch(_KEEP)
         except InsufficientPrivilegeError as error:
             raise StoreUnavailable("Only the owner of the tables can repair the counts.") from error
     return _wrong_counts(wrong)
 
 
 def _wrong_counts(rows: Rows) -> Sequence[WrongCount]:
-    return [WrongCount(age, type_, int(kept), int(found)) for age, type_, kept, found in rows]
+    return [WrongCount(**row) for row in rows]

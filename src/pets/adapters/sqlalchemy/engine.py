@@ -10,6 +10,7 @@ from sqlalchemy import URL, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from pets.adapters.sqlalchemy import postgresql_session, postgresql_url, sqlite_session
+from pets.adapters.sqlalchemy.models import VERSION_TABLE, metadata
 from pets.adapters.sqlalchemy.postgresql_hosts import Primary
 from pets.adapters.sqlalchemy.postgresql_session import (
     QUICK_SESSION,
@@ -17,7 +18,6 @@ from pets.adapters.sqlalchemy.postgresql_session import (
     time_limits,
 )
 from pets.adapters.sqlalchemy.sqlite_file import STORE_FILE, Access, StoreFile, path_of
-from pets.adapters.sqlalchemy.tables import VERSION_TABLE, metadata
 
 _DRIVERS: Final = {
     "postgresql": "postgresql+asyncpg",

@@ -6,7 +6,7 @@ from asyncpg.exceptions import InsufficientPrivilegeError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.sqlalchemy.failures import translated
-from pets.adapters.sqlalchemy.repository import Session, session_of
+from pets.adapters.sqlalchemy.repository import CommandSession, command_session_of
 from pets.domain.errors import StoreUnavailable
 
 _NOT_OWNER: Final = "Only the owner of the tables can repair the sequence of ids."
@@ -26,7 +26,7 @@ async def check_ids(engine: AsyncEngine) -> IdsBehind | None:
 
     Raises `StoreUnavailable`.
     """
-    async with translated, session_of(engine) as session:
+    async with translated, command_session_of(engine) as session:
         return await _look(session)
 
 
@@ -35,7 +35,7 @@ async def repair_ids(engine: AsyncEngine) -> IdsBehind | None:
 
     Raises `StoreUnavailable`, also if the user is not the owner of the tables.
     """
-    async with translated, session_of(engine) as session:
+    async with translated, command_session_of(engine) as session:
         if not await _look(session):
             return None
         try:
@@ -48,6 +48,6 @@ async def repair_ids(engine: AsyncEngine) -> IdsBehind | None:
             raise StoreUnavailable(_NOT_OWNER) from error
 
 
-async def _look(session: Session) -> IdsBehind | None:
+async def _look(session: CommandSession) -> IdsBehind | None:
     given, highest = await session.ids()
     return IdsBehind(given, highest) if given is not None and given < highest else None

@@ -19,14 +19,21 @@ from typing import Final, TypeAlias, TypeVar
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.sqlalchemy.failures import NOT_MIGRATED, Conflict, translated
-from pets.adapters.sqlalchemy.postgresql import PostgreSQL
-from pets.adapters.sqlalchemy.sqlite import SQLite
-from pets.adapters.sqlalchemy.statements import SHARED_VERSION, VERSION, Rows, pets_of, values
-from pets.adapters.sqlalchemy.tables import (
+from pets.adapters.sqlalchemy.models import (
     FIRST_REVISION,
     REVISION,
     SHARED_VERSION_TABLE,
     VERSION_TABLE,
+    version_of,
+)
+from pets.adapters.sqlalchemy.postgresql import PostgreSQL, PostgreSQLCommands
+from pets.adapters.sqlalchemy.sqlite import SQLite
+from pets.adapters.sqlalchemy.statements import (
+    Parameters,
+    Rows,
+    changes_of,
+    members_of,
+    pets_of,
 )
 from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange
@@ -39,6 +46,7 @@ CLEAR_EVERY: Final = 100
 
 Result = TypeVar("Result")
 Session: TypeAlias = PostgreSQL | SQLite
+CommandSession: TypeAlias = PostgreSQLCommands | SQLite
 Call: TypeAlias = Callable[[Session], Awaitable[Result]]
 
 
@@ -58,13 +66,16 @@ class SQLAlchemyPetRepository:
         searching: AsyncEngine | None = None,
     ) -> None:
         self._engine = engine
+        self._statements = session_of(engine).statements
         self._searching = searching or engine
         self._key_ttl = key_ttl
         self._keys_since_clearing = CLEAR_EVERY  # Clear on the first call after a start.
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
-        rows = await self._run(lambda session: session.add(pets))
-        ids = sorted(id_ for (id_,) in rows)
+        s = self._statements
+        new = s.new.of(map(members_of, pets))
+        rows = await self._run(lambda session: session.add(s.add, new))
+        ids = sorted(row["id"] for row in rows)
         return [pet.with_id(id_) for pet, id_ in zip(pets, ids, strict=True)]
 
     async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
@@ -79,14 +90,17 @@ class SQLAlchemyPetRepository:
 
         async def add(session: Session) -> Rows:
             if number:
-                await session.clear_keys(self._key_ttl, number)
+                oldest: Parameters = {"key_ttl": self._key_ttl, "number": number}
+                await session.write(session.statements.clear_keys, oldest)
             return await session.add_once(pets, self._key_ttl)
 
         rows = await self._run(add, is_repeatable=True)
-        return dict(zip((row[5] for row in rows), pets_of(rows), strict=True))
+        return dict(zip((row["key"] for row in rows), pets_of(rows), strict=True))
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
-        return _by_id(await self._read(lambda session: session.find(_possible(ids))))
+        s = self._statements
+        wanted = s.ids.of(_possible(ids))
+        return _by_id(await self._read(lambda session: session.fetch(s.find, wanted)))
 
     async def pages(self, queries: Sequence[PetQuery]) -> Sequence[PetPage]:
         listings: list[PetQuery] = []
@@ -95,7 +109,7 @@ class SQLAlchemyPetRepository:
             (searches if query.is_search else listings).append(query)
         pages: dict[PetQuery, PetPage] = {}
         if listings:
-            pages.update(await self._read(lambda session: session.list_pets(listings)))
+            pages.update(await self._read(lambda session: session.pages(listings)))
         for query in searches:
             pages[query] = await self._search(query)
         return [pages[query] for query in queries]
@@ -106,7 +120,7 @@ class SQLAlchemyPetRepository:
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         async with (
             translated,
-            session_of(self._searching) as session,
+            command_session_of(self._searching) as session,
             aclosing(session.export(query)) as chunks,
         ):
             async for rows in chunks:
@@ -115,19 +129,23 @@ class SQLAlchemyPetRepository:
     async def change(
         self, changes: Mapping[int, PetChange], *, expected: Mapping[int, Pet] | None = None
     ) -> Mapping[int, Pet]:
-        rows = []
-        for id_ in _possible(changes):
-            change = changes[id_]
-            rows.append((id_, change.name, change.age, change.type))
-        wanted = _expected(expected)
-        return _by_id(await self._run(lambda session: session.change(rows, wanted)))
+        s = self._statements
+        ids = _possible(changes)
+        new = s.changes.of((id_, *changes_of(changes[id_])) for id_ in ids)
+        sets = s.ids.of(ids) | self._expected(expected) | new
+        return _by_id(await self._run(lambda session: session.write(s.change, sets)))
 
     async def remove(
         self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None
     ) -> set[int]:
-        wanted = _expected(expected)
-        rows = await self._run(lambda session: session.remove(_possible(ids), wanted))
-        return {id_ for (id_,) in rows}
+        s = self._statements
+        sets = s.ids.of(_possible(ids)) | self._expected(expected)
+        rows = await self._run(lambda session: session.write(s.remove, sets))
+        return {row["id"] for row in rows}
+
+    def _expected(self, expected: Mapping[int, Pet] | None) -> Parameters:
+        rows = [(id_, *members_of(pet)) for id_, pet in (expected or {}).items()]
+        return self._statements.expected.of(rows)
 
     async def load(
         self,
@@ -136,15 +154,20 @@ class SQLAlchemyPetRepository:
         skip_taken: bool,
         last_id: Callable[[], int] = int,
     ) -> Sequence[int]:
-        async with translated, session_of(self._searching) as session:
+        async with translated, command_session_of(self._searching) as session:
             return await session.load(pets, skip_taken=skip_taken, last_id=last_id)
 
     async def last_id(self) -> int | None:
-        given, highest = await self._read(lambda session: session.ids())
+        async with translated, command_session_of(self._engine) as session:
+            given, highest = await session.ids()
         return None if given is None else max(given, highest)
 
     async def check(self) -> None:
-        await self._read(_check)
+        async with translated, command_session_of(self._engine) as session:
+            missing = await session.missing_grants()
+            if missing:
+                raise StoreUnavailable(f"The database user lacks {', '.join(missing)}.")
+            await _check_revision(session)
 
     async def _read(self, call: Call[Result], engine: AsyncEngine | None = None) -> Result:
         try:
@@ -187,25 +210,20 @@ async def _attempt(engine: AsyncEngine, call: Call[Result]) -> Result:
 
 async def check_revision(engine: AsyncEngine) -> None:
     """Raise `StoreUnavailable` if the store does not have the schema of this version."""
-    await _attempt(engine, _check_revision)
+    async with translated, command_session_of(engine) as session:
+        await _check_revision(session)
 
 
-async def _check(session: Session) -> None:
-    missing = await session.missing_grants()
-    if missing:
-        raise StoreUnavailable(f"The database user lacks {', '.join(missing)}.")
-    await _check_revision(session)
-
-
-async def _check_revision(session: Session) -> None:
+async def _check_revision(session: CommandSession) -> None:
     tables = await session.tables()
     if VERSION_TABLE in tables:
         # A newer version may migrate while this one serves, until it is replaced.
-        if any(revision >= REVISION for (revision,) in await session.run(VERSION)):
+        revisions = await session.fetch(version_of(VERSION_TABLE))
+        if any(row["version_num"] >= REVISION for row in revisions):
             return
     elif {"pets", SHARED_VERSION_TABLE} <= tables:
-        revisions = {revision for (revision,) in await session.run(SHARED_VERSION)}
-        if FIRST_REVISION not in revisions:
+        revisions = await session.fetch(version_of(SHARED_VERSION_TABLE))
+        if FIRST_REVISION not in {row["version_num"] for row in revisions}:
             raise StoreUnavailable(
                 "Version 1.1 or older made the store: export its pets with that version, and import"
                 " them into a new one."
@@ -214,19 +232,19 @@ async def _check_revision(session: Session) -> None:
 
 
 def session_of(engine: AsyncEngine) -> Session:
-    """Return a session on one connection. It begins and ends with an `async with`."""
+    """Return a session for a call of a request. It begins and ends with an `async with`."""
     is_postgresql = engine.dialect.name == "postgresql"
     return PostgreSQL(engine) if is_postgresql else SQLite(engine)
 
 
+def command_session_of(engine: AsyncEngine) -> CommandSession:
+    """Return a session for a command. It begins and ends with an `async with`."""
+    is_postgresql = engine.dialect.name == "postgresql"
+    return PostgreSQLCommands(engine) if is_postgresql else SQLite(engine)
+
+
 def _by_id(rows: Rows) -> Mapping[int, Pet]:
     return {pet.id: pet for pet in pets_of(rows)}
-
-
-def _expected(expected: Mapping[int, Pet] | None) -> Rows:
-    if expected is None:
-        return []
-    return [(id_, *values(pet)) for id_, pet in expected.items()]
 
 
 def _possible(ids: Collection[int]) -> list[int]:

@@ -1,7 +1,6 @@
-"""What SQLite does its own way: sessions, its SQL, and running it."""
+"""What SQLite does its own way: sessions."""
 
 import asyncio
-import json
 import os
 import sqlite3
 from collections.abc import (
@@ -9,139 +8,60 @@ from collections.abc import (
     AsyncIterable,
     AsyncIterator,
     Callable,
-    Collection,
-    Iterable,
     Mapping,
     Sequence,
 )
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Final, Self
 
 import aiosqlite
-import sqlalchemy as sa
+from sqlalchemy import Executable, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.sqlalchemy import sqlite_load, sqlite_pages, tables
-from pets.adapters.sqlalchemy.failures import (
-    FAILURES,
-    Meaning,
-    cause_of,
-    connect_error,
-    domain_error,
-    meaning_of,
-    spoils,
-)
+from pets.adapters.sqlalchemy import sqlite_load
+from pets.adapters.sqlalchemy import sqlite_statements as own
+from pets.adapters.sqlalchemy.failures import Meaning, domain_error, meaning_of, spoils
+from pets.adapters.sqlalchemy.listing import COST_OF_GATHERING, Shape, parameters_of
+from pets.adapters.sqlalchemy.sessions import ConnectionSession
 from pets.adapters.sqlalchemy.sqlite_file import STORE_FILE, StoreFile
-from pets.adapters.sqlalchemy.statements import Rows, pets_of, values
+from pets.adapters.sqlalchemy.statements import Parameters, Rows, members_of, pets_of
 from pets.domain.errors import NoIdsLeft, OutcomeUnknown, StoreUnavailable
 from pets.domain.pet import MAX_ID, NewPet
 from pets.domain.query import PetQuery
 from pets.domain.repository import Numbered, PetPage
 
-# A set of pets is one parameter: JSON with an array for each pet. So a statement is the same for
-# any number of pets.
-_ADD: Final = sa.text("""
-    INSERT INTO pets (name, age, type, created_at)
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
-        json_extract(value, '$[2]'), json_extract(value, '$[3]')
-    FROM json_each(:pets) ORDER BY key
-    RETURNING id
-""")
-_FORGET_KEYS: Final = sa.text("""
-    DELETE FROM pet_keys
-    WHERE key IN (SELECT value FROM json_each(:keys)) AND created_at <= datetime('now', :age)
-""")
-_ADD_KEYS: Final = sa.text("""
-    INSERT INTO pet_keys (key, id, name, age, type, created_at, pet_created_at)
-    SELECT new.key, id, name, age, type, datetime('now'), created_at
-    FROM (
-        SELECT json_extract(value, '$[0]') AS key, json_extract(value, '$[1]') AS pet_id
-        FROM json_each(:keys)
-    ) AS new JOIN pets ON id = pet_id
-""")
-_FIND_KEYS: Final = sa.text("""
-    SELECT id, name, age, type, coalesce(pet_created_at, created_at), key
-    FROM pet_keys WHERE key IN (SELECT value FROM json_each(:keys))
-""").columns(*tables.pets.c, tables.pet_keys.c.key)
-_CLEAR_KEYS: Final = sa.text("""
-    DELETE FROM pet_keys
-    WHERE key IN (
-        SELECT key FROM pet_keys WHERE created_at <= datetime('now', :age)
-        ORDER BY created_at LIMIT :number
-    )
-""")
-_IDS: Final = """
-    SELECT coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'pets'), 0),
-        coalesce((SELECT max(id) FROM pets), 0)
-"""
+_EXPORT_ROWS: Final = 1000
 _MANY: Final = 2**31
 """More pets than one call can add."""
-_TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"
-_FIND: Final = sa.text("""
-    SELECT id, name, age, type, created_at
-    FROM pets WHERE id IN (SELECT value FROM json_each(:ids))
-""").columns(*tables.pets.c)
-
-# Pets that differ from what is expected of them are left out.
-_IS_EXPECTED: Final = """
-    (
-        pets.id NOT IN (SELECT json_extract(value, '$[0]') FROM json_each(:expected))
-        OR (pets.id, pets.name, pets.age, pets.type, pets.created_at) IN (
-            SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
-                json_extract(value, '$[2]'), json_extract(value, '$[3]'),
-                json_extract(value, '$[4]')
-            FROM json_each(:expected)
-        )
-    )
-"""
-_REMOVE: Final = sa.text(f"""
-    DELETE FROM pets
-    WHERE id IN (SELECT value FROM json_each(:ids)) AND {_IS_EXPECTED}
-    RETURNING id
-""")  # noqa: S608  # made of constants
-_CHANGE: Final = sa.text(f"""
-    UPDATE pets
-    SET name = coalesce(json_extract(change.value, '$[1]'), pets.name),
-        age = coalesce(json_extract(change.value, '$[2]'), pets.age),
-        type = coalesce(json_extract(change.value, '$[3]'), pets.type)
-    FROM json_each(:changes) AS change
-    WHERE pets.id = json_extract(change.value, '$[0]') AND {_IS_EXPECTED}
-    RETURNING id, name, age, type, created_at
-""").columns(*tables.pets.c)  # noqa: S608  # made of constants
 
 
-class SQLite:
-    """A connection for the length of an `async with`."""
+class SQLite(ConnectionSession):
+    """A session for requests and for commands."""
 
-    _connection: AsyncConnection
+    statements = own.STATEMENTS
     _driver: aiosqlite.Connection
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._file: StoreFile = engine.sync_engine.get_execution_options()[STORE_FILE]
 
     async def __aenter__(self) -> Self:
         self._file.check()
-        try:
-            self._connection = await self._engine.connect()
-        except FAILURES as error:
-            raise connect_error(error) from cause_of(error)
+        await super().__aenter__()
         try:
             self._file.check()
         except StoreUnavailable:
-            await self._connection.invalidate()  # It may have been opened to another file.
+            await self.connection.invalidate()  # It may have been opened to another file.
             raise
-        driver = (await self._connection.get_raw_connection()).driver_connection
+        driver = (await self.connection.get_raw_connection()).driver_connection
         assert isinstance(driver, aiosqlite.Connection)
         self._driver = driver
         return self
 
-    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, Exception) and self._must_be_replaced(error):
-            await self._connection.invalidate()
-        await self._connection.close()
+    async def __aexit__(self, type_: object, error: BaseException | None, trace: object) -> None:
+        await super().__aexit__(type_, error, trace)
         if error is None:
             self._check_file_after()
 
@@ -152,82 +72,77 @@ class SQLite:
         except StoreUnavailable as error:
             raise OutcomeUnknown(str(error)) from error.__cause__
 
-    def _must_be_replaced(self, error: Exception) -> bool:
+    def must_be_replaced(self, error: BaseException) -> bool:
         """Whether another connection would do better after this error.
 
         While the file is read-only, none would. SQLite also keeps the file of a closed connection
         open while others read, so a new connection for each failed write would use up the open
         files.
         """
+        if not isinstance(error, Exception):
+            return False
         if meaning_of(error) is Meaning.READ_ONLY:
             return os.access(self._file.path, os.W_OK)
         return spoils(error)
 
-    async def run(self, statement: str) -> Rows:
-        result = await self._connection.exec_driver_sql(statement)
-        return result.all() if result.returns_rows else []
+    async def write(self, statement: Executable, parameters: Parameters) -> Rows:
+        """Run a statement that changes something."""
+        self._check_room()
+        return await self.fetch(statement, parameters)
 
-    async def tables(self) -> set[str]:
-        """Return the names of the tables."""
-        return {name for (name,) in await self.run(_TABLES)}
+    async def add(self, statement: Executable, parameters: Parameters) -> Rows:
+        """Run a statement that adds pets."""
+        try:
+            return await self.write(statement, parameters)
+        except DBAPIError as error:
+            await self._raise_if_no_ids(error)
+            raise
 
-    async def list_pets(self, queries: Sequence[PetQuery]) -> Mapping[PetQuery, PetPage]:
+    async def pages(self, queries: Sequence[PetQuery]) -> Mapping[PetQuery, PetPage]:
         return {query: await self.search(query) for query in queries}
 
     async def search(self, query: PetQuery) -> PetPage:
         # One transaction reads one snapshot, so the count and the pets are of one moment.
         await self._driver.execute("BEGIN")
         try:
-            count, rows = await sqlite_pages.read_page(self._driver, query)
+            return await self._page(query)
         except asyncio.CancelledError:
             await self._driver.interrupt()  # Otherwise the rollback would wait for the statement.
             raise
         finally:
             await self._driver.rollback()
-        return PetPage.cut(query, count, pets_of(rows))
+
+    async def _page(self, query: PetQuery) -> PetPage:
+        shape = Shape.of(query)
+        parameters = _parameters_of(query)
+        (found,) = await self.fetch(own.counts(shape), parameters)
+        count = found["count"]
+        if not query.limit:
+            return PetPage(count, [])
+        is_long = COST_OF_GATHERING * count**2 > query.limit * found["total"]
+        statement = own.page(shape, walks=is_long and not shape.has_name)
+        return PetPage.cut(query, count, pets_of(await self.fetch(statement, parameters)))
 
     async def export(self, query: PetQuery) -> AsyncGenerator[Rows, None]:
-        async with aclosing(sqlite_pages.export(self._driver, query)) as chunks:
-            async for rows in chunks:
-                yield rows
-
-    async def find(self, ids: Collection[int]) -> Rows:
-        return await self._fetch(_FIND, ids=_json(ids))
-
-    async def add(self, pets: Sequence[NewPet]) -> Rows:
-        self._check_room()
-        try:
-            return await self._fetch(_ADD, pets=_json(map(values, pets)))
-        except DBAPIError as error:
-            await self._raise_if_no_ids(error)
-            raise
+        statement = own.page(Shape.of(query), walks=False)
+        parameters = _parameters_of(query) | {"page_limit": -1}
+        async with self.connection.stream(statement, parameters) as rows:
+            async for chunk in rows.mappings().partitions(_EXPORT_ROWS):
+                yield chunk
 
     async def add_once(self, pets: Mapping[str, NewPet], key_ttl: timedelta) -> Rows:
-        keys = _json(pets)
+        s = self.statements
+        keys = s.keys.of(pets)
         async with self.without_writers():
-            await self._connection.execute(_FORGET_KEYS, {"keys": keys, "age": _age(key_ttl)})
-            used = await self._fetch(_FIND_KEYS, keys=keys)
-            new = pets.keys() - {row[5] for row in used}
+            await self.fetch(own.FORGET_KEYS, keys | {"key_ttl": key_ttl})
+            used = await self.fetch(s.find_keys, keys)
+            new = list(pets.keys() - {row["key"] for row in used})
             if not new:
                 return used
-            ids = await self.add([pets[key] for key in new])
-            ids_by_key = zip(new, sorted(id_ for (id_,) in ids), strict=True)
-            await self._connection.execute(_ADD_KEYS, {"keys": _json(ids_by_key)})
-            return await self._fetch(_FIND_KEYS, keys=keys)
-
-    async def clear_keys(self, key_ttl: timedelta, number: int) -> None:
-        self._check_room()
-        parameters = {"age": _age(key_ttl), "number": number}
-        await self._connection.execute(_CLEAR_KEYS, parameters)
-
-    async def change(self, changes: Rows, expected: Rows) -> Rows:
-        self._check_room()
-        sets = {"changes": _json(changes), "expected": _json(expected)}
-        return await self._fetch(_CHANGE, **sets)
-
-    async def remove(self, ids: Collection[int], expected: Rows) -> Rows:
-        self._check_room()
-        return await self._fetch(_REMOVE, ids=_json(ids), expected=_json(expected))
+            added = await self.add(s.add, s.new.of(members_of(pets[key]) for key in new))
+            ids = sorted(row["id"] for row in added)
+            await self.fetch(own.ADD_KEYS, own.NEW_KEYS.of(zip(new, ids, strict=True)))
+            return await self.fetch(s.find_keys, keys)
 
     async def load(
         self, pets: AsyncIterable[Numbered], *, skip_taken: bool, last_id: Callable[[], int]
@@ -243,8 +158,8 @@ class SQLite:
 
     async def ids(self) -> tuple[int, int]:
         """Return the last id that SQLite remembers to have given, and the highest id of a pet."""
-        ((given, highest),) = await self.run(_IDS)
-        return given, highest
+        (found,) = await self.fetch(own.IDS)
+        return found["given"], found["highest"]
 
     async def raise_ids(self, id_: int) -> None:
         """Let no id up to this one be given. It must be within `without_writers`."""
@@ -263,15 +178,19 @@ class SQLite:
     async def without_writers(self) -> AsyncIterator[None]:
         """Run statements as one transaction, in which nobody else writes."""
         self._check_room()
-        await self._connection.exec_driver_sql("BEGIN IMMEDIATE")
+        await self.fetch(_BEGIN)
         try:
             yield
         except BaseException:
             # It fails if the connection is lost, or if SQLite has rolled back by itself.
             with suppress(SQLAlchemyError):
-                await self._connection.exec_driver_sql("ROLLBACK")
+                await self.fetch(_ROLLBACK)
             raise
-        await self._connection.exec_driver_sql("COMMIT")
+        await self.fetch(_COMMIT)
+
+    async def tables(self) -> set[str]:
+        """Return the names of the tables."""
+        return {row["name"] for row in await self.fetch(own.TABLES)}
 
     async def missing_grants(self) -> Sequence[str]:
         """SQLite has no users."""
@@ -283,14 +202,12 @@ class SQLite:
             reason = f"the disk of {self._file.path} is nearly full"
             raise domain_error(Meaning.DISK) from OSError(reason)
 
-    async def _fetch(self, statement: sa.Executable, **parameters: object) -> Rows:
-        return (await self._connection.execute(statement, parameters)).all()
+
+# The engine commits each statement by itself, so its own transactions would do nothing.
+_BEGIN: Final = text("BEGIN IMMEDIATE")
+_COMMIT: Final = text("COMMIT")
+_ROLLBACK: Final = text("ROLLBACK")
 
 
-def _age(key_ttl: timedelta) -> str:
-    """Return what SQLite adds to a time to get that of the keys that expire then."""
-    return f"-{key_ttl.total_seconds()} seconds"
-
-
-def _json(rows: Iterable[object]) -> str:
-    return json.dumps(list(rows), default=str)
+def _parameters_of(query: PetQuery) -> Parameters:
+    return parameters_of(query, (query.name or "").casefold())

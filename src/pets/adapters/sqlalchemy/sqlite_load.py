@@ -1,12 +1,28 @@
 """Loading any number of pets into SQLite."""
 
 from collections.abc import AsyncIterable, Callable, Sequence
+from datetime import datetime
 from typing import Final
 
 import aiosqlite
+from sqlalchemy import Executable, bindparam, literal_column, select, update
+from sqlalchemy.dialects.sqlite import aiosqlite as dialect
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.schema import CreateTable, DropTable
 
 from pets.adapters.sqlalchemy.commit import finish
-from pets.adapters.sqlalchemy.statements import REFUSED
+from pets.adapters.sqlalchemy.listing import ZERO
+from pets.adapters.sqlalchemy.models import pets
+from pets.adapters.sqlalchemy.sqlite_statements import IS_OF_PETS, SEQUENCES
+from pets.adapters.sqlalchemy.statements import (
+    MEMBERS,
+    PET,
+    REFUSED,
+    STAGED,
+    Parameters,
+    compiled,
+    members_of,
+)
 from pets.domain.pet import Pet
 from pets.domain.repository import Numbered
 
@@ -16,30 +32,45 @@ CACHE_KIB: Final = 64 * 1024
 With its usual 2 MiB it writes the same pages again and again, and takes twice as long.
 """
 
-_KEEP: Final = """
-    INSERT INTO pets (id, name, age, type, created_at)
-    SELECT id, name, age, type, created_at FROM staged WHERE id IS NOT NULL
-    ORDER BY id, number ON CONFLICT (id) DO NOTHING
-"""
-_STAGE: Final = """
-    INSERT INTO staged (number, id, name, age, type, created_at) VALUES (?, ?, ?, ?, ?, ?)
-"""
-_RAISE_SEQUENCE: Final = (
-    """
-    INSERT INTO sqlite_sequence (name, seq)
-    SELECT 'pets', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'pets')
-    """,
-    "UPDATE sqlite_sequence SET seq = :id WHERE name = 'pets' AND seq < :id",
+_DIALECT: Final = dialect.dialect()
+
+_STAGE: Final = CreateTable(STAGED)
+_FILL: Final = insert(STAGED)
+_FORGET: Final = DropTable(STAGED, if_exists=True)
+_keeps_id: Final = STAGED.c.id.is_not(None)
+_KEEP: Final = (
+    insert(pets)
+    .from_select(
+        PET,
+        select(*(STAGED.c[column.name] for column in PET))
+        .where(_keeps_id)
+        .order_by(STAGED.c.id, STAGED.c.number),
+    )
+    .on_conflict_do_nothing(index_elements=[pets.c.id])
 )
-_KEEP_NEW: Final = """
-    INSERT INTO pets (name, age, type, created_at)
-    SELECT name, age, type, created_at FROM staged WHERE id IS NULL ORDER BY staged.rowid
-"""
+_KEEP_NEW: Final = insert(pets).from_select(
+    MEMBERS,
+    select(*(STAGED.c[column.name] for column in MEMBERS))
+    .where(~_keeps_id)
+    .order_by(STAGED.c.number),
+)
+
+
+_sequences: Final = SEQUENCES.c
+_has_sequence: Final = select(SEQUENCES).where(IS_OF_PETS).exists()
+_BEGIN_SEQUENCE: Final = insert(SEQUENCES).from_select(
+    [_sequences.name, _sequences.seq], select(literal_column("'pets'"), ZERO).where(~_has_sequence)
+)
+_RAISE_SEQUENCE: Final = (
+    update(SEQUENCES)
+    .values(seq=bindparam("id"))
+    .where(IS_OF_PETS, _sequences.seq < bindparam("id"))
+)
 
 
 async def load(
     driver: aiosqlite.Connection,
-    pets: AsyncIterable[Numbered],
+    loaded: AsyncIterable[Numbered],
     *,
     skip_taken: bool,
     last_id: Callable[[], int],
@@ -49,42 +80,51 @@ async def load(
     It uses the driver's connection, because SQLAlchemy gives up its own when a call is cancelled.
     """
     try:
-        await _stage(driver, pets)
+        await _stage(driver, loaded)
         # From here to the commit writers wait. Readers do not.
         await driver.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         await driver.execute("BEGIN IMMEDIATE")
-        refused = [number async for (number,) in await driver.execute(REFUSED)]
+        refused = [number async for (number,) in await _run(driver, REFUSED)]
         if skip_taken or not refused:
-            await driver.execute(_KEEP)
+            await _run(driver, _KEEP)
             await raise_sequence(driver, last_id())
-            await driver.execute(_KEEP_NEW)
+            await _run(driver, _KEEP_NEW)
         await finish(driver.execute("COMMIT"))
     finally:
         # The statement of a call that was cancelled is still running in the driver's thread.
         await driver.interrupt()
         await driver.rollback()
-        await driver.execute("DROP TABLE IF EXISTS temp.staged")
+        await _run(driver, _FORGET)
     return refused
 
 
 async def raise_sequence(driver: aiosqlite.Connection, id_: int) -> None:
     """Let no id up to this one be given. It must be within a transaction."""
-    for statement in _RAISE_SEQUENCE:
-        await driver.execute(statement, {"id": id_})
+    await _run(driver, _BEGIN_SEQUENCE)
+    await _run(driver, _RAISE_SEQUENCE, {"id": id_})
 
 
-async def _stage(driver: aiosqlite.Connection, pets: AsyncIterable[Numbered]) -> None:
+async def _run(
+    driver: aiosqlite.Connection, statement: Executable, parameters: Parameters | None = None
+) -> aiosqlite.Cursor:
+    sql, names = compiled(statement, _DIALECT)
+    return await driver.execute(sql, [parameters[name] for name in names] if parameters else ())
+
+
+async def _stage(driver: aiosqlite.Connection, loaded: AsyncIterable[Numbered]) -> None:
     """Put pets into a temporary table, because their ids can only be checked when all are read."""
-    await driver.execute(
-        "CREATE TEMPORARY TABLE staged AS"
-        " SELECT id AS number, id, name, age, type, created_at FROM pets LIMIT 0"
-    )
-    async for chunk in pets:
+    await _run(driver, _STAGE)
+    fill, _ = compiled(_FILL, _DIALECT)
+    async for chunk in loaded:
         rows = []
         for number, pet in chunk:
             id_ = pet.id if isinstance(pet, Pet) else None
-            rows.append((number, id_, pet.name, pet.age, pet.type, str(pet.created_at)))
+            rows.append((number, id_, *map(_as_text, members_of(pet))))
         # The transaction writes to the temporary table alone, so nobody waits for it.
         await driver.execute("BEGIN")
-        await driver.executemany(_STAGE, rows)
+        await driver.executemany(fill, rows)
         await driver.execute("COMMIT")
+
+
+def _as_text(value: object) -> object:
+    return str(value) if isinstance(value, datetime) else value

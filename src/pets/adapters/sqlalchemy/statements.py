@@ -1,41 +1,206 @@
-"""The SQL that both databases share, and what its rows hold.
+"""What is asked of both databases: SQLAlchemy's constructs over the mapped columns.
 
-A row with a pet begins with the five columns of `pets`. A sixth has the key.
+Each database has its own way to pass a set to a statement. So a statement is the same for any
+number of pets, and is made and compiled once.
 """
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from functools import cache
+from operator import attrgetter, itemgetter
+from typing import Any, Final, Protocol
 
-from pets.adapters.sqlalchemy.tables import SHARED_VERSION_TABLE, VERSION_TABLE
-from pets.domain.pet import NewPet, Pet, PetType
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Dialect,
+    FromClause,
+    MetaData,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
 
-Row = Sequence[Any]  # Any: what the columns of each statement hold
+from pets.adapters.sqlalchemy.models import pet_keys, pets
+from pets.domain.pet import NewPet, Pet, PetChange, PetType
+
+# Any: each column has a type of its own, and SQLAlchemy's rows know it by name and by itself.
+Row = Mapping[Any, Any]
 Rows = Sequence[Row]
+Parameters = dict[str, object]
 
-TYPES: Final = {str(kind): kind for kind in PetType}
-"""The type of a pet by its text. It costs less than a call of `PetType`."""
+PET: Final = [pets.c[member] for member in Pet._fields]
+MEMBERS: Final = [pets.c[member.name] for member in fields(NewPet)]
+"""The columns of a pet without an id."""
+CHANGEABLE: Final = [pets.c[member.name] for member in fields(PetChange)]
+
+members_of: Final = attrgetter(*(column.name for column in MEMBERS))
+changes_of: Final = attrgetter(*(column.name for column in CHANGEABLE))
+_values_of: Final = itemgetter(*Pet._fields)
+_KINDS: Final = {str(kind): kind for kind in PetType}  # A look-up takes less than a call.
 
 
-def values(pet: NewPet | Pet) -> Row:
-    """Return what the columns of `pets` hold of a pet, except its id."""
-    return pet.name, pet.age, pet.type, pet.created_at
+def pets_of_columns(columns: Mapping[str, Iterable[Any]]) -> list[Pet]:
+    """Return pets, given their members by the names of the columns."""
+    members = {member: columns[member] for member in Pet._fields}
+    members["type"] = map(_KINDS.__getitem__, members["type"])
+    return list(map(Pet, *members.values()))
 
 
 def pets_of(rows: Rows) -> list[Pet]:
-    """Return the pets with which the rows begin."""
-    return [Pet(row[0], row[1], row[2], TYPES[row[3]], row[4]) for row in rows]
+    """Return the pets of rows that have the columns of a pet."""
+    if not rows:
+        return []
+    columns = zip(*map(_values_of, rows), strict=True)
+    return pets_of_columns(dict(zip(Pet._fields, columns, strict=True)))
 
 
-VERSION: Final = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608  # a constant
-SHARED_VERSION: Final = f"SELECT version_num FROM {SHARED_VERSION_TABLE}"  # noqa: S608  # a constant
+@cache
+def compiled(statement: ClauseElement, dialect: Dialect) -> tuple[str, Sequence[str]]:
+    """Return a statement as a driver runs it, and the names of its parameters in their order."""
+    sql = statement.compile(dialect=dialect)
+    if not isinstance(sql, SQLCompiler):  # It creates or drops something.
+        return str(sql), ()
+    for parameter in sql.binds.values():
+        # Otherwise a constant of Python has become a parameter, for which there is no value.
+        assert parameter.required, parameter
+    return sql.string, sql.positiontup or ()
 
-REFUSED: Final = """
-    SELECT number
-    FROM (
-        SELECT number, id, row_number() OVER (PARTITION BY id ORDER BY number) AS nth
-        FROM staged WHERE id IS NOT NULL
-    ) AS s
-    WHERE nth > 1 OR EXISTS (SELECT 1 FROM pets WHERE pets.id = s.id)
-    ORDER BY number
-"""
+
+class RowSet(Protocol):
+    """Rows that are passed to a statement."""
+
+    table: FromClause
+    """The rows as the statement reads them. Beside their columns they have their `position`."""
+
+    def of(self, rows: Iterable[Sequence[object]]) -> Parameters:
+        """Return the parameters of the statement with these rows."""
+        ...
+
+
+class ValueSet(Protocol):
+    """Values that are passed to a statement."""
+
+    def has(self, column: ColumnElement[Any]) -> ColumnElement[bool]: ...
+
+    def of(self, values: Iterable[object]) -> Parameters: ...
+
+
+class Database(Protocol):
+    """What each database writes in its own way."""
+
+    def rows(self, name: str, columns: Sequence[ColumnElement[Any]]) -> RowSet:
+        """Return a set of rows. Each set of a statement has another name."""
+        ...
+
+    def values(self, name: str, column: ColumnElement[Any]) -> ValueSet: ...
+
+    def is_one_of(self, column: ColumnElement[Any], selected: Select[Any]) -> ColumnElement[bool]:
+        """Whether a selection has the value of the column."""
+        ...
+
+    def is_expired(self, time: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Whether the time is over, with the parameter `key_ttl`, by the clock of the database."""
+        ...
+
+
+class Statements:
+    """The statements about pets and keys, and the sets that are passed to them."""
+
+    def __init__(self, database: Database) -> None:
+        self.new = database.rows("new", MEMBERS)
+        self.ids = database.values("ids", pets.c.id)
+        self.keys = database.values("keys", pet_keys.c.key)
+        self.expected = database.rows("expected", PET)
+        self.changes = database.rows("change", [pets.c.id, *CHANGEABLE])
+
+        new = self.new.table.c
+        added = select(*(new[column.name] for column in MEMBERS)).order_by(new.position)
+        self.add = insert(pets).from_select(MEMBERS, added).returning(pets.c.id)
+        self.find = select(*PET).where(self.ids.has(pets.c.id))
+
+        chosen = self._chosen().cte("chosen")
+        self.remove = delete(pets).where(pets.c.id.in_(select(chosen.c.id))).returning(pets.c.id)
+        change = self.changes.table.c
+        self.change = (
+            update(pets)
+            .values({column: func.coalesce(change[column.name], column) for column in CHANGEABLE})
+            .where(pets.c.id == chosen.c.id, change.id == chosen.c.id)
+            .returning(*PET)
+        )
+
+        self.find_keys = select(*keyed()).where(self.keys.has(pet_keys.c.key))
+        oldest = (
+            select(pet_keys.c.key)
+            .where(database.is_expired(pet_keys.c.created_at))
+            .order_by(pet_keys.c.created_at)
+            .limit(bindparam("number", type_=BigInteger))
+            .with_for_update(skip_locked=True)
+        )
+        self.clear_keys = delete(pet_keys).where(database.is_one_of(pet_keys.c.key, oldest))
+
+    def _chosen(self) -> Select[tuple[int]]:
+        """Select the pets with the ids, except for those that differ from what is expected.
+
+        They are locked in the order of ids, so that calls for the same pets cannot deadlock.
+        SQLite has one writer at a time, and knows no such lock.
+        """
+        expected = self.expected.table.c
+        is_expected = or_(
+            pets.c.id.not_in(select(expected.id)),
+            tuple_(*PET).in_(select(*(expected[column.name] for column in PET))),
+        )
+        return (
+            select(pets.c.id)
+            .where(self.ids.has(pets.c.id), is_expected)
+            .order_by(pets.c.id)
+            .with_for_update()
+        )
+
+
+def keyed() -> list[ColumnElement[Any]]:
+    """Return the columns of a key and of its pet, as it was when it was added."""
+    members: dict[str, ColumnElement[Any]] = {}
+    for column in PET:
+        members[column.name] = pet_keys.c[column.name]
+    created_at = func.coalesce(pet_keys.c.pet_created_at, pet_keys.c.created_at)
+    members["created_at"] = created_at.label("created_at")
+    return [pet_keys.c.key, *members.values()]
+
+
+STAGED: Final = Table(
+    "staged",
+    MetaData(),
+    Column("number", BigInteger),
+    *(Column(column.name, column.type) for column in PET),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DROP",
+)
+"""Pets to be loaded, with the numbers by which their caller knows them."""
+
+
+def _refused() -> Select[tuple[int]]:
+    same_id = func.row_number().over(partition_by=STAGED.c.id, order_by=STAGED.c.number)
+    staged = (
+        select(STAGED.c.number, STAGED.c.id, same_id.label("nth"))
+        .where(STAGED.c.id.is_not(None))
+        .subquery()
+    )
+    is_taken = select(pets.c.id).where(pets.c.id == staged.c.id).exists()
+    is_later = staged.c.nth > literal_column("1")
+    return select(staged.c.number).where(or_(is_later, is_taken)).order_by(staged.c.number)
+
+
+REFUSED: Final = _refused()
 """The numbers of the staged pets whose id is taken, by a pet of the store or by one before it."""

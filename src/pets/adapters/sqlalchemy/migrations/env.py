@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.sqlalchemy import postgresql_session
-from pets.adapters.sqlalchemy.tables import (
+from pets.adapters.sqlalchemy.models import (
     FIRST_REVISION,
     SHARED_VERSION_TABLE,
     VERSION_TABLE,
