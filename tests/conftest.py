@@ -1,8 +1,6 @@
 """Settings of pytest for all tests."""
 
 import signal
-import threading
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,18 +25,6 @@ LONGEST = ["test_deployment.py", "test_transfer.py", "test_serve.py"]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONGEST)
-
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    """Undo what a command that ran in this process chose for signals and failing threads."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.getsignal(number) for number in numbers]
-    report_failed_thread = threading.excepthook
-    yield
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
-    threading.excepthook = report_failed_thread
 
 
 @pytest.fixture(scope="session")
