@@ -109,7 +109,7 @@ class PetsController(Controller):
             (pet,) = await request.repository.add([new])
         else:
             pet = (await request.repository.add_once({key: new}))[key]
-            if (pet.name, pet.age, pet.type) != (new.name, new.age, new.type):
+            if not new.is_like(pet):
                 raise KeyReused
         return Answer(201, represent(pet), (b"location", b"/pets/%d" % pet.id))
 

@@ -96,6 +96,10 @@ class NewPet:
         _check_age(self.age)
         _check_time(self.created_at)
 
+    def is_like(self, pet: "Pet") -> bool:
+        """Whether the pet has the same members, except for those that are given to it."""
+        return self.with_id(pet.id)._replace(created_at=pet.created_at) == pet
+
     def with_id(self, id_: int) -> "Pet":
         return Pet(id_, self.name, self.age, self.type, self.created_at)
 
