@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from asyncpg.exceptions import InsufficientPrivilegeError
 from sqlalchemy import BigInteger, cast, delete, func, insert, select, text, union_all
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.sqlalchemy.failures import translated
+from pets.adapters.sqlalchemy.failures import owners_alone, translated
 from pets.adapters.sqlalchemy.listing import ALL_AGES, ZERO
 from pets.adapters.sqlalchemy.models import pet_counts, pets
 from pets.adapters.sqlalchemy.repository import command_session_of
 from pets.adapters.sqlalchemy.statements import Rows
-from pets.domain.errors import StoreUnavailable
 
 
 class WrongCount(NamedTuple):
@@ -112,13 +110,11 @@ async def repair_counts(engine: AsyncEngine) -> Sequence[WrongCount]:
     Raises `StoreUnavailable`, also if the user is not the owner of the tables.
     """
     async with translated, command_session_of(engine) as session:
-        try:
+        with owners_alone("Only the owner of the tables can repair the counts."):
             async with session.without_writers():
                 wrong = await session.fetch(_CHECK)
                 await session.fetch(_FORGET)
                 await session.fetch(_KEEP)
-        except InsufficientPrivilegeError as error:
-            raise StoreUnavailable("Only the owner of the tables can repair the counts.") from error
     return _wrong_counts(wrong)
 
 

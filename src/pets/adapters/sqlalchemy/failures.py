@@ -1,12 +1,15 @@
 """What a failure of a database means: for the call, and for the connection that it happened on."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum, auto
 from ssl import SSLError
 from typing import Final
 
 from asyncpg.exceptions import (
     ClientConfigurationError,
+    InsufficientPrivilegeError,
     InterfaceError,
     InternalClientError,
     PostgresError,
@@ -219,6 +222,18 @@ def cause_of(error: BaseException) -> BaseException:
     if isinstance(error, DBAPIError | EmulatedDBAPIException):
         return error.driver_exception
     return error
+
+
+@contextmanager
+def owners_alone(message: str) -> Iterator[None]:
+    """Turn the error that a right is missing into one with this message."""
+    try:
+        yield
+    except FAILURES as error:
+        cause = cause_of(error)
+        if isinstance(cause, InsufficientPrivilegeError):
+            raise StoreUnavailable(message) from cause
+        raise
 
 
 class _Translated:

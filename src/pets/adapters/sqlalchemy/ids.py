@@ -1,15 +1,11 @@
 """Checking and repairing the sequence of ids."""
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from asyncpg.exceptions import InsufficientPrivilegeError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.sqlalchemy.failures import translated
+from pets.adapters.sqlalchemy.failures import owners_alone, translated
 from pets.adapters.sqlalchemy.repository import CommandSession, command_session_of
-from pets.domain.errors import StoreUnavailable
-
-_NOT_OWNER: Final = "Only the owner of the tables can repair the sequence of ids."
 
 
 class IdsBehind(NamedTuple):
@@ -38,14 +34,12 @@ async def repair_ids(engine: AsyncEngine) -> IdsBehind | None:
     async with translated, command_session_of(engine) as session:
         if not await _look(session):
             return None
-        try:
+        with owners_alone("Only the owner of the tables can repair the sequence of ids."):
             async with session.without_writers():
                 behind = await _look(session)
                 if behind:
                     await session.raise_ids(behind.highest)
                 return behind
-        except InsufficientPrivilegeError as error:
-            raise StoreUnavailable(_NOT_OWNER) from error
 
 
 async def _look(session: CommandSession) -> IdsBehind | None:

@@ -123,19 +123,19 @@ class Shape(NamedTuple):
 
         `code_points` is the collation that compares names by code points.
         """
-        column = found[self.sort]
-        if self.sort is PetSort.NAME:
-            column = column.collate(code_points)
+        order = [found["id"]]
+        position = [asked["after_id"]]
+        if self.sort is not PetSort.ID:
+            column = found[self.sort]
+            is_name = self.sort is PetSort.NAME
+            order.insert(0, column.collate(code_points) if is_name else column)
+            position.insert(0, asked["after_value"])
         if self.has_position:
-            place, position = tuple_(column, found["id"]), self._position(asked)
-            chosen = chosen.where(place < position if self.descending else place > position)
-        order = [column, found["id"]]
+            place, after = tuple_(*order), tuple_(*position)
+            chosen = chosen.where(place < after if self.descending else place > after)
         if self.descending:
             order = [each.desc() for each in order]
         return chosen.order_by(*order).limit(asked["page_limit"])
-
-    def _position(self, asked: Columns) -> ColumnElement[Any]:
-        return tuple_(asked["after_value"], asked["after_id"])
 
 
 def values_of(query: PetQuery) -> Sequence[object]:

@@ -8,6 +8,7 @@ from collections.abc import (
     AsyncIterable,
     AsyncIterator,
     Callable,
+    Coroutine,
     Mapping,
     Sequence,
 )
@@ -105,12 +106,24 @@ class SQLite(ConnectionSession):
         # One transaction reads one snapshot, so the count and the pets are of one moment.
         await self._driver.execute("BEGIN")
         try:
-            return await self._page(query)
-        except asyncio.CancelledError:
-            await self._driver.interrupt()  # Otherwise the rollback would wait for the statement.
-            raise
+            return await self._interruptible(self._page(query))
         finally:
             await self._driver.rollback()
+
+    async def _interruptible(self, call: Coroutine[None, None, PetPage]) -> PetPage:
+        """End a statement at once if its caller is cancelled.
+
+        SQLAlchemy does not learn of it, because it would give up the connection and leave the
+        statement running.
+        """
+        task = asyncio.create_task(call)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await self._driver.interrupt()
+            with suppress(DBAPIError):  # It says that it was interrupted.
+                await task
+            raise
 
     async def _page(self, query: PetQuery) -> PetPage:
         shape = Shape.of(query)
