@@ -379,12 +379,18 @@ async def test_an_error_leaves_the_connection_open(server: Server) -> None:
 
 @pytest.mark.parametrize("line", [b"POST /pets/", b"DELETE /pets/", b"PATCH /pets/1"])
 @pytest.mark.parametrize("framing", [b"", b"Content-Length: 0\r\n"])
-async def test_a_missing_body_leaves_the_connection_open(
-    server: Server, line: bytes, framing: bytes
+@pytest.mark.parametrize("rest", [b"", b' "a"', b"\xef\xbb\xbf{}", DELETE_FIRST])
+async def test_a_missing_body_closes_the_connection_as_it_may_follow_without_a_length(
+    server: Server, line: bytes, framing: bytes, rest: bytes
 ) -> None:
-    answers = await server.exchange(request(line, JSON, framing) + LAST)
-    assert statuses(answers) == [400, 200]
-    assert "connection" not in answers[0].headers
+    await create(server)
+    async with server.connection() as connection:
+        connection.read(request(line, JSON, framing) + rest)
+        answer = await connection.answer()
+        connection.read(DELETE_FIRST)
+        assert await connection.answers() == []
+    assert (answer.status, answer.headers["connection"]) == (400, "close")
+    assert await count(server) == 1
 
 
 class TestABodyWithoutALength:
