@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import socket
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import pytest
@@ -368,6 +369,24 @@ class TestARefusalIsAnAnswerLikeOthers:
             connection.read(head, b"GARBAGE\r\n\r\n")
             assert (await connection.interim()).status == 200
             assert (await connection.answer()).status == 400
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        request(b"GET /health/live", *[b"a:b\r\n"] * 10_000),
+        request(b"GET /health/live#x", b"a:" + b"b" * 1_000 + b"\r\n") + b"x" * 60_000,
+    ],
+)
+async def test_a_refused_request_keeps_nothing_of_what_was_read(
+    server: Server, head: bytes
+) -> None:
+    """A client that does not close its side would hold it for some seconds."""
+    references = sys.getrefcount(head)
+    async with server.connection() as connection:
+        connection.read(head)
+        assert 400 <= (await connection.answer()).status < 500
+        assert sys.getrefcount(head) == references
 
 
 async def test_an_error_leaves_the_connection_open(server: Server) -> None:

@@ -148,6 +148,7 @@ class ProblemProtocol(ReadingProtocol):
         """Answer with the refusal, and close. The part is the last one of the request."""
         self._refused = True
         self._read = b""
+        refusal.with_traceback(None)  # Its frames would keep what was read.
         if self._awaits_body:
             # The application has this request, and answers it when it misses the body.
             body_arrived = self.cycle.message_event
