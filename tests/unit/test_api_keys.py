@@ -77,8 +77,8 @@ def test_a_name_may_occur_once() -> None:
         ("", "holds no key"),
         ("\n", "holds no key"),
         ("# none\n", "holds no key"),
-        (KEYS[0].to_line(), "if it is whole, add a line break"),
-        (f"{KEYS[0].to_line()}\n# the next", "if it is whole, add a line break"),
+        (KEYS[0].to_line(), "if it is whole, add one"),
+        (f"{KEYS[0].to_line()}\n# the next", "if it is whole, add one"),
     ],
 )
 def test_a_file_that_may_not_be_complete_is_refused(text: str, reason: str) -> None:

@@ -115,7 +115,7 @@ def parse_keys(text: str) -> list[ApiKey]:
         raise InvalidKeys("it holds no key")
     if not text.endswith("\n"):
         raise InvalidKeys(
-            "its last line has no line break, so it may be cut off; if it is whole, add a line break"
+            "its last line has no line break, so it may be cut off: if it is whole, add one"
         )
     return list(keys.values())
 
