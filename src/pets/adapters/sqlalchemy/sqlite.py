@@ -59,7 +59,7 @@ _ADD_KEYS: Final = sa.text("""
     FROM (
         SELECT json_extract(value, '$[0]') AS key, json_extract(value, '$[1]') AS pet_id
         FROM json_each(:keys)
-    ) AS new JOIN pets ON id = pet_id
+    ) AS new JOIN pets ON id = new.pet_id
 """)
 _FIND_KEYS: Final = sa.text("""
     SELECT id, name, age, type, coalesce(pet_created_at, created_at), key

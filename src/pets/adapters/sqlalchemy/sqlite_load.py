@@ -60,11 +60,16 @@ async def load(
             await driver.execute(_KEEP_NEW)
         await finish(driver.execute("COMMIT"))
     finally:
-        # The statement of a call that was cancelled is still running in the driver's thread.
-        await driver.interrupt()
-        await driver.rollback()
-        await driver.execute("DROP TABLE IF EXISTS temp.staged")
+        # A call that is cancelled now may have been committed.
+        await finish(_clean_up(driver))
     return refused
+
+
+async def _clean_up(driver: aiosqlite.Connection) -> None:
+    # The statement of a call that was cancelled is still running in the driver's thread.
+    await driver.interrupt()
+    await driver.rollback()
+    await driver.execute("DROP TABLE IF EXISTS temp.staged")
 
 
 async def raise_sequence(driver: aiosqlite.Connection, id_: int) -> None:
