@@ -302,6 +302,17 @@ def test_a_file_in_use_is_no_target_of_a_backup(
 
 
 @pytest.mark.parametrize("command", ["backup", "restore"])
+def test_a_copy_is_no_stream(
+    command: str, store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(store.parent)
+    before = files(store.parent)
+    assert main([command, "-"]) == 1
+    assert capsys.readouterr().err == "pets: -: SQLite needs a file, and no stream\n"
+    assert files(store.parent) == before
+
+
+@pytest.mark.parametrize("command", ["backup", "restore"])
 @pytest.mark.parametrize(
     ("url", "reason"),
     [("postgresql://127.0.0.1/pets", "use pg_dump and pg_restore"), ("memory://", "is empty")],

@@ -13,7 +13,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import aiosqlite
 import pytest
 from sqlalchemy import make_url
 
@@ -492,6 +494,22 @@ def test_an_import_writes_each_page_only_a_few_times(store: Path, tmp_path: Path
 
 
 # Signals
+
+
+def test_an_import_that_is_interrupted_when_it_is_committed_says_what_it_has_done(
+    file: Path, store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    execute = aiosqlite.Connection.execute
+
+    def execute_and_interrupt(driver: aiosqlite.Connection, sql: str, *rest: Any) -> Any:
+        if sql.startswith("DROP TABLE"):  # This comes after the commit.
+            signal.raise_signal(signal.SIGINT)
+        return execute(driver, sql, *rest)
+
+    monkeypatch.setattr(aiosqlite.Connection, "execute", execute_and_interrupt)
+    assert main(["import", str(file)]) == 0
+    assert capsys.readouterr().err == "pets: imported 1, skipped 0\n"
+    assert count(store) == 1
 
 
 def ignore_sigint() -> None:

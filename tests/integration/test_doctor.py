@@ -113,7 +113,7 @@ def complaint(capsys: Capture) -> str:
 def test_a_store_that_is_not_migrated_is_wrong(url: str, capsys: Capture) -> None:
     if url.startswith("sqlite"):
         Path(str(make_url(url).database)).touch()
-    assert "not migrated" in complaint(capsys)
+    assert "`pets migrate`" in complaint(capsys)
 
 
 def test_wrong_counts_are_named(url: str, capsys: Capture) -> None:

@@ -234,6 +234,11 @@ def test_an_odd_request_for_the_metrics_is_answered(
     assert answer.startswith(b"HTTP/1.1 %d " % status)
 
 
+def test_the_metrics_have_the_media_type_of_prometheus(shared: Watched) -> None:
+    answer = ask(shared, b"GET /metrics HTTP/1.0\r\n\r\n")
+    assert b"\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n" in answer
+
+
 def test_clients_of_the_metrics_leave_no_traceback_in_the_log(pair: Watched) -> None:
     for end in (b"", b"\r\nHost: pets\r\n\r\n"):
         with connect(pair) as connection:

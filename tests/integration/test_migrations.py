@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from advanced_alchemy.alembic.commands import AlembicCommands
+from advanced_alchemy.config import SQLAlchemyAsyncConfig
 from alembic.script import ScriptDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from sqlalchemy.exc import IntegrityError
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.models import REVISION, VERSION_TABLE, metadata, pets
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
+from pets.adapters.sqlalchemy.sqlite_file import Access, StoreFile, path_of
 from pets.cli.main import main
 from pets.domain.errors import InvalidPet, StoreUnavailable
 from pets.domain.pet import EARLIEST, LATEST, NewPet, PetType
@@ -34,9 +36,15 @@ from tests.integration.served import start
 NEW = NewPet(name="boy", age=7, type=PetType.DOG)
 
 
+def config_of(url: str) -> SQLAlchemyAsyncConfig:
+    """Return the configuration with which `pets migrate` opens a store that need not exist."""
+    path = path_of(parse_url(url))
+    return create_config(parse_url(url), file=StoreFile(path, Access.CREATE) if path else None)
+
+
 def run(url: str, look: Callable[[Connection], Any]) -> Any:  # Any: whatever the function returns
     async def main() -> Any:
-        engine = create_config(parse_url(url)).get_engine()
+        engine = config_of(url).get_engine()
         try:
             async with engine.connect() as connection:
                 return await connection.run_sync(look)
@@ -47,7 +55,7 @@ def run(url: str, look: Callable[[Connection], Any]) -> Any:  # Any: whatever th
 
 
 def downgrade(url: str) -> None:
-    AlembicCommands(create_config(parse_url(url))).downgrade("base")
+    AlembicCommands(config_of(url)).downgrade("base")
 
 
 def schema(connection: Connection) -> dict[str, Any]:
@@ -177,7 +185,7 @@ def test_several_processes_can_migrate_at_once(empty_database_url: str) -> None:
 
 def test_a_store_is_not_ready_until_it_is_migrated(empty_database_url: str) -> None:
     async def check() -> None:
-        engine = create_config(parse_url(empty_database_url)).get_engine()
+        engine = config_of(empty_database_url).get_engine()
         try:
             await SQLAlchemyPetRepository(engine).check()
         finally:
@@ -210,7 +218,7 @@ def upgrade_to_first(url: str) -> None:
             " VALUES ('k', 9, 'boy', 7, 'dog', CURRENT_TIMESTAMP)"
         )
 
-    AlembicCommands(create_config(parse_url(url))).upgrade("pets_0001")
+    AlembicCommands(config_of(url)).upgrade("pets_0001")
     run(url, fill)
 
 

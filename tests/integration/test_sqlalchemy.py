@@ -64,16 +64,17 @@ async def make_keys_older(url: str, time: timedelta) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("column", ["note", "pet_id"])
 def test_a_column_that_an_operator_adds_breaks_nothing(
-    kind: str, new_database: Callable[[str], str]
+    kind: str, column: str, new_database: Callable[[str], str]
 ) -> None:
     async def use_and_add_columns() -> None:
         async with opened(url) as repository:
             engine = create_config(parse_url(url)).get_engine()
             async with engine.connect() as connection:
-                for table in ("pets", "pet_keys"):
+                for table in ("pets", "pet_keys", "pet_counts"):
                     await connection.exec_driver_sql(
-                        f"ALTER TABLE {table} ADD COLUMN note TEXT DEFAULT 'x'"
+                        f"ALTER TABLE {table} ADD COLUMN {column} TEXT DEFAULT 'x'"
                     )
             await engine.dispose()
             await use_the_whole_port(repository)

@@ -206,7 +206,7 @@ async def remove(url: str, ids: Iterable[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b'{"last_id":0}', b'{"last_id":"5"}', b'{"last_id":9223372036854775807}']
+    "line", [b'{"last_id":0}', b'{"last_id":"5"}', b'{"last_id":9223372036854775808}']
 )
 @pytest.mark.usefixtures("sqlite")
 def test_only_an_id_can_be_the_last(

@@ -71,9 +71,18 @@ def test_a_name_may_occur_once() -> None:
         parse_keys(f"{line}\n{line}")
 
 
-@pytest.mark.parametrize("text", ["", "\n", "# none\n", KEYS[0].to_line()])
-def test_a_file_that_may_not_be_complete_is_refused(text: str) -> None:
-    with pytest.raises(InvalidKeys):
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "holds no key"),
+        ("\n", "holds no key"),
+        ("# none\n", "holds no key"),
+        (KEYS[0].to_line(), "if it is whole, add one"),
+        (f"{KEYS[0].to_line()}\n# the next", "if it is whole, add one"),
+    ],
+)
+def test_a_file_that_may_not_be_complete_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(InvalidKeys, match=reason):
         parse_keys(text)
 
 

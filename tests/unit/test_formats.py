@@ -15,8 +15,10 @@ from pets.api.formats import (
     csv_reader,
     csv_record_goes_on,
     format_of,
+    last_id_line,
     ndjson_lines,
     ndjson_reader,
+    read_last_id,
 )
 from pets.domain.pet import MAX_ID, NewPet, PetType
 from tests.factories import NewPetFactory
@@ -236,3 +238,7 @@ def test_the_name_of_a_file_decides_its_format() -> None:
         "ndjson",
         "ndjson",
     ]
+
+
+def test_how_far_ids_have_come_is_read_as_it_was_written_also_at_their_end() -> None:
+    assert read_last_id(last_id_line(MAX_ID)) == MAX_ID

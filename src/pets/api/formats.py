@@ -76,7 +76,7 @@ class LastId(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     So a store that imports the file does not give the ids of removed pets again.
     """
 
-    last_id: Annotated[int, Meta(ge=1, le=MAX_KEPT_ID)]
+    last_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
 
 
 class BadLine(ValueError):

@@ -3,18 +3,21 @@
 from collections.abc import Callable
 from typing import Final
 
-from litestar import Response, get
+from litestar import get
 from litestar.handlers import HTTPRouteHandler
 
-_MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+from pets.api.http.answer import Answer
+
+_MEDIA_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 """https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format"""
 
 
 def metrics_handler(read: Callable[[], bytes]) -> HTTPRouteHandler:
     """Return the route `/metrics`, which shows what is read, whatever format is asked for."""
 
-    @get("/metrics", media_type=_MEDIA_TYPE)
-    async def show() -> Response[bytes]:
-        return Response(read())
+    # Litestar's own response would add a second charset.
+    @get("/metrics")
+    async def show() -> Answer:
+        return Answer(200, read(), media_type=_MEDIA_TYPE)
 
     return show

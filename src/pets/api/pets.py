@@ -11,7 +11,7 @@ from litestar.params import PathParameter
 
 from pets.api import schemas
 from pets.api.http.answer import Answer
-from pets.api.http.body import read_body
+from pets.api.http.body import MissingBody, read_body
 from pets.api.http.conditions import (
     CONDITIONS_DESCRIBED,
     ETAG_DESCRIBED,
@@ -43,6 +43,7 @@ NO_TAG: Final = None
 """The collection always exists, but no tag names its state."""
 
 _ID: Final = re.compile("[1-9][0-9]{0,18}")
+_PLACES_OF_IDS: Final = "The ids must be either in the body or in query parameters `ids`."
 _TAGGED: Final = {"ETag": ETAG_DESCRIBED}
 _LOCATION_DESCRIBED: Final = {
     "description": "The path of the pet.",
@@ -153,10 +154,10 @@ class PetsController(Controller):
         in_body = await read_body(request, PetsDelete) if await request.body() else None
         in_query = read_ids(request.scope["query_string"])
         asked = in_body or in_query
-        if asked is None or (in_body and in_query):
-            raise ClientException(
-                "The ids must be either in the body or in query parameters `ids`."
-            )
+        if asked is None:
+            raise MissingBody(_PLACES_OF_IDS)
+        if in_body and in_query:
+            raise ClientException(_PLACES_OF_IDS)
         require(request, NO_TAG)
         ids = asked.unique()
         removed = await request.repository.remove([id_ for id_ in ids if 1 <= id_ <= MAX_ID])

@@ -43,6 +43,8 @@ def restore_backup(settings: Settings, file: str) -> None:
 
 
 def _check(file: str, settings: Settings) -> None:
+    if file == "-":  # In other commands this is standard input or output.
+        raise CommandFailed("-: SQLite needs a file, and no stream")
     refuse_parts(file, files_of(settings))
     if is_special(Path(file)):
         raise CommandFailed(f"{file} is not a regular file")

@@ -13,14 +13,15 @@ from pets.cli.console import STANDARD_OUTPUT, CommandFailed
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path, mode: int = 0o666) -> Iterator[Path]:
     """Give a new empty file, which takes the place of the target when the block ends well.
 
-    Then it is safe from a loss of power. Otherwise the target stays as it was. Raises `OSError`.
+    Then it is safe from a loss of power. Otherwise the target stays as it was. It keeps its rights,
+    and a new one gets those of the mode that the umask leaves. Raises `OSError`.
     """
     target = target.resolve()  # what a link points to
     part = target.with_name(f".pets-{secrets.token_hex(8)}")
-    part.touch(exist_ok=False)
+    part.touch(mode, exist_ok=False)
     try:
         if target.exists():
             _copy_rights(target, part)

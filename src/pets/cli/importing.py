@@ -36,6 +36,8 @@ class _Outcome(Enum):
     UNDECIDED = auto()
     IMPORTED = auto()
     REFUSED = auto()
+    INTERRUPTED = auto()
+    """Nothing was imported, because the import was cancelled."""
 
 
 class _Refused(Exception):
@@ -131,6 +133,7 @@ class _Import:
     skip: bool
     keep_ids: bool
     outcome: _Outcome = _Outcome.UNDECIDED
+    is_read: bool = False  # Before the file is read to its end, nothing is committed.
     taken: Sequence[int] = ()  # the numbers of records whose ids the store already has
 
     async def run(self, settings: Settings, source: io.FileIO) -> None:
@@ -142,6 +145,9 @@ class _Import:
                 except _Refused:
                     self.outcome = _Outcome.REFUSED
                     return
+                except asyncio.CancelledError:
+                    self.outcome = _Outcome.INTERRUPTED
+                    raise
                 refused = self.taken and not self.skip
                 self.outcome = _Outcome.REFUSED if refused else _Outcome.IMPORTED
 
@@ -171,6 +177,7 @@ class _Import:
         self.reader.end()
         if is_refused:
             raise _Refused
+        self.is_read = True
 
     def report(self) -> bool:
         """Say what was imported. Return whether the import was done."""
@@ -190,8 +197,8 @@ def import_pets(
     """Import the pets of a file, or of standard input, which is `-`. Return whether it was done.
 
     Every bad record is reported. It has nothing imported, unless bad records are skipped.
-    Nothing is imported either if this raises `CommandFailed`, `StoreUnavailable`, or
-    `KeyboardInterrupt` for SIGINT.
+    Nothing is imported either if this raises `CommandFailed` or `StoreUnavailable`, but for
+    `OutcomeUnknown`. `KeyboardInterrupt`, for SIGINT, has what became of the import as its text.
     """
     struct = KeptPetLine if keep_ids else PetLine
     is_csv = (format_ or format_of(file)) == CSV
@@ -204,6 +211,9 @@ def import_pets(
         try:
             asyncio.run(importing.run(settings, source))
         except KeyboardInterrupt:
+            if importing.outcome is _Outcome.INTERRUPTED or not importing.is_read:
+                raise KeyboardInterrupt("nothing was imported") from None
             if importing.outcome is _Outcome.UNDECIDED:
-                raise  # Otherwise the signal came too late.
+                raise KeyboardInterrupt("the pets may have been imported") from None
+            # Otherwise the signal came too late.
     return importing.report()

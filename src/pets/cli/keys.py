@@ -2,15 +2,18 @@
 
 import fcntl
 import os
-import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from pets.cli.console import CommandFailed, failures_of, print_document
+from pets.cli.files import is_special, replacing
 from pets.domain.access import ApiKey, InvalidKeys, Scope, new_secret, parse_keys, text_of
 from pets.settings import SettingsError
+
+_OWNER_ONLY: Final = 0o600
+"""The rights of a new file of keys."""
 
 
 def make_key(name: str, scope: Scope, file: str | None) -> None:
@@ -42,48 +45,28 @@ def _print_key(secret: str) -> None:
 def _adding(path: Path, line: str) -> Iterator[None]:
     """Write the file anew, with one line more. It takes its place if this block succeeds."""
     target = Path(os.path.realpath(path))  # what a link points to
-    with failures_of(str(path)), _locked(target.parent) as folder:
-        old = _find(target)
+    with failures_of(str(path)), _locked(target.parent):
+        if is_special(target):
+            raise CommandFailed(f"{path} is not a regular file")
+        old = target.stat() if target.exists() else None
         text = _with_line(target.read_bytes() if old else b"", line, path)
-        number, part = tempfile.mkstemp(
-            prefix=".pets-keys-", dir=target.parent
-        )  # its owner's alone
-        try:
-            with os.fdopen(number, "wb") as new:
-                if old:
-                    os.fchown(number, old.st_uid, old.st_gid)
-                    os.fchmod(number, stat.S_IMODE(old.st_mode))
-                new.write(text.encode())
-                new.flush()
-                os.fsync(number)
+        with replacing(target, mode=_OWNER_ONLY) as new:
+            # Otherwise the service could perhaps not read the keys any more.
+            if old and (old.st_uid, old.st_gid) != (new.stat().st_uid, new.stat().st_gid):
+                raise CommandFailed(f"{path}: only its owner can add keys")
+            new.write_bytes(text.encode())
             yield
-            Path(part).replace(target)
-            os.fsync(folder)
-        except BaseException:
-            Path(part).unlink(missing_ok=True)
-            raise
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[int]:
-    """Let others that add keys in this folder wait. Give its file descriptor."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Let others that add keys in this folder wait."""
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(number, fcntl.LOCK_EX)
-        yield number
+        yield
     finally:
         os.close(number)
-
-
-def _find(path: Path) -> os.stat_result | None:
-    """Return the state of the file, if there is one. Raises `CommandFailed` for a device."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(found.st_mode):
-        raise CommandFailed(f"{path} is not a regular file")
-    return found
 
 
 def _with_line(file: bytes, line: str, path: Path) -> str:

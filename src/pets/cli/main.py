@@ -54,8 +54,8 @@ def main(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # The reader of the output has all that it wants.
         discard(STANDARD_OUTPUT)
         status = 0
-    except KeyboardInterrupt:
-        status = _interrupted(context.invoked_subcommand)
+    except KeyboardInterrupt as effect:
+        status = _interrupted(str(effect))
     return status
 
 
@@ -77,11 +77,10 @@ def _store_message(error: StoreUnavailable) -> str:
     return f"{message}: {error.reason}"
 
 
-def _interrupted(command: str | None) -> int:
+def _interrupted(effect: str) -> int:
     # Connections that were cut off complain when Python forgets them.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    effect = "; nothing was imported" if command == "import" else ""
-    return _fail(INTERRUPTED, f"interrupted{effect}")
+    return _fail(INTERRUPTED, f"interrupted; {effect}" if effect else "interrupted")
 
 
 def _setting(name: str, meaning: str) -> click.Option:

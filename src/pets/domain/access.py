@@ -114,7 +114,9 @@ def parse_keys(text: str) -> list[ApiKey]:
     if not keys:
         raise InvalidKeys("it holds no key")
     if not text.endswith("\n"):
-        raise InvalidKeys("its last line has no line break, so it may be cut off")
+        raise InvalidKeys(
+            "its last line has no line break, so it may be cut off: if it is whole, add one"
+        )
     return list(keys.values())
 
 

@@ -6,13 +6,21 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
+from pets.domain.errors import OutcomeUnknown
+
 
 async def finish(commit: Awaitable[object]) -> None:
-    """Wait for the commit even if cancelled, because it must not be reported as not done."""
+    """Wait for the commit however often cancelled, because it must not be reported as not done.
+
+    Raises `OutcomeUnknown` if the loop ends before.
+    """
     task = asyncio.ensure_future(commit)
-    with suppress(asyncio.CancelledError):
-        await asyncio.shield(task)
-    await task
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+    if task.cancelled():
+        raise OutcomeUnknown("The commit was cut off.")
+    task.result()
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 
 from sqlalchemy import URL
 
+from pets.adapters.sqlalchemy.models import SHARED_VERSION_TABLE, VERSION_TABLE
 from pets.domain.errors import StoreUnavailable
 
 
@@ -39,9 +40,6 @@ COMPANIONS: Final = ("wal", "shm", "journal")
 FORBID_WRITES: Final = "PRAGMA query_only = 1"
 
 _LOOK_SECONDS: Final = 5
-
-_TABLES: Final = {"pets", "pet_counts", "pet_keys"}
-"""What the store of any version has."""
 
 
 def path_of(url: URL) -> Path | None:
@@ -115,7 +113,8 @@ def check_readable(file: Path) -> None:
         raise StoreUnavailable(f"{file} cannot be read.") from error
     if not tables:
         raise StoreUnavailable(f"{file} is empty; `pets migrate` makes it a store.")
-    if not tables.issuperset(_TABLES):
+    # The store of any version has these. Its revision is looked at later.
+    if "pets" not in tables or tables.isdisjoint({VERSION_TABLE, SHARED_VERSION_TABLE}):
         raise StoreUnavailable(f"{file} is the database of another application.")
 
 

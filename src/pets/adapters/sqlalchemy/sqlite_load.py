@@ -91,11 +91,16 @@ async def load(
             await _run(driver, _KEEP_NEW)
         await finish(driver.execute("COMMIT"))
     finally:
-        # The statement of a call that was cancelled is still running in the driver's thread.
-        await driver.interrupt()
-        await driver.rollback()
-        await _run(driver, _FORGET)
+        # A call that is cancelled now may have been committed.
+        await finish(_clean_up(driver))
     return refused
+
+
+async def _clean_up(driver: aiosqlite.Connection) -> None:
+    # The statement of a call that was cancelled is still running in the driver's thread.
+    await driver.interrupt()
+    await driver.rollback()
+    await _run(driver, _FORGET)
 
 
 async def raise_sequence(driver: aiosqlite.Connection, id_: int) -> None:

@@ -14,6 +14,19 @@ from pets.api.strict_json import Invalid, NotJSON, decode
 Body = TypeVar("Body", bound=Struct)
 
 
+class MissingBody(ClientException):
+    """There is no body where one is needed. The answer closes the connection.
+
+    Some clients send a body without a length, as Node does with DELETE. For HTTP its bytes are the
+    next request, and they must not be read as one.
+    """
+
+    detail = "The request has no body, but this operation takes JSON."
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, headers={"Connection": "close"})
+
+
 async def read_body(
     request: ApiRequest, struct: type[Body], media_types: Collection[str] = JSON_TYPES
 ) -> Body:
@@ -23,11 +36,11 @@ async def read_body(
     fault.
 
     Raises `HTTPException` 415 for another media type or a coding, `InvalidBody` for JSON that is
-    not such a struct, and `ClientException` for anything else.
+    not such a struct, `MissingBody`, and `ClientException` for anything else.
     """
     body = await request.body()
     if not body:
-        raise ClientException("The request has no body, but this operation takes JSON.")
+        raise MissingBody
     _check_media_type(request, media_types)
     _check_coding(request)
     try:

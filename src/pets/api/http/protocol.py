@@ -21,6 +21,7 @@ from pets.api.http.heads import (
     split_target,
 )
 from pets.api.http.reading import END, ReadingProtocol
+from pets.api.http.request import READING
 
 
 class ProblemProtocol(ReadingProtocol):
@@ -124,7 +125,9 @@ class ProblemProtocol(ReadingProtocol):
         self._awaits_body = False
         self._body_left = 0
         cycle = self.cycle
-        self._answers.lingers = self.flow.read_paused
+        # If the service misses a body, it may still come (see `MissingBody`).
+        misses_body = not cycle.body and cycle.scope["method"] not in READING
+        self._answers.lingers = self.flow.read_paused or (misses_body and self._keep_alive)
         if not cycle.response_started:
             # The parser also obeys `Connection: close` in a trailer, and parses nothing after it.
             cycle.keep_alive = self._keep_alive and self.parser.should_keep_alive()
@@ -145,6 +148,7 @@ class ProblemProtocol(ReadingProtocol):
         """Answer with the refusal, and close. The part is the last one of the request."""
         self._refused = True
         self._read = b""
+        refusal.with_traceback(None)  # Its frames would keep what was read.
         if self._awaits_body:
             # The application has this request, and answers it when it misses the body.
             body_arrived = self.cycle.message_event

@@ -46,7 +46,8 @@ _MEAN_AGE: Final = SWEEP_SECONDS / 2
 class RequestTooSlow(HTTPException):
     status_code = 408
     detail = (
-        f"A head must arrive within {HEAD_SECONDS} seconds, and a body within {BODY_SECONDS} more."
+        f"A head must arrive within {HEAD_SECONDS} seconds, a body within {BODY_SECONDS} more, "
+        "and both before the service stops."
     )
 
 
@@ -85,12 +86,12 @@ class TimedProtocol(ProblemProtocol):
             if self._stop_began is None:
                 self._stop_began = now
             if self.is_waited_for and now - self._stop_began >= STOP_SECONDS:
-                self.transport.abort()
+                self.takes_too_long = True
 
     def end(self) -> None:
-        """End what takes too long, unless the client has come since it was checked."""
+        """End what takes too long, unless the client has sent more since it was checked."""
         wait = self._find_wait(self.transport.get_write_buffer_size())
-        if wait == self._wait:
+        if wait == self._wait and not self.waits_to_parse:
             wait.end()
 
     def _find_wait(self, unread: int) -> Wait:
@@ -112,6 +113,8 @@ class TimedProtocol(ProblemProtocol):
 
     def _refuse_slow_request(self) -> None:
         self._refuse(RequestTooSlow())
+        if self._stops:  # Nobody has time for what the client may still send.
+            self._answers.lingers = False
 
 
 class Sweep:

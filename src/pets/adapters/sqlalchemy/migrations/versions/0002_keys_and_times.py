@@ -1,5 +1,7 @@
 """Keys that sort alike on every machine and live by the database's clock, and no empty times.
 
+Triggers name the columns of `pet_counts`, so that operators and later versions can add columns.
+
 Version 1.2 serves on beside it. So no column goes, and none is new that must be given.
 """
 
@@ -57,9 +59,24 @@ CHECK_TIMES = [
 ]
 OLD_EARLIEST = "0001-01-01 00:00:00"
 
-# SQLite has no statement that changes a check, but its manual allows to write the schema
-# (https://www.sqlite.org/lang_altertable.html#otheralter). To copy the table would take minutes
-# and lose the columns that others have added.
+# These need no way back, because they change nothing for version 1.2.
+NAME_COLUMNS = r"""
+    DO $$ BEGIN
+        EXECUTE replace(
+            pg_get_functiondef('keep_pet_counts'::regproc),
+            E'AS kept\n', E'AS kept (age, type, slot, count)\n'
+        );
+    END $$
+"""
+NAME_COLUMNS_ON_SQLITE = """
+    UPDATE sqlite_master
+    SET sql = replace(sql, 'INTO pet_counts VALUES', 'INTO pet_counts (age, type, count) VALUES')
+    WHERE type = 'trigger' AND tbl_name = 'pets'
+"""
+
+# SQLite has no statement that changes a check or a trigger, but its manual allows to write the
+# schema (https://www.sqlite.org/lang_altertable.html#otheralter). To copy the table would take
+# minutes and lose the columns that others have added.
 CHECK_TIMES_ON_SQLITE = """
     UPDATE sqlite_master
     SET sql = replace(sql, 'created_at >= ''{old}''', 'created_at >= ''{new}''')
@@ -73,11 +90,16 @@ def upgrade() -> None:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(ADD_TIME_OF_PET["sqlite"])
         move_times(connection, EARLIEST)
-        check_times_on_sqlite(connection, OLD_EARLIEST_ON_SQLITE, EARLIEST)
+        write_schema(
+            connection,
+            CHECK_TIMES_ON_SQLITE.format(old=OLD_EARLIEST_ON_SQLITE, new=EARLIEST),
+            NAME_COLUMNS_ON_SQLITE,
+        )
         return
     lock_table(connection, "pet_keys")
     connection.exec_driver_sql(ADD_TIME_OF_PET["postgresql"])
     sort_keys(connection, "C")
+    connection.exec_driver_sql(NAME_COLUMNS)
     # This lock comes last, so that readers of pets do not wait for the index of keys.
     lock_table(connection, "pets")
     move_times(connection, f"{EARLIEST}+00")
@@ -87,7 +109,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     connection = op.get_bind()
     if connection.dialect.name == "sqlite":
-        check_times_on_sqlite(connection, EARLIEST, OLD_EARLIEST_ON_SQLITE)
+        write_schema(
+            connection, CHECK_TIMES_ON_SQLITE.format(old=EARLIEST, new=OLD_EARLIEST_ON_SQLITE)
+        )
     else:
         sort_keys(connection, "default")
         check_times(connection, OLD_EARLIEST)
@@ -111,10 +135,12 @@ def check_times(connection: Connection, earliest: str) -> None:
         connection.exec_driver_sql(statement.format(earliest=earliest, latest=LATEST))
 
 
-def check_times_on_sqlite(connection: Connection, old: str, new: str) -> None:
+def write_schema(connection: Connection, *statements: str) -> None:
+    """Run statements that change the text of the schema of SQLite."""
     version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
     connection.exec_driver_sql("PRAGMA writable_schema = ON")
-    connection.exec_driver_sql(CHECK_TIMES_ON_SQLITE.format(old=old, new=new))
+    for statement in statements:
+        connection.exec_driver_sql(statement)
     connection.exec_driver_sql("PRAGMA writable_schema = OFF")
     # Every connection reads the schema again when its number has changed.
     connection.exec_driver_sql(f"PRAGMA schema_version = {version + 1}")
