@@ -25,6 +25,7 @@ from pets.adapters.sqlalchemy.driver import DriverSession, fetch
 from pets.adapters.sqlalchemy.failures import Meaning, cause_of, domain_error
 from pets.adapters.sqlalchemy.listing import Shape, parameters_of, values_of
 from pets.adapters.sqlalchemy.postgresql_lock import lock_against_writers
+from pets.adapters.sqlalchemy.postgresql_session import UNREPLICATED
 from pets.adapters.sqlalchemy.sessions import ConnectionSession
 from pets.adapters.sqlalchemy.statements import Parameters, Row, Rows, members_of, pets_of_columns
 from pets.domain.pet import NewPet
@@ -87,6 +88,14 @@ class PostgreSQLCommands(ConnectionSession):
     """A session for commands, and for the checks of health."""
 
     statements = own.STATEMENTS
+
+    async def __aexit__(self, type_: object, error: BaseException | None, trace: object) -> None:
+        is_unreplicated = error is None and self.connection.info[UNREPLICATED]
+        if is_unreplicated:
+            await self.connection.invalidate()
+        await super().__aexit__(type_, error, trace)
+        if is_unreplicated:
+            raise domain_error(Meaning.UNKNOWN)
 
     async def _driver(self) -> asyncpg.Connection:
         """Return the driver's connection, for what SQLAlchemy has no way to do."""

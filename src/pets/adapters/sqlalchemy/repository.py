@@ -14,6 +14,7 @@ from collections.abc import (
 )
 from contextlib import aclosing
 from datetime import timedelta
+from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -47,7 +48,9 @@ CLEAR_EVERY: Final = 100
 Result = TypeVar("Result")
 Session: TypeAlias = PostgreSQL | SQLite
 CommandSession: TypeAlias = PostgreSQLCommands | SQLite
-Call: TypeAlias = Callable[[Session], Awaitable[Result]]
+AnySession = TypeVar("AnySession", PostgreSQL | SQLite, PostgreSQLCommands | SQLite)
+Call: TypeAlias = Callable[[AnySession], Awaitable[Result]]
+Lend: TypeAlias = Callable[[], AnySession]
 
 
 class SQLAlchemyPetRepository:
@@ -74,7 +77,7 @@ class SQLAlchemyPetRepository:
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
         s = self._statements
         new = s.new.of(map(members_of, pets))
-        rows = await self._run(lambda session: session.add(s.add, new))
+        rows = await self._write(lambda session: session.add(s.add, new))
         ids = sorted(row["id"] for row in rows)
         return [pet.with_id(id_) for pet, id_ in zip(pets, ids, strict=True)]
 
@@ -94,13 +97,13 @@ class SQLAlchemyPetRepository:
                 await session.write(session.statements.clear_keys, oldest)
             return await session.add_once(pets, self._key_ttl)
 
-        rows = await self._run(add, is_repeatable=True)
+        rows = await self._write(add, is_repeatable=True)
         return dict(zip((row["key"] for row in rows), pets_of(rows), strict=True))
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
         s = self._statements
         wanted = s.ids.of(_possible(ids))
-        return _by_id(await self._read(lambda session: session.fetch(s.find, wanted)))
+        return _by_id(await self._read(lambda session: session.fetch(s.find, wanted), self._lend))
 
     async def pages(self, queries: Sequence[PetQuery]) -> Sequence[PetPage]:
         listings: list[PetQuery] = []
@@ -109,13 +112,15 @@ class SQLAlchemyPetRepository:
             (searches if query.is_search else listings).append(query)
         pages: dict[PetQuery, PetPage] = {}
         if listings:
-            pages.update(await self._read(lambda session: session.pages(listings)))
+            pages.update(await self._read(lambda session: session.pages(listings), self._lend))
         for query in searches:
             pages[query] = await self._search(query)
         return [pages[query] for query in queries]
 
     async def _search(self, query: PetQuery) -> PetPage:
-        return await self._read(lambda session: session.search(query), self._searching)
+        return await self._read(
+            lambda session: session.search(query), partial(session_of, self._searching)
+        )
 
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         async with (
@@ -133,14 +138,14 @@ class SQLAlchemyPetRepository:
         ids = _possible(changes)
         new = s.changes.of((id_, *changes_of(changes[id_])) for id_ in ids)
         sets = s.ids.of(ids) | self._expected(expected) | new
-        return _by_id(await self._run(lambda session: session.write(s.change, sets)))
+        return _by_id(await self._write(lambda session: session.write(s.change, sets)))
 
     async def remove(
         self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None
     ) -> set[int]:
         s = self._statements
         sets = s.ids.of(_possible(ids)) | self._expected(expected)
-        rows = await self._run(lambda session: session.write(s.remove, sets))
+        rows = await self._write(lambda session: session.write(s.remove, sets))
         return {row["id"] for row in rows}
 
     def _expected(self, expected: Mapping[int, Pet] | None) -> Parameters:
@@ -158,53 +163,57 @@ class SQLAlchemyPetRepository:
             return await session.load(pets, skip_taken=skip_taken, last_id=last_id)
 
     async def last_id(self) -> int | None:
-        async with translated, command_session_of(self._engine) as session:
-            given, highest = await session.ids()
+        given, highest = await self._read(lambda session: session.ids(), self._lend_to_command)
         return None if given is None else max(given, highest)
 
     async def check(self) -> None:
-        async with translated, command_session_of(self._engine) as session:
-            missing = await session.missing_grants()
-            if missing:
-                raise StoreUnavailable(f"The database user lacks {', '.join(missing)}.")
-            await _check_revision(session)
+        await self._read(_check, self._lend_to_command)
 
-    async def _read(self, call: Call[Result], engine: AsyncEngine | None = None) -> Result:
+    def _lend(self) -> Session:
+        return session_of(self._engine)
+
+    def _lend_to_command(self) -> CommandSession:
+        return command_session_of(self._engine)
+
+    async def _read(self, call: Call[AnySession, Result], lend: Lend[AnySession]) -> Result:
         try:
-            return await self._run(call, engine, is_repeatable=True)
+            return await _run(call, lend, is_repeatable=True)
         except OutcomeUnknown as error:
             # A call that only reads has changed nothing.
             raise StoreUnavailable(str(error)) from error.__cause__
 
-    async def _run(
-        self, call: Call[Result], engine: AsyncEngine | None = None, *, is_repeatable: bool = False
-    ) -> Result:
-        """Run a call on a session, and once more if it may succeed then.
+    async def _write(self, call: Call[Session, Result], *, is_repeatable: bool = False) -> Result:
+        return await _run(call, self._lend, is_repeatable=is_repeatable)
 
-        A call whose outcome is unknown is repeated only if it `is_repeatable`, because a second
-        time then changes nothing that the first one has done.
-        """
-        engine = engine or self._engine
-        may_be_done = False
-        try:
-            return await _attempt(engine, call)
-        except Conflict:
-            pass
-        except OutcomeUnknown as error:
-            has_time = not isinstance(error.__cause__, TimeoutError)
-            if not (is_repeatable and has_time):
-                raise
-            may_be_done = True
-        try:
-            return await _attempt(engine, call)
-        except StoreUnavailable as error:
-            if may_be_done:
-                raise OutcomeUnknown(str(error)) from error.__cause__
+
+async def _run(
+    call: Call[AnySession, Result], lend: Lend[AnySession], *, is_repeatable: bool
+) -> Result:
+    """Run a call on a session, and once more if it may succeed then.
+
+    A call whose outcome is unknown is repeated only if it `is_repeatable`, because a second time
+    then changes nothing that the first one has done.
+    """
+    may_be_done = False
+    try:
+        return await _attempt(call, lend)
+    except Conflict:
+        pass
+    except OutcomeUnknown as error:
+        has_time = not isinstance(error.__cause__, TimeoutError)
+        if not (is_repeatable and has_time):
             raise
+        may_be_done = True
+    try:
+        return await _attempt(call, lend)
+    except StoreUnavailable as error:
+        if may_be_done:
+            raise OutcomeUnknown(str(error)) from error.__cause__
+        raise
 
 
-async def _attempt(engine: AsyncEngine, call: Call[Result]) -> Result:
-    async with translated, session_of(engine) as session:
+async def _attempt(call: Call[AnySession, Result], lend: Lend[AnySession]) -> Result:
+    async with translated, lend() as session:
         return await call(session)
 
 
@@ -212,6 +221,13 @@ async def check_revision(engine: AsyncEngine) -> None:
     """Raise `StoreUnavailable` if the store does not have the schema of this version."""
     async with translated, command_session_of(engine) as session:
         await _check_revision(session)
+
+
+async def _check(session: CommandSession) -> None:
+    missing = await session.missing_grants()
+    if missing:
+        raise StoreUnavailable(f"The database user lacks {', '.join(missing)}.")
+    await _check_revision(session)
 
 
 async def _check_revision(session: CommandSession) -> None:
