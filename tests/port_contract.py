@@ -15,7 +15,7 @@ from pets.domain.errors import NoIdsLeft
 from pets.domain.pet import EARLIEST, LATEST, MAX_ID, NewPet, Pet, PetChange, PetType
 from pets.domain.query import PetQuery, PetSort, Position
 from pets.domain.repository import PetPage, PetRepository
-from tests.factories import NewPetFactory
+from tests.factories import CHANGEABLE, MEMBERS, NewPetFactory
 
 MANY = 50
 
@@ -283,20 +283,14 @@ class PetRepositoryContract:
         assert await repository.find(ids) == {first.id: first, third.id: third}
         assert await repository.find([]) == {}
 
-    @pytest.mark.parametrize(
-        "change",
-        [
-            PetChange(name="girl"),
-            PetChange(age=0),
-            PetChange(type=PetType.CAT),
-            PetChange(name="girl", age=100, type=PetType.CAT),
-            PetChange(),
-        ],
-    )
+    @pytest.mark.parametrize("members", [*([name] for name in CHANGEABLE), CHANGEABLE, []], ids=str)
     async def test_a_change_keeps_the_other_members(
-        self, repository: PetRepository, change: PetChange
+        self, repository: PetRepository, members: list[str]
     ) -> None:
-        pet, other = await repository.add([BOY, BOY])
+        new = NewPetFactory.build()
+        pet, other = await repository.add([new, new])
+        unlike = NewPetFactory.unlike(new)
+        change = PetChange(**{name: getattr(unlike, name) for name in members})
         changed = pet.changed(change)
         assert await repository.change({pet.id: change}) == {pet.id: changed}
         assert await repository.find([pet.id, other.id]) == {pet.id: changed, other.id: other}
@@ -321,19 +315,13 @@ class PetRepositoryContract:
         assert (await page_of(repository, PetQuery(type=PetType.CAT))).count == 1
         assert (await page_of(repository, PetQuery(type=PetType.DOG))).count == 0
 
-    @pytest.mark.parametrize("member", ["name", "age", "type", "created_at"])
+    @pytest.mark.parametrize("member", MEMBERS)
     async def test_an_unexpected_pet_is_neither_changed_nor_removed(
         self, repository: PetRepository, member: str
     ) -> None:
         pet, other, _ = await repository.add([BOY, BOY, NewPet(name="x", age=1, type=PetType.CAT)])
-        values = {
-            "name": "Boy",
-            "age": 8,
-            "type": PetType.CAT,
-            "created_at": datetime.fromisoformat("2021-05-18"),
-        }
-        unlike = {name: getattr(pet, name) for name in values} | {member: values[member]}
-        expected = {pet.id: NewPet(**unlike).with_id(pet.id), other.id: other}
+        value = getattr(NewPetFactory.unlike(BOY), member)
+        expected = {pet.id: pet._replace(**{member: value}), other.id: other}
         changes = {pet.id: PetChange(age=9), other.id: PetChange(age=9)}
         assert set(await repository.change(changes, expected=expected)) == {other.id}
         expected[other.id] = other.changed(PetChange(age=9))
@@ -539,10 +527,13 @@ class PetRepositoryContract:
         assert (await page_of(repository, PetQuery())).items == [first["k"]]
 
     async def test_a_key_returns_the_pet_as_it_was_added(self, repository: PetRepository) -> None:
-        first = await repository.add_once({"k": BOY, "l": BOY})
-        await repository.change({first["k"].id: PetChange(age=8)})
+        new = NewPetFactory.build()
+        first = await repository.add_once({"k": new, "l": new})
+        assert first == {key: new.with_id(pet.id) for key, pet in first.items()}
+        other = NewPetFactory.unlike(new)
+        change = PetChange(**{name: getattr(other, name) for name in CHANGEABLE})
+        await repository.change({first["k"].id: change})
         await repository.remove([first["l"].id])
-        other = NewPet(name="other", age=1, type=PetType.CAT)
         assert await repository.add_once({"k": other, "l": other}) == first
         assert (await page_of(repository, PetQuery())).count == 1
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
+from itertools import product
 from typing import Any
 
 import pytest
@@ -21,19 +22,31 @@ from sqlalchemy import Connection, inspect, make_url
 from sqlalchemy.exc import IntegrityError
 
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
-from pets.adapters.sqlalchemy.models import REVISION, VERSION_TABLE, metadata, pets
+from pets.adapters.sqlalchemy.models import (
+    FIRST_REVISION,
+    REVISION,
+    VERSION_TABLE,
+    metadata,
+    pets,
+)
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.sqlite_file import Access, StoreFile, path_of
 from pets.cli.main import main
 from pets.domain.errors import InvalidPet, StoreUnavailable
-from pets.domain.pet import EARLIEST, LATEST, NewPet, PetType
+from pets.domain.pet import EARLIEST, LATEST, NewPet, Pet, PetChange, PetType
 from pets.domain.query import PetQuery, PetSort
 from pets.settings import Settings
 from pets.stores import migrate
-from tests.factories import NAMES, NewPetFactory
+from tests.factories import NAMES, TEXTS, NewPetFactory
 from tests.integration.served import start
 
 NEW = NewPet(name="boy", age=7, type=PetType.DOG)
+AT = datetime.fromisoformat("2021-05-18T19:10:17")
+SCRIPTS = ScriptDirectory.from_config(
+    AlembicCommands(create_config(parse_url("sqlite:///pets.db"))).config
+)
+REVISIONS = [script.revision for script in SCRIPTS.walk_revisions()]
+"""The newest first."""
 
 
 def config_of(url: str) -> SQLAlchemyAsyncConfig:
@@ -135,8 +148,7 @@ def test_the_migrated_schema_is_that_of_the_models(empty_database_url: str) -> N
 
 
 def test_migrations_end_with_the_revision_of_the_code() -> None:
-    commands = AlembicCommands(create_config(parse_url("sqlite:///pets.db")))
-    assert ScriptDirectory.from_config(commands.config).get_current_head() == REVISION
+    assert SCRIPTS.get_current_head() == REVISION
 
 
 def test_a_database_of_another_version_is_rejected(
@@ -218,7 +230,7 @@ def upgrade_to_first(url: str) -> None:
             " VALUES ('k', 9, 'boy', 7, 'dog', CURRENT_TIMESTAMP)"
         )
 
-    AlembicCommands(config_of(url)).upgrade("pets_0001")
+    AlembicCommands(config_of(url)).upgrade(FIRST_REVISION)
     run(url, fill)
 
 
@@ -231,7 +243,7 @@ def rows(url: str, query: str) -> list[tuple[Any, ...]]:
 def test_a_database_of_version_1_2_is_migrated_while_that_version_serves(
     empty_database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The connections of the older version stay open, and its revision stays where it looks."""
+    """The revision of the older version stays where it looks."""
     upgrade_to_first(empty_database_url)
     older = {"id": 9, "name": "boy", "age": 7, "type": PetType.DOG}
 
@@ -239,12 +251,10 @@ def test_a_database_of_version_1_2_is_migrated_while_that_version_serves(
         engine = create_config(parse_url(empty_database_url)).get_engine()
         repository = SQLAlchemyPetRepository(engine)
         try:
-            await repository.add([NEW])
             with pytest.raises(StoreUnavailable, match="pets migrate"):
                 await repository.check()
             await asyncio.to_thread(migrate, Settings(database_url=empty_database_url))
             await repository.check()
-            await repository.add([NEW])
             pet = (await repository.add_once({"k": replace(NEW, name="other")}))["k"]
             assert pet._asdict().items() >= older.items()
             (page,) = await repository.pages([PetQuery(sort=PetSort.CREATED_AT)])
@@ -256,6 +266,47 @@ def test_a_database_of_version_1_2_is_migrated_while_that_version_serves(
     asyncio.run(use())
     assert "created_at of 1 pets was before 0001-01-02" in caplog.text
     assert rows(empty_database_url, "SELECT version_num FROM alembic_version") == [("pets_0001",)]
+
+
+# What every version since 1.2 can write: later columns have defaults.
+WRITES_OF_OLDER_VERSIONS = [
+    """
+    INSERT INTO pets (name, age, type, created_at)
+    VALUES ('boy', 7, 'dog', '2021-05-18 19:10:17{zone}')
+    """,
+    """
+    INSERT INTO pet_keys (key, id, name, age, type, created_at)
+    VALUES ('{key}', 9, 'boy', 7, 'dog', CURRENT_TIMESTAMP)
+    """,
+]
+
+
+@pytest.mark.parametrize("revision", REVISIONS[1:])
+def test_a_database_of_an_older_version_is_migrated_while_that_version_writes(
+    empty_database_url: str, revision: str
+) -> None:
+    """The connection of the older version stays open."""
+    AlembicCommands(config_of(empty_database_url)).upgrade(revision)
+    zone = "+00" if empty_database_url.startswith("postgresql") else ""
+
+    async def use() -> list[Pet]:
+        engine = create_config(parse_url(empty_database_url)).get_engine()
+        repository = SQLAlchemyPetRepository(engine)
+        try:
+            async with engine.connect() as connection:
+                for key in ("before", "after"):
+                    for statement in WRITES_OF_OLDER_VERSIONS:
+                        await connection.exec_driver_sql(statement.format(zone=zone, key=key))
+                    await asyncio.to_thread(migrate, Settings(database_url=empty_database_url))
+            await repository.check()
+            keyed = await repository.add_once(dict.fromkeys(("before", "after"), NEW))
+            (page,) = await repository.pages([PetQuery()])
+            return [*(pet._replace(created_at=AT) for pet in keyed.values()), *page.items]
+        finally:
+            await engine.dispose()
+
+    as_written = replace(NEW, created_at=AT)
+    assert asyncio.run(use()) == [as_written.with_id(id_) for id_ in (9, 9, 1, 2)]
 
 
 def test_the_revision_of_another_application_is_left_alone(empty_database_url: str) -> None:
@@ -320,8 +371,7 @@ VALID = {
     "type": "dog",
     "created_at": datetime.fromisoformat("2021-05-18T19:10:17"),
 }
-BAD_NAMES = [
-    "",
+BAD_TEXTS = [
     "x" * 101,
     " boy",
     "boy\u3000",
@@ -335,7 +385,8 @@ BAD_NAMES = [
     "\x85",
 ]
 BAD_ROWS = [
-    *(("name", name) for name in [*BAD_NAMES, None]),
+    *product(TEXTS, [*BAD_TEXTS, None]),
+    ("name", ""),
     *(("age", age) for age in (-1, 101, None)),
     *(("type", type_) for type_ in ("bird", "Dog", "", None)),
     *(("id", id_) for id_ in (0, -1)),
@@ -351,10 +402,7 @@ BAD_TIMES_ON_POSTGRESQL = [
     "10000-01-01 00:00:00+00",
 ]
 BAD_VALUES_ON_SQLITE = [
-    *(
-        ("name", value)
-        for value in ("x'626f79'", "'a' || char(0) || 'b'", "char(0)", "'a' || char(0)")
-    ),
+    *product(TEXTS, ["x'626f79'", "'a' || char(0) || 'b'", "char(0)", "'a' || char(0)"]),
     *(("age", value) for value in ("7.5", "'seven'", "x'07'")),
     ("type", "x'646f67'"),
     *(
@@ -381,9 +429,6 @@ BAD_VALUES_ON_SQLITE = [
         )
     ),
 ]
-INSERT_NAME = """
-    INSERT INTO pets (name, age, type, created_at) VALUES (?, 7, 'dog', '2021-05-18 19:10:17')
-"""
 COLUMNS = {"name": "'boy'", "age": "7", "type": "'dog'", "created_at": "'2021-05-18 19:10:17'"}
 
 
@@ -436,8 +481,11 @@ def test_a_database_accepts_every_time_of_a_pet(database_url: str, time: str) ->
     insert_by_hand(database_url, "created_at", f"'{time}{zone}'")
 
 
-def test_sqlite_accepts_a_name_exactly_if_the_domain_does(sqlite_url: str) -> None:
-    """The names consist of the characters that the rule treats specially, and of others."""
+@pytest.mark.parametrize("member", TEXTS)
+def test_sqlite_accepts_a_text_exactly_if_the_domain_does(sqlite_url: str, member: str) -> None:
+    """The texts consist of the characters that the rules treat specially, and of others."""
+    columns = COLUMNS | {member: "?"}
+    insert = f"INSERT INTO pets ({', '.join(columns)}) VALUES ({', '.join(columns.values())})"
     connection = sqlite3.connect(str(make_url(sqlite_url).database))
     special = st.sampled_from(
         [*map(chr, range(0xA2)), *"\u1680\u2000\u200a\u200b\u2028\u202f\u205f\u3000\ufeff"]
@@ -445,13 +493,13 @@ def test_sqlite_accepts_a_name_exactly_if_the_domain_does(sqlite_url: str) -> No
 
     @given(st.text(special | st.characters(exclude_categories=["Cs"]), max_size=3))
     @settings(max_examples=1000, deadline=None)
-    def is_taken_by_both_or_none(name: str) -> None:
+    def is_taken_by_both_or_none(text: str) -> None:
         try:
-            is_valid = NewPet(name=name, age=7, type=PetType.DOG).name == name
+            is_valid = getattr(PetChange(**{member: text}), member) == text  # type: ignore[arg-type]  # It is a text.
         except InvalidPet:
             is_valid = False
         try:
-            connection.execute(INSERT_NAME, [name])
+            connection.execute(insert, [text])
         except sqlite3.IntegrityError:
             assert not is_valid
         else:

@@ -2,7 +2,8 @@
 
 import time
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -11,7 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pets.domain.errors import InvalidPet
-from pets.domain.pet import NewPet, Pet, PetType
+from pets.domain.pet import NewPet, Pet, PetChange, PetType
+from tests.factories import CHANGEABLE, MEMBERS, TEXTS, NewPetFactory
 
 # Python counts these four as white space, and Unicode does not.
 SEPARATORS = "\x1c\x1d\x1e\x1f"
@@ -119,5 +121,35 @@ def test_a_new_pet_is_created_now_in_utc() -> None:
 
 
 def test_a_pet_is_a_new_pet_with_an_id() -> None:
-    new = new_pet()
-    assert new.with_id(1) == Pet(1, new.name, new.age, new.type, new.created_at)
+    new = NewPetFactory.build()
+    assert Pet._fields == ("id", *MEMBERS)
+    assert new.with_id(1) == Pet(1, *(getattr(new, name) for name in MEMBERS))
+
+
+def test_every_member_but_the_time_can_be_changed() -> None:
+    assert [name for name in MEMBERS if name != "created_at"] == CHANGEABLE
+
+
+@pytest.mark.parametrize("member", CHANGEABLE)
+def test_a_change_of_one_member_keeps_the_others(member: str) -> None:
+    pet = NewPetFactory.build()
+    value = getattr(NewPetFactory.unlike(pet), member)
+    changed = pet.with_id(1).changed(PetChange(**{member: value}))
+    assert changed == replace(pet, **{member: value}).with_id(1)
+
+
+@pytest.mark.parametrize("member", CHANGEABLE)
+def test_a_pet_is_unlike_one_that_differs_in_a_member(member: str) -> None:
+    pet = NewPetFactory.build()
+    assert pet.is_like(pet.with_id(1))
+    other = replace(pet, **{member: getattr(NewPetFactory.unlike(pet), member)})
+    assert not other.is_like(pet.with_id(1))
+
+
+@pytest.mark.parametrize("member", TEXTS)
+@pytest.mark.parametrize("make", [new_pet, PetChange])
+def test_every_text_obeys_the_rules_of_a_text(member: str, make: Callable[..., Any]) -> None:
+    assert getattr(make(**{member: "\u3000x "}), member) == "x"
+    for bad in ("a\nb", "\x00", "x" * 1000):
+        with pytest.raises(InvalidPet, match=f"^{member} must be"):
+            make(**{member: bad})

@@ -3,12 +3,13 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import asdict
 
 from pets.api import schemas
 from pets.api.schemas import TIME_PATTERN, PetCreate, encode_lines
@@ -44,14 +45,17 @@ class PetLine(PetCreate, frozen=True, kw_only=True):
     created_at: Annotated[str, Meta(pattern=TIME_PATTERN, description=_TIME_RULE)] = ""
 
     def to_domain(self) -> NewPet:
+        members = asdict(self)
+        del members["id"]
         if not self.created_at:
-            return super().to_domain()
+            del members["created_at"]
+        else:
+            try:
+                members["created_at"] = datetime.fromisoformat(self.created_at)
+            except ValueError:
+                raise BadLine(f"created_at must be {_TIME_RULE}") from None
         try:
-            created_at = datetime.fromisoformat(self.created_at)
-        except ValueError:
-            raise BadLine(f"created_at must be {_TIME_RULE}") from None
-        try:
-            return NewPet(name=self.name, age=self.age, type=self.type, created_at=created_at)
+            return NewPet(**members)
         except InvalidPet as error:
             raise BadLine(str(error)) from None
 
@@ -100,10 +104,14 @@ def ndjson_lines(pets: Sequence[Pet]) -> bytes:
 
 
 def csv_lines(pets: Sequence[Pet]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(
-        (pet.id, pet.name, pet.age, pet.type, pet.created_at.isoformat()) for pet in pets
+    if not pets:
+        return b""
+    columns: dict[str, Iterable[object]] = dict(
+        zip(Pet._fields, zip(*pets, strict=True), strict=True)
     )
+    columns["created_at"] = [pet.created_at.isoformat() for pet in pets]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(zip(*columns.values(), strict=True))
     return text.getvalue().encode()
 
 

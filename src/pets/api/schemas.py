@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Final, Literal, Self, TypeVar
+from typing import Annotated, Final, Literal, Self
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import asdict
 
 from pets.domain import pet as domain
 from pets.domain.pet import (
@@ -39,8 +40,6 @@ TIME_PATTERN: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$"
 MAX_REQUEST_ID_LENGTH: Final = 128
 REQUEST_ID_PATTERN: Final = f"[A-Za-z0-9_.:/+=-]{{1,{MAX_REQUEST_ID_LENGTH}}}"
 
-Value = TypeVar("Value")
-
 # The message about a bad member says that it "must be" what its description says.
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description=NAME_RULE, examples=["boy"])]
 Age = Annotated[
@@ -57,7 +56,7 @@ class PetCreate(Struct, frozen=True, forbid_unknown_fields=True):
     type: Type
 
     def to_domain(self) -> domain.NewPet:
-        return domain.NewPet(name=self.name, age=self.age, type=self.type)
+        return domain.NewPet(**asdict(self))
 
 
 class PetUpdate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,13 +67,8 @@ class PetUpdate(Struct, frozen=True, forbid_unknown_fields=True):
     type: Type | UnsetType = UNSET
 
     def to_domain(self) -> domain.PetChange:
-        return domain.PetChange(
-            name=_or_none(self.name), age=_or_none(self.age), type=_or_none(self.type)
-        )
-
-
-def _or_none(value: Value | UnsetType) -> Value | None:
-    return None if value is UNSET else value
+        members = asdict(self).items()
+        return domain.PetChange(**{name: value for name, value in members if value is not UNSET})
 
 
 class Pet(Struct, frozen=True):

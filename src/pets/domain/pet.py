@@ -1,7 +1,7 @@
 """Pets and changes of pets, none of which can hold an invalid value."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -137,10 +137,8 @@ class Pet(NamedTuple):
     created_at: datetime
 
     def changed(self, change: PetChange) -> "Pet":
-        return Pet(
-            self.id,
-            self.name if change.name is None else change.name,
-            self.age if change.age is None else change.age,
-            self.type if change.type is None else change.type,
-            self.created_at,
-        )
+        new = {name: getattr(change, name) for name in _CHANGEABLE}
+        return self._replace(**{name: value for name, value in new.items() if value is not None})
+
+
+_CHANGEABLE: Final = [member.name for member in fields(PetChange)]
