@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -30,7 +30,7 @@ _RECORD: Final = re.compile(f"{_VALUE}(?:,{_VALUE})*+")
 _NEXT_VALUE: Final = re.compile(f",({_VALUE})")
 _OPEN_RECORD: Final = re.compile(f"(?:{_VALUE},)*{_QUOTED}".encode())
 _INTEGER: Final = re.compile(f"0|[1-9][0-9]{{0,{len(str(MAX_ID)) - 1}}}")  # as JSON writes it
-_INTEGERS: Final = {"id", "age"}
+_INTEGERS: Final = {name for name, kind in get_type_hints(Pet).items() if kind is int}
 _TIME_RULE: Final = "a time in UTC like 2021-05-18T19:10:17"
 
 AnyPet = NewPet | Pet
