@@ -104,6 +104,15 @@ def test_up_down_and_up_leads_to_the_same_schema(empty_database_url: str) -> Non
     assert run(empty_database_url, schema) == first
 
 
+@pytest.mark.parametrize("revision", REVISIONS[1:])
+def test_a_way_down_leads_to_the_older_schema(empty_database_url: str, revision: str) -> None:
+    AlembicCommands(config_of(empty_database_url)).upgrade(revision)
+    older = run(empty_database_url, schema)
+    migrate(Settings(database_url=empty_database_url))
+    AlembicCommands(config_of(empty_database_url)).downgrade(revision)
+    assert run(empty_database_url, schema) == older
+
+
 def hidden_schema(connection: Connection) -> set[str]:
     """Return what SQLAlchemy's inspector does not show: options of tables, and of indexes."""
     if connection.dialect.name == "postgresql":
