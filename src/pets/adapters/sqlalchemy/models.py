@@ -194,7 +194,7 @@ pet_ids: Final = sa.Sequence("pets_id_seq")
 """Where PostgreSQL takes the ids of new pets from."""
 
 
-def version_of(table: str) -> sa.Select[tuple[str]]:
+def version_of(table: str) -> sa.Select[str]:
     """Select the revisions in a table of Alembic's."""
     revision: sa.Column[str] = sa.Column("version_num", sa.Text)
     return sa.select(Table(table, sa.MetaData(), revision).c.version_num)

@@ -25,9 +25,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, REGCLASS, TIMESTAMP,
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from pets.adapters.sqlalchemy.listing import (
-    ZERO,
-)
+from pets.adapters.sqlalchemy.listing import ZERO
 from pets.adapters.sqlalchemy.models import TimeWithZone, pet_ids, pet_keys, pets, utc
 from pets.adapters.sqlalchemy.statements import MEMBERS, PET, Parameters, Statements, keyed
 

@@ -15,6 +15,7 @@ from pets.adapters.sqlalchemy.models import (
     SHARED_VERSION_TABLE,
     VERSION_TABLE,
     metadata,
+    version_of,
 )
 
 config = context.config
@@ -69,8 +70,7 @@ def take_over_revision(connection: Connection) -> None:
         return
     if not {"pets", SHARED_VERSION_TABLE} <= set(inspect(connection).get_table_names()):
         return
-    rows = connection.exec_driver_sql(f"SELECT version_num FROM {SHARED_VERSION_TABLE}")  # noqa: S608  # a constant
-    revisions = list(rows.scalars())
+    revisions = list(connection.execute(version_of(SHARED_VERSION_TABLE)).scalars())
     if FIRST_REVISION not in revisions:
         raise other_version(", ".join(revisions) or "unknown")
     migration.stamp(ScriptDirectory.from_config(config), FIRST_REVISION)
