@@ -15,7 +15,8 @@ from asyncpg.exceptions import InternalClientError, PostgresError
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.failures import MEANINGS, Meaning, domain_error, meaning_of, spoils
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
-from pets.domain.errors import OutcomeUnknown, StoreUnavailable
+from pets.adapters.sqlalchemy.sqlite_file import path_of
+from pets.domain.errors import NoIdsLeft, OutcomeUnknown, StoreUnavailable
 from pets.domain.pet import NewPet
 from pets.domain.query import PetQuery
 from pets.settings import Settings
@@ -107,6 +108,7 @@ SQLSTATES = {
     "53100": StoreUnavailable,
     "58030": StoreUnavailable,
     "42P01": StoreUnavailable,  # any other error: the server rolled back
+    "2200H": NoIdsLeft,
     "40003": OutcomeUnknown,
     "08006": OutcomeUnknown,
     "57P01": OutcomeUnknown,
@@ -153,6 +155,8 @@ async def test_a_failure_is_told_by_its_sqlstate_and_not_by_its_text(
 
 @pytest.mark.anyio
 async def test_a_store_without_tables_is_not_migrated(empty_database_url: str) -> None:
+    if file := path_of(parse_url(empty_database_url)):
+        file.touch()  # A store is created by migrations alone.
     engine = create_config(parse_url(empty_database_url)).get_engine()
     with pytest.raises(StoreUnavailable, match="not migrated"):
         await SQLAlchemyPetRepository(engine).check()

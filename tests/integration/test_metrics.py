@@ -254,7 +254,7 @@ def test_clients_of_the_metrics_leave_no_traceback_in_the_log(pair: Watched) -> 
 
 def test_slow_clients_of_the_metrics_hold_no_threads_and_no_others(shared: Watched) -> None:
     with ExitStack() as stack:
-        slow = [stack.enter_context(connect(shared)) for _ in range(300)]
+        slow = [stack.enter_context(connect(shared)) for _ in range(200)]
         for connection in slow:
             connection.sendall(b"GET /metrics HTTP/1.1\r\n")
         assert is_shown(shared.url)

@@ -369,7 +369,7 @@ async def test_health_answers_in_time_while_the_store_hangs(postgresql_url: str)
                 slowest = max(slowest, time.monotonic() - began)
         await database.close()
         answers = [client.recv(65536) for client in clients]
-        assert slowest < 1  # Other tests may run on this machine, so this is not the 0.1 promised.
+        assert slowest < 2  # Other tests may run on this machine, so this is not the 0.1 promised.
         created = sum(answer.startswith(b"HTTP/1.1 201 ") for answer in answers)
         rejected = sum(answer.startswith(b"HTTP/1.1 503 ") for answer in answers)
         assert created + rejected == len(clients)
