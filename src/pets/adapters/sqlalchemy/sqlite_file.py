@@ -75,7 +75,7 @@ def obstacle(file: Path) -> str:
 def connect(file: Path, access: Access, seconds: float = _LOOK_SECONDS) -> sqlite3.Connection:
     """Open a store without SQLAlchemy. Statements wait so many seconds for a lock at most."""
     uri = f"file:{quote(str(file))}?{urlencode(_options(file, access))}"
-    connection = sqlite3.connect(uri, seconds, isolation_level=None, uri=True)
+    connection = sqlite3.connect(uri, timeout=seconds, isolation_level=None, uri=True)
     if access is Access.READ:
         connection.execute(FORBID_WRITES)
     return connection
