@@ -1,6 +1,7 @@
 """The command `pets doctor`, on setups that work and on broken ones."""
 
 import asyncio
+import os
 import re
 import socket
 import time
@@ -72,6 +73,10 @@ def test_a_good_setup_is_described(url: str, capsys: Capture) -> None:
     assert printed.err == ""
 
 
+@pytest.mark.skipif(
+    "PETS_TEST_DATABASE_URL" in os.environ,
+    reason="The statistics of a server with other users come at other times.",
+)
 def test_a_transaction_that_slows_down_listings_is_named(
     used_postgresql: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

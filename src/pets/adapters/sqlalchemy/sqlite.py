@@ -118,12 +118,13 @@ class SQLite(ConnectionSession):
         """
         task = asyncio.create_task(call)
         try:
-            return await asyncio.shield(task)
+            await asyncio.wait({task})
         except asyncio.CancelledError:
             await self._driver.interrupt()
             with suppress(DBAPIError):  # It says that it was interrupted.
                 await task
             raise
+        return task.result()
 
     async def _page(self, query: PetQuery) -> PetPage:
         shape = Shape.of(query)
