@@ -13,20 +13,26 @@ from tests.integration.test_workers import started_with
 
 # Python tells an audit hook of each import, each socket, each call of SQLite, and so on.
 SIGNAL_AT = """
-import gc, os, signal, sys
+import gc, os, signal, sys, threading
 process = os.getpid()
 is_due = False
+thresholds = gc.get_threshold()
 
 def hook(event, arguments):
     global is_due
     if not is_due and {moment!r} in (event, f"import {{arguments[0]}}" if arguments else ""):
         is_due = True
-        if not {collecting}:
+        if {collecting}:
+            gc.set_threshold(1)
+        else:
             os.kill(process, {number})
 
 def collected(phase, info):
-    if is_due and {collecting} and os.getpid() == process:
+    # Only the main thread handles signals.
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_due and is_main and {collecting} and os.getpid() == process:
         gc.callbacks.remove(collected)
+        gc.set_threshold(*thresholds)
         os.kill(process, {number})
 
 sys.addaudithook(hook)
