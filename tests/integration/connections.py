@@ -12,11 +12,11 @@ import msgspec
 import uvicorn
 from uvicorn.server import ServerState
 
-from pets.api.http.application import Application
+from pets.api.application import Application
 from pets.api.http.door import Door, DoorProtocol, Rooms
-from pets.api.http.exchange import Exchange, Observe
 from pets.bootstrap import create_app
 from pets.domain.repository import PetRepository
+from pets.telemetry.request_context import Observe, RequestContext
 
 READ_SECONDS: Final = 10
 
@@ -134,7 +134,7 @@ class Server:
             app,
             rooms,
             request_seconds=request_seconds,
-            around=partial(Exchange, observers=observers) if observers else app.around,
+            around=partial(RequestContext, observers=observers) if observers else app.around,
         )
         self._config = uvicorn.Config(
             self.door,

@@ -12,11 +12,11 @@ import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
 from pets.api.http.door import MAX_PARTS, MAX_STARTS, MAX_WAIT_SECONDS, Rooms
-from pets.api.http.exchange import Observation
-from pets.api.http.problems import MAX_RETRY_AFTER_SECONDS
 from pets.api.http.reading import MAX_PART_BYTES
+from pets.api.problems import MAX_RETRY_AFTER_SECONDS
 from pets.cli.accepting import RESERVED_FILES
 from pets.domain.pet import NewPet, PetType
+from pets.telemetry.request_context import Observation
 from tests.integration.connections import Answer, Connection, Server, statuses
 from tests.integration.served import Served, served
 

@@ -13,10 +13,11 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from pets.api.http.answer import Answer, Header
-from pets.api.http.conditions import entity_tag, is_met
-from pets.api.http.problems import NOT_DONE, OUTCOME_UNKNOWN
-from pets.api.http.request import ApiRequest
+from pets.api.answer import Answer
+from pets.api.conditions import entity_tag, is_met
+from pets.api.problems import NOT_DONE, OUTCOME_UNKNOWN
+from pets.api.request import ApiRequest
+from pets.asgi import Header
 
 _PROBLEMS: Final = {
     NOT_DONE: "The service could not do what the request asks, and has changed nothing. "

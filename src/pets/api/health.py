@@ -5,12 +5,12 @@ from typing import Final
 
 from litestar import Controller, Router, get
 
-from pets.api.http.exchange import NO_REQUEST
-from pets.api.http.request import ApiRequest
 from pets.api.openapi import described_answers
+from pets.api.request import ApiRequest
 from pets.api.schemas import Health
 from pets.domain.errors import StoreUnavailable
 from pets.domain.repository import PetRepository
+from pets.telemetry.request_context import NO_REQUEST
 
 _LATE: Final = "The store did not answer in time."
 

@@ -6,7 +6,7 @@ from typing import Final
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 
-from pets.api.http.answer import Answer
+from pets.api.answer import Answer
 
 _MEDIA_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 """https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format"""

@@ -14,16 +14,17 @@ from litestar.openapi.spec import License, Tag
 from msgspec import Struct
 
 from pets.api import schemas
-from pets.api.http.access import CHALLENGES, OPEN
-from pets.api.http.application import Application
-from pets.api.http.problems import (
+from pets.api.access import CHALLENGES, OPEN
+from pets.api.application import Application
+from pets.api.body import JSON_TYPES
+from pets.api.problems import (
     BUG,
     MAX_BODY_BYTES,
     MAX_RETRY_AFTER_SECONDS,
     MEDIA_TYPE,
     RETRY_AFTER_SECONDS,
 )
-from pets.api.http.request import JSON_TYPES
+from pets.telemetry.request_context import MAX_REQUEST_ID_LENGTH, REQUEST_ID_PATTERN
 
 JSON = dict[str, Any]  # Any: whatever JSON can hold.
 
@@ -43,7 +44,7 @@ _DESCRIPTIONS: Final = {
     403: "The API key may only read.",
     304: "The client has this already: `If-None-Match` names its tag, or is `*`.",
     404: "There is no such pet.",
-    412: "What is at this path is not as the condition says.",
+    412: "`If-Match` does not name the tag of the pet, or `If-None-Match` does.",
     413: "The body is larger than this operation takes.",
     415: "The body has a media type or a coding that the operation does not take.",
     422: "The `Idempotency-Key` was used for another pet.",
@@ -75,8 +76,8 @@ _REQUEST_ID: Final = {
     "description": "The id of the request: the client's own, or else one that was made for it.",
     "schema": {
         "type": "string",
-        "pattern": f"^{schemas.REQUEST_ID_PATTERN}$",
-        "maxLength": schemas.MAX_REQUEST_ID_LENGTH,
+        "pattern": f"^{REQUEST_ID_PATTERN}$",
+        "maxLength": MAX_REQUEST_ID_LENGTH,
     },
 }
 

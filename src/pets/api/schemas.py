@@ -22,6 +22,7 @@ from pets.domain.pet import (
     PetType,
 )
 from pets.domain.repository import PetPage as DomainPetPage
+from pets.telemetry.request_context import MAX_REQUEST_ID_LENGTH, REQUEST_ID_PATTERN
 
 MAX_LIMIT: Final = 1000
 MAX_IDS: Final = 10_000
@@ -36,9 +37,6 @@ ID_RULE: Final = f"an integer of at most {MAX_DIGITS:,} digits"
 NOT_FOUND: Final = "Pet with the matching ID was not found."
 TIME_LENGTH: Final = 19
 TIME_PATTERN: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$"
-
-MAX_REQUEST_ID_LENGTH: Final = 128
-REQUEST_ID_PATTERN: Final = f"[A-Za-z0-9_.:/+=-]{{1,{MAX_REQUEST_ID_LENGTH}}}"
 
 # The message about a bad member says that it "must be" what its description says.
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description=NAME_RULE, examples=["boy"])]

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import uvicorn
 from litestar import Litestar
 
+from pets.api.api_keys import ApiKeys
 from pets.api.http.door import Door, DoorProtocol, Rooms
 from pets.bootstrap import (
     check_tracing,
@@ -24,7 +25,6 @@ from pets.cli.accepting import AcceptingLoop, SharingLoop, limit_clients
 from pets.cli.listening import address_of, listen
 from pets.cli.supervisor import Supervisor
 from pets.cli.worker import Worker
-from pets.domain.access import ApiKeys
 from pets.settings import Settings
 from pets.stores import StoreFile, hold_store
 

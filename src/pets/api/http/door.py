@@ -15,16 +15,17 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from pets.api.http.closing import log_refusal
-from pets.api.http.exchange import ARRIVED, NO_REQUEST, REFUSAL, Exchange
-from pets.api.http.problems import (
+from pets.api.http.reading import ReadingProtocol
+from pets.api.http.timeouts import Sweep, TimedProtocol
+from pets.api.problems import (
     MAX_RETRY_AFTER_SECONDS,
     NOT_DONE,
     problem,
     problem_answer,
 )
-from pets.api.http.reading import ReadingProtocol
-from pets.api.http.request import READING
-from pets.api.http.timeouts import Sweep, TimedProtocol
+from pets.asgi import SAFE_METHODS as READING
+from pets.telemetry.request_context import ARRIVED, NO_REQUEST, REFUSAL
+from pets.telemetry.request_context import RequestContext as Exchange
 
 MAX_WAIT_SECONDS: Final = 1.2
 """How long a request waits to be let in. After that it is rejected."""

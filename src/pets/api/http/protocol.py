@@ -8,7 +8,6 @@ from litestar.exceptions import ClientException, HTTPException
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from pets.api.http.closing import BrokenBody
-from pets.api.http.exchange import REFUSAL
 from pets.api.http.heads import (
     MAX_FIELDS,
     MAX_HEAD_BYTES,
@@ -21,7 +20,8 @@ from pets.api.http.heads import (
     split_target,
 )
 from pets.api.http.reading import END, ReadingProtocol
-from pets.api.http.request import READING
+from pets.asgi import SAFE_METHODS as READING
+from pets.telemetry.request_context import REFUSAL
 
 
 class ProblemProtocol(ReadingProtocol):

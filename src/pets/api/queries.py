@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from litestar.exceptions import ClientException
 
-from pets.api.http.cursors import CURSOR_RULE, MAX_CURSOR_LENGTH, read_cursor, write_cursor
+from pets.api.cursors import CURSOR_RULE, MAX_CURSOR_LENGTH, read_cursor, write_cursor
 from pets.api.schemas import ID_RULE, MAX_DIGITS, MAX_IDS, MAX_LIMIT, PetsDelete
 from pets.domain.errors import InvalidQuery
 from pets.domain.pet import AGE_RULE, CONTROL, MAX_AGE, MAX_NAME_LENGTH, MIN_AGE, TYPE_RULE, PetType

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from pets.api.http.exchange import request_id, trace_id
+from pets.telemetry.request_context import request_id, trace_id
 
 _LOGGERS: Final = ("pets", "uvicorn", "asyncio", "py.warnings")
 
@@ -48,7 +48,7 @@ def _formatter() -> logging.Formatter:
 
 
 def _add_facts(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Add what the line itself says of its request, or else the ids of the request at work."""
+    """Add the ids of the request that this task answers, and the facts that the line has."""
     record = event["_record"]
     ids = {"request_id": request_id.get(), "trace_id": trace_id()}
     facts = ids | getattr(record, "facts", {})

@@ -1,18 +1,25 @@
-"""Traces for OpenTelemetry, sent by the extra `pets[otel]`."""
+"""Traces for OpenTelemetry. This module needs the extra `pets[otel]`.
+
+https://opentelemetry.io/docs/specs/semconv/http/http-spans/
+"""
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from threading import Thread
 from typing import Final
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.propagate import extract
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+from pets.asgi import ASGIApp, Message, Receive, Scope, Send, header_values, path_as_sent
+from pets.telemetry.request_context import TRACE
 
 CLOSE_SECONDS: Final = 2
 """How long a worker that stops waits for its last spans to be sent."""
@@ -35,22 +42,34 @@ class Tracing:
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("pets")
 
-    @contextmanager
-    def trace_request(self, method: str, carrier: Mapping[str, str]) -> Iterator[Span]:
-        """Surround a request. The carrier has its headers `traceparent` and `tracestate`."""
-        with self._tracer.start_as_current_span(
-            method, extract(carrier), SpanKind.SERVER, {"http.request.method": method}
-        ) as span:
-            yield span
-            answer = span.attributes or {} if isinstance(span, ReadableSpan) else {}
-            status = answer.get("http.response.status_code")
-            if isinstance(status, int) and status >= 500:
-                span.set_attribute("error.type", str(status))
-                span.set_status(StatusCode.ERROR)
+    def add_spans(self, app: ASGIApp) -> ASGIApp:
+        """Return the application with a span for each request.
+
+        A span holds no query, no header and no body.
+        """
+
+        async def traced(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                await app(scope, receive, send)
+                return
+            method = scope["method"]
+            with self._tracer.start_as_current_span(
+                method, extract(_carrier(scope)), SpanKind.SERVER, {"http.request.method": method}
+            ) as span:
+                scope[TRACE] = f"{span.get_span_context().trace_id:032x}"
+                span.set_attribute("url.path", path_as_sent(scope["raw_path"]))
+                try:
+                    await app(scope, receive, partial(_send, span, send))
+                finally:
+                    if route := scope.get("path_template"):
+                        span.update_name(f"{method} {route}")
+                        span.set_attribute("http.route", route)
+
+        return traced
 
     @contextmanager
     def trace_call(self, operation: str, items: int) -> Iterator[None]:
-        """Surround a call of the store. An error is told by its kind alone."""
+        """Surround a call of the store. Of an error it has only the type."""
         with self._tracer.start_as_current_span(
             f"store {operation}",
             kind=SpanKind.CLIENT,
@@ -80,3 +99,23 @@ class Tracing:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await sent.wait()
+
+
+def _carrier(scope: Scope) -> dict[str, str]:
+    """Return the headers that name the trace of the client."""
+    carrier = {}
+    for name in ("traceparent", "tracestate"):
+        sent = header_values(scope, name.encode())
+        if len(sent) == 1:
+            carrier[name] = sent[0].decode("latin-1")
+    return carrier
+
+
+async def _send(span: Span, send: Send, message: Message) -> None:
+    if message["type"] == "http.response.start":
+        status = message["status"]
+        span.set_attribute("http.response.status_code", status)
+        if status >= 500:
+            span.set_attribute("error.type", str(status))
+            span.set_status(StatusCode.ERROR)
+    await send(message)

@@ -1,0 +1,1 @@
+"""What the service tells about itself: ids of requests, the log, metrics and traces."""
