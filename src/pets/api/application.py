@@ -28,7 +28,7 @@ from pets.telemetry.request_context import Observe, RequestContext
 logger = logging.getLogger(__name__)
 
 MAX_PATH_LENGTH: Final = 100
-"""No path of this service is longer. Litestar would keep the last 1,024 paths, however long."""
+"""No path of this service is longer. Litestar would cache 1,024 longer paths, of any length."""
 
 
 class Application(Litestar):

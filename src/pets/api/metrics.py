@@ -13,7 +13,7 @@ _MEDIA_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 def metrics_handler(read: Callable[[], bytes]) -> HTTPRouteHandler:
-    """Return the route `/metrics`, which shows what is read, whatever format is asked for."""
+    """Return the route `/metrics`. It ignores `Accept`, because there is one format only."""
 
     # Litestar's own response would add a second charset.
     @get("/metrics")

@@ -50,7 +50,7 @@ _DESCRIPTIONS: Final = {
     422: "The `Idempotency-Key` was used for another pet.",
     431: "The path, the query and the header fields are over 64 KiB.",
     500: BUG,
-    503: "The store cannot be reached, or the service has more to do than it can do in time. "
+    503: "The store cannot be reached, or the service is overloaded. "
     "`Retry-After` says in how many seconds to try again.",
     507: "The store has no ids left for new pets.",
 }
@@ -114,13 +114,13 @@ def described_body(
 
 
 def document(app: Application) -> JSON:
-    """Return Litestar's OpenAPI document, with what Litestar cannot say by itself.
+    """Return Litestar's OpenAPI document, completed with facts that Litestar does not know.
 
     - The components come from msgspec, which enforces them. Litestar leaves out that unknown
       members are refused, and rounds 2^63-1.
     - The path of the collection gets its trailing slash, though the path without it works too.
-    - The options `body`, `query` and `header` of a handler describe what it reads from the raw
-      request. Its option `answer_headers` describes the headers of its answers, by status.
+    - The options `body`, `query` and `header` of a handler describe the parts that it reads from
+      the raw request. Its option `answer_headers` describes the headers of its answers, by status.
     """
     options: JSON = {}
     for handlers in app.route_handler_method_map.values():
@@ -217,7 +217,7 @@ def openapi_config() -> OpenAPIConfig:
         license=License(name="MIT", identifier="MIT"),
         tags=[
             Tag(name="pets", description="The pets: all of them, and each."),
-            Tag(name="health", description="For those who run the service."),
+            Tag(name="health", description="For operators of the service."),
         ],
         render_plugins=[_Document()],
         openapi_router=Router(

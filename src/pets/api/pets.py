@@ -184,7 +184,7 @@ class PetsController(Controller):
         operation_id="updatePet",
         summary="Change a pet",
         description="Members that are not sent stay as they are. "
-        "With its tag in `If-Match`, a pet that was changed meanwhile is left alone.",
+        "With its tag in `If-Match`, a pet that was changed meanwhile is not changed again.",
         responses=described_answers(
             200, schemas.Pet, "The pet, as it is now.", 400, 404, 412, 413, 415, 500, 503
         ),
@@ -204,7 +204,7 @@ class PetsController(Controller):
         "/{pet_id:str}",
         operation_id="deletePet",
         summary="Delete a pet",
-        description="With its tag in `If-Match`, a pet that was changed meanwhile is left alone.",
+        description="With its tag in `If-Match`, a pet that was changed meanwhile is not deleted.",
         responses=described_answers(204, None, "The pet is deleted.", 400, 404, 412, 500, 503),
         header=CONDITIONS_DESCRIBED,
     )

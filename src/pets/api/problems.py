@@ -23,7 +23,7 @@ MAX_BODY_BYTES: Final = 16 * 1024
 """The largest body of most operations. A pet needs at most 1,300 bytes, but white space is free."""
 
 NOTHING_HERE: Final = "There is nothing at this path."
-BUG: Final = "The service met an error of its own."
+BUG: Final = "The service failed because of an error in the service itself."
 RETRY_AFTER_SECONDS: Final = 5
 
 MAX_RETRY_AFTER_SECONDS: Final = 7
@@ -122,7 +122,7 @@ def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
         case 404 if not isinstance(error, PetNotFound):
             return NOTHING_HERE
         case 405:
-            return f"This path does not take {request.method}. The header Allow says what it takes."
+            return f"This path does not take {request.method}. `Allow` lists the methods it takes."
         case 413:
             limit = request.route_handler.resolve_request_max_body_size() or 0
             return f"The body is over {limit // 1024} KiB."

@@ -1,1 +1,1 @@
-"""What the service tells about itself: ids of requests, the log, metrics and traces."""
+"""Ids of requests, the log, metrics and traces. It knows the port, but no framework or store."""

@@ -1,4 +1,4 @@
-"""The log of a service, on standard error: lines on a terminal, and JSON elsewhere."""
+"""The log of a service, on standard error: plain lines on a terminal, and JSON elsewhere."""
 
 import logging.config
 import sys
@@ -13,7 +13,7 @@ _LOGGERS: Final = ("pets", "uvicorn", "asyncio", "py.warnings")
 
 
 def set_up_log(level: str) -> None:
-    """Let everything that is logged from now on go to standard error, from this level on."""
+    """Write all messages of this level or a higher one to standard error from now on."""
     logging.captureWarnings(capture=True)
     logging.config.dictConfig(
         {

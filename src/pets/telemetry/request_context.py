@@ -1,4 +1,4 @@
-"""What every request gets, whatever answers it: an id, and observers of how it was answered."""
+"""The context of a request: its id, its trace, and the functions that observe its answer."""
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -37,7 +37,7 @@ _TRACE_PARENT: Final = re.compile(
 
 
 class Observation(NamedTuple):
-    """A request that was answered, or whose answer failed."""
+    """A request that was answered, or that failed before it was."""
 
     scope: Scope
     route: str

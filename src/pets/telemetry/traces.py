@@ -28,13 +28,13 @@ CLOSE_SECONDS: Final = 2
 class Tracing:
     """A span for each request and each call of the store.
 
-    The `OTEL_*` variables say where spans go and which are kept. A call of the store that is made
-    for several requests belongs to none of their traces.
+    The `OTEL_*` variables say where spans are sent and which are kept. A call of the store that is
+    made for several requests belongs to none of their traces.
     """
 
     def __init__(self) -> None:
         for variable, value in os.environ.items():
-            if variable.startswith("OTEL_"):  # The SDK would take a line break at the end, too.
+            if variable.startswith("OTEL_"):  # The SDK does not strip line breaks.
                 os.environ[variable] = value.strip()
         named = "OTEL_SERVICE_NAME" in os.environ
         resource = Resource.create({} if named else {"service.name": "pets"})
@@ -85,7 +85,7 @@ class Tracing:
                 raise
 
     async def close(self) -> None:
-        """Send the spans that were not sent yet. It takes no longer than CLOSE_SECONDS."""
+        """Send the spans that are not sent yet. This takes no longer than CLOSE_SECONDS."""
         loop = asyncio.get_running_loop()
         sent = asyncio.Event()
 
