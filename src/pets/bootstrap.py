@@ -93,13 +93,13 @@ def create_app(
 
 @dataclass
 class _Parts:
-    """What surrounds the requests and the store of a service."""
+    """The observers of requests and of calls of the store, and the background work of a service."""
 
     observers: list[Observe] = field(default_factory=list)
     calls: list[ObserveCall] = field(default_factory=list)
     add_spans: Callable[[ASGIApp], ASGIApp] | None = None
     background: list[Callable[[], Coroutine[None, None, None]]] = field(default_factory=list)
-    """What runs as long as the service."""
+    """Coroutine functions that run as long as the service."""
     on_shutdown: list[LifespanHook] = field(default_factory=list)
 
 
@@ -176,12 +176,12 @@ def read_keys(settings: Settings) -> KeyFile | None:
 
 
 def create_service_metrics() -> ServiceMetrics:
-    """Return what the parent of the workers counts."""
+    """Return the metrics of the parent of the workers."""
     return ServiceMetrics()
 
 
 def create_metrics_app(metrics: ServiceMetrics) -> Application:
-    """Return the application that shows what all processes count."""
+    """Return the application that shows the metrics of all processes."""
     return Application(
         route_handlers=[metrics_handler(metrics.read)],
         request_class=ApiRequest,
@@ -192,7 +192,7 @@ def create_metrics_app(metrics: ServiceMetrics) -> Application:
 
 
 def create_metrics(settings: Settings, slot: int) -> Metrics | None:
-    """Return what the worker in this slot counts, if the settings say where to show it."""
+    """Return the metrics of the worker in this slot, if the settings have a port for them."""
     return Metrics(slot) if settings.metrics_port else None
 
 

@@ -1,16 +1,13 @@
 """The answers that clients get when something inside the service fails."""
 
 import logging
-import re
-from typing import Final, Never
-from urllib.parse import urljoin, urlsplit
+from typing import Never
 
 import msgspec
 import pytest
 from litestar.testing import TestClient
 
 from pets.adapters.memory import InMemoryPetRepository
-from pets.asgi import path_as_sent
 from pets.bootstrap import create_app
 from pets.domain.errors import InvalidPet, NoIdsLeft, OutcomeUnknown, StoreUnavailable
 from pets.domain.repository import PetRepository
@@ -108,32 +105,3 @@ def test_an_invalid_pet_from_the_store_is_a_500() -> None:
     status, _, text = answer(FailingRepository(InvalidPet("secret")), *REQUESTS[0])
     assert status == 500
     assert "secret" not in text
-
-
-# The rule `path-absolute` of RFC 3986, section 3.3.
-_CHARACTER: Final = r"(%[0-9A-Fa-f]{2}|[\w.~!$&'()*+,;=:@-])"
-PATH_ABSOLUTE: Final = re.compile(f"/({_CHARACTER}+(/{_CHARACTER}*)*)?", re.ASCII)
-
-
-@pytest.mark.parametrize(
-    ("sent", "instance"),
-    [
-        (b"/", "/"),
-        (b"/pets/?name=x", "/pets/"),
-        (b"/pets/%C3%A9", "/pets/%C3%A9"),
-        (b"/pets//1", "/pets//1"),
-        (b"//evil.example/x", "/.//evil.example/x"),
-        (b"///evil.example", "/.///evil.example"),
-        (b"//", "/.//"),
-        (b"/%zz", "/%25zz"),
-        (b"/%", "/%25"),
-        (b"/a%2", "/a%252"),
-        (b"/%%41", "/%25%41"),
-        (b"/\\evil.example", "/%5Cevil.example"),
-        (b'/\xff<>"', "/%FF%3C%3E%22"),
-    ],
-)
-def test_an_instance_is_a_path_that_stays_on_its_host(sent: bytes, instance: str) -> None:
-    assert path_as_sent(sent) == instance
-    assert PATH_ABSOLUTE.fullmatch(instance)
-    assert urlsplit(urljoin("http://pets.example/pets/1", instance)).netloc == "pets.example"
