@@ -50,7 +50,7 @@ class ApiKey:
 
     @classmethod
     def of(cls, name: str, scope: KeyScope, secret: str) -> Self:
-        """Return what is kept of a key.
+        """Return the key with this name, scope and secret.
 
         Raises `InvalidKeys` for a name that is not 1 to 64 letters, digits and `_.-`.
         """
