@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 
 import uvloop
 
-from pets.settings import SettingsError
+from pets.serving.errors import CannotServe
 
 RESERVED_FILES: Final = 100
 """How many of the open files that the system allows are kept for other things."""
@@ -27,12 +27,12 @@ _PAUSE_SECONDS: Final = 0.1
 def allow_open_files(workers: int) -> None:
     """Let this process, and its workers, open as many files as the system allows.
 
-    Raises `SettingsError` if that is so little that no client could be accepted.
+    Raises `CannotServe` if that is so little that no client could be accepted.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = RESERVED_FILES + _WORKER_FILES + workers
     if hard != resource.RLIM_INFINITY and hard < needed:
-        raise SettingsError(
+        raise CannotServe(
             f"the system allows {hard} open files, and this service needs {needed} (ulimit -Hn)"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
