@@ -42,8 +42,8 @@ from pets.api.pets import PetsController
 from pets.api.schemas import Problem
 from pets.domain.access import ApiKeys, InvalidKeys
 from pets.domain.repository import PetRepository
-from pets.serving.admission import Capacity
 from pets.serving.errors import Refusal
+from pets.serving.queues import Capacity
 from pets.settings import Settings, SettingsError, items, wants_traces
 from pets.stores import database_url
 

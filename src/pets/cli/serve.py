@@ -27,11 +27,12 @@ from pets.bootstrap import (
 from pets.cli.console import CommandFailed
 from pets.domain.access import ApiKeys
 from pets.serving.accepting import AcceptingLoop, SharingLoop, allow_open_files, limit_clients
-from pets.serving.admission import Admission, Capacity, Priorities
+from pets.serving.admission import Admission
 from pets.serving.asgi import ASGIApp, Receive, Scope, Send
 from pets.serving.configuration import BACKLOG, configuration
 from pets.serving.errors import CannotServe, Refusal, log_refusal
 from pets.serving.listening import address_of, listen
+from pets.serving.queues import Capacity, Priorities
 from pets.serving.supervisor import Supervisor
 from pets.serving.worker import Worker
 from pets.settings import Settings, SettingsError, variable_of

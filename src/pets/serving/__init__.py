@@ -10,7 +10,7 @@ What it adds to uvicorn, from a connection to the processes:
   last answer.
 - `timeouts` ends clients that are slow and requests that take too long. One sweep a second does it.
 - `admission` lets requests begin by turns, while there is room for their work, and rejects those
-  that have waited too long.
+  that have waited too long. They wait in `queues`.
 - `accepting` is an event loop that accepts many connections at once, and none that it could not
   serve. `listening` opens the socket.
 - `worker` is a process that serves, and `configuration` says how uvicorn is set up in it.
@@ -27,6 +27,8 @@ What it does not know it is given:
   the application answers.
 - If a request had to wait, `scope["arrived"]` is the time of `perf_counter` when it began to.
 - `CannotServe` is raised if a service cannot begin, for example because its port is taken.
+
+`tests/integration/serving/test_lifted_out.py` serves an application of a few lines through it.
 
 uvicorn documents only `Config` and the methods of `Server`, so each version may rename the other
 names that this package relies on. `tests/unit/serving/test_uvicorn.py` fails if one of them is

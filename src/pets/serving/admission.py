@@ -2,18 +2,17 @@
 
 import asyncio
 import logging
-import re
 from collections import deque
-from collections.abc import Callable
 from contextvars import Context
 from time import perf_counter
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from pets.serving.asgi import SAFE_METHODS, AnswerRefusal, ASGIApp, Receive, Scope, Send
 from pets.serving.errors import Refusal
+from pets.serving.queues import Capacity, Priorities, Queue, WaitingRequest
 from pets.serving.reading import ReadingProtocol
 from pets.serving.timeouts import Sweep, TimedProtocol
 
@@ -45,43 +44,6 @@ _NO_REQUEST: Final = Context()
 logger = logging.getLogger(__name__)
 
 
-class _WaitingRequest(NamedTuple):
-    """A request that waits to be admitted, until its deadline."""
-
-    deadline: float
-    protocol: "ServedProtocol"
-    cycle: RequestResponseCycle
-
-
-class _Queue:
-    """Requests that wait for the same kind of capacity, the first in front."""
-
-    def __init__(self, has_room: Callable[[], bool]) -> None:
-        self.has_room = has_room
-        self.requests: deque[_WaitingRequest] = deque()
-
-
-def _always() -> bool:
-    return True
-
-
-class Capacity(NamedTuple):
-    """Whether there is room for the work of more requests, for each kind of them."""
-
-    reads: Callable[[], bool] = _always
-    expensive_reads: Callable[[], bool] = _always
-    writes: Callable[[], bool] = _always
-
-
-class Priorities(NamedTuple):
-    """Which requests do not wait in the common queues."""
-
-    urgent_path: str
-    """A request whose path begins like this never waits."""
-    expensive_query: re.Pattern[bytes]
-    """A read whose query matches this is an expensive one."""
-
-
 class Admission:
     """An application, and the requests that wait to be admitted to it.
 
@@ -106,12 +68,13 @@ class Admission:
     ) -> None:
         self.sweep = Sweep(request_seconds)
         self.answer_refusal = answer_refusal
+        self._rejection = answer_refusal(Refusal(503, _REJECTION))
         self._app = app
         self._urgent_path = priorities.urgent_path
         self._is_expensive = priorities.expensive_query.search
         self._parsers: deque[ReadingProtocol] = deque()
         self._parts = 0  # in this turn
-        self._reads, self._expensive_reads, self._writes = map(_Queue, capacity)
+        self._reads, self._expensive_reads, self._writes = map(Queue, capacity)
         self._queues = deque([self._reads, self._expensive_reads, self._writes])
         self._starts = 0  # in this turn
         self._rejections = 0  # since the last time when none waited
@@ -143,7 +106,7 @@ class Admission:
         if queue.requests or self._starts >= MAX_STARTS or not queue.has_room():
             scope[ARRIVED] = perf_counter()
             deadline = protocol.loop.time() + MAX_WAIT_SECONDS
-            queue.requests.append(_WaitingRequest(deadline, protocol, cycle))
+            queue.requests.append(WaitingRequest(deadline, protocol, cycle))
         else:
             self._starts += 1
             protocol.start(cycle, self._app)
@@ -181,7 +144,7 @@ class Admission:
             else:
                 connection.waits_to_parse = False
 
-    def _queue_of(self, scope: Scope) -> _Queue:
+    def _queue_of(self, scope: Scope) -> Queue:
         if scope["method"] not in SAFE_METHODS:
             return self._writes
         query = scope["query_string"]
@@ -206,7 +169,7 @@ class Admission:
         elif some_wait:
             loop.call_later(_POLL_SECONDS, self._turn, loop)
 
-    def _admit_or_reject(self, queue: _Queue, now: float) -> int:
+    def _admit_or_reject(self, queue: Queue, now: float) -> int:
         """Admit or reject the requests whose turn it is, and return their number."""
         served = 0
         while queue.requests and served < MAX_REJECTIONS:
@@ -220,7 +183,7 @@ class Admission:
             served += 1
             if is_late:
                 self._count_rejection()
-                protocol.start(cycle, self.answer_refusal(Refusal(503, _REJECTION)))
+                protocol.start(cycle, self._rejection)
             else:
                 self._starts += 1
                 protocol.start(cycle, self._app)

@@ -17,7 +17,8 @@ from pets.api.http.exchange import Exchange, Observe
 from pets.bootstrap import create_app
 from pets.cli.serve import create_admission
 from pets.domain.repository import PetRepository
-from pets.serving.admission import Capacity, ServedProtocol
+from pets.serving.admission import ServedProtocol
+from pets.serving.queues import Capacity
 
 READ_SECONDS: Final = 10
 

@@ -14,9 +14,10 @@ from tests.integration.serving.test_closing import receive_all
 PROGRAM = """
 import re, sys
 from pets.serving.accepting import AcceptingLoop
-from pets.serving.admission import Admission, Capacity, Priorities
+from pets.serving.admission import Admission
 from pets.serving.configuration import configuration
 from pets.serving.listening import address_of, listen
+from pets.serving.queues import Capacity, Priorities
 from pets.serving.supervisor import Supervisor
 from pets.serving.worker import Worker
 
