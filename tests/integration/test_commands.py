@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 
 from pets.adapters.sqlalchemy.engine import MAX_SQLITE_LOCK_SECONDS, create_config, parse_url
 from pets.cli.main import main
-from pets.cli.serve import GRACE_SECONDS
+from pets.serving.configuration import GRACE_SECONDS
 from pets.settings import Settings
 from pets.stores import migrate
 from tests.integration.conftest import execute

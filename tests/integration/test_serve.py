@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 
 from pets.adapters.sqlalchemy.models import VERSION_TABLE
 from pets.api.health import CHECK_SECONDS
-from pets.cli.serve import GRACE_SECONDS
+from pets.serving.configuration import GRACE_SECONDS
 from tests.integration.conftest import execute
 from tests.integration.served import Served, served
 

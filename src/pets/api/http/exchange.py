@@ -26,9 +26,6 @@ ARRIVED: Final = "arrived"
 TRACE: Final = "trace"
 """The name under which a scope has the id of its trace, if this service makes a span for it."""
 
-REFUSAL: Final = "refusal"
-"""The name under which a scope has the error for which its request is refused unread."""
-
 _WELL_FORMED: Final = re.compile(REQUEST_ID_PATTERN.encode())
 _TRACE_PARENT: Final = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"

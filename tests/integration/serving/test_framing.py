@@ -11,14 +11,14 @@ import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
 from pets.api.http.exchange import Observation
-from pets.api.http.heads import MAX_HEAD_BYTES
 from pets.api.http.problems import instance_of
 from pets.bootstrap import create_app
 from pets.domain.access import KeyList
 from pets.domain.pet import NewPet, Pet
+from pets.serving.heads import MAX_HEAD_BYTES
 from pets.settings import MEMORY, Settings
-from tests.integration.connections import Server, statuses
 from tests.integration.served import served
+from tests.integration.serving.connections import Server, statuses
 
 pytestmark = pytest.mark.anyio
 
