@@ -12,7 +12,7 @@ from socket import socket
 from typing import Final
 
 from pets.cli.main import main
-from pets.cli.worker import Worker
+from pets.serving.worker import Worker
 
 _TICK_SECONDS: Final = 0.005
 _start = Worker.startup

@@ -16,7 +16,8 @@ _REPEAT_SECONDS: Final = 0.01
 def main() -> NoReturn:
     """Run the command, and end the process with its exit status.
 
-    A signal has its effect at any time from here on: `pets.cli.signals` says which.
+    A signal has its effect at any time from here on: `pets.cli.signals` says which for commands,
+    and `pets.serving.signals` for the service.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell starts the background commands of a script like this, so that Ctrl-C does not

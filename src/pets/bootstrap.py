@@ -10,8 +10,9 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
-from litestar import Litestar
+from litestar import Litestar, Request, Response
 from litestar.datastructures import State
+from litestar.exceptions import HTTPException
 from litestar.types import LifespanHook
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
@@ -28,14 +29,16 @@ from pets.api.api_keys import ApiKeys, InvalidKeys, KeyFile
 from pets.api.application import Application
 from pets.api.docs import DocsController
 from pets.api.health import HealthController
-from pets.api.http.door import Rooms
 from pets.api.metrics import metrics_handler
 from pets.api.openapi import openapi_config
 from pets.api.pets import PetsController
 from pets.api.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
 from pets.api.request import ApiRequest
+from pets.api.schemas import Problem
 from pets.asgi import ASGIApp
 from pets.domain.repository import PetRepository
+from pets.serving.errors import Refusal
+from pets.serving.queues import Capacity
 from pets.settings import Settings, SettingsError, items, wants_traces
 from pets.stores import database_url
 from pets.telemetry.access_log import log_request
@@ -108,13 +111,20 @@ def _create_application(state: State, **options: Any) -> Application:
     return Application(
         route_handlers=[PetsController, HealthController, DocsController],
         request_class=ApiRequest,
-        exception_handlers=EXCEPTION_HANDLERS,
+        exception_handlers={**EXCEPTION_HANDLERS, Refusal: _answer_refused_body},
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=openapi_config(),
         state=state,
         logging_config=None,
         **options,
     )
+
+
+# Any: Litestar knows of no narrower type of request here.
+def _answer_refused_body(request: Request[Any, Any, Any], refusal: Refusal) -> Response[Problem]:
+    """Answer a request whose body the server refuses like any other bad request."""
+    error = HTTPException(status_code=refusal.status, detail=refusal.detail)
+    return EXCEPTION_HANDLERS[Exception](request, error)
 
 
 def _open_state(
@@ -144,12 +154,12 @@ def _open_state(
     for observe in parts.calls:
         store = ObservedPetRepository(store, observe)
     batching = BatchingPetRepository(store, seconds)
-    rooms = Rooms(
+    capacity = Capacity(
         batching.has_room_for_reads,
         batching.has_room_for_expensive_reads,
         batching.has_room_for_writes,
     )
-    return State({"repository": batching, "rooms": rooms})
+    return State({"repository": batching, "capacity": capacity})
 
 
 def check_tracing() -> bool:

@@ -117,7 +117,10 @@ def used_postgresql(new_database: Callable[[str], str], monkeypatch: pytest.Monk
 KINDS = ["sqlite", "postgresql"]
 
 over_every_store = pytest.mark.parametrize(
-    "database_url", ["sqlite", *SERVERS], indirect=True, scope="module"
+    "database_url",
+    [*KINDS, pytest.param("oldest postgresql", marks=pytest.mark.thorough)],
+    indirect=True,
+    scope="module",
 )
 """Runs a contract over the oldest PostgreSQL too."""
 

@@ -7,7 +7,7 @@ from litestar.testing import TestClient
 
 from pets.bootstrap import create_app
 from pets.settings import Settings
-from tests.api_contract import APIContract, Client, empty
+from tests.api_contract import APIOverAnyStore, Client, empty
 from tests.integration.conftest import over_every_store
 
 pytestmark = pytest.mark.usefixtures("shared_connections")
@@ -25,5 +25,5 @@ def client(used_client: Client) -> Client:
 
 
 @over_every_store
-class TestAPIOverDatabases(APIContract):
+class TestAPIOverDatabases(APIOverAnyStore):
     pass

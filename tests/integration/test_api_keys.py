@@ -135,6 +135,7 @@ def test_a_key_that_cannot_be_made_is_one_line(
     assert Path("keys").read_text() == f"{LINE}\n"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("text", ["hunter2", "reader read \udcff", "", "# none\n", LINE, None])
 def test_a_broken_file_is_one_line_and_exit_status_2(tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "keys"
@@ -148,6 +149,7 @@ def test_a_broken_file_is_one_line_and_exit_status_2(tmp_path: Path, text: str |
     assert "hunter2" not in line
 
 
+@pytest.mark.thorough
 def test_a_service_heeds_changes_of_the_file_and_survives_a_broken_one(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     first = secret_in(keys_new("first", "--scope", "read", "--file", str(file)).stdout)
@@ -172,6 +174,7 @@ def test_a_service_heeds_changes_of_the_file_and_survives_a_broken_one(tmp_path:
         assert "hunter2" not in line.result()
 
 
+@pytest.mark.thorough
 def test_a_new_worker_has_the_last_good_keys_of_a_file_that_is_broken(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     old = secret_in(keys_new("old", "--scope", "read", "--file", str(file)).stdout)

@@ -74,6 +74,7 @@ def all_ids(service: Served) -> set[int]:
     return ids
 
 
+@pytest.mark.thorough
 def test_pg_dump_and_pg_restore(
     new_database: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +125,7 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.thorough
 def test_a_backup_of_sqlite_beside_a_service_that_writes(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +144,7 @@ def test_a_backup_of_sqlite_beside_a_service_that_writes(
     check(url_of(store), early, monkeypatch)
 
 
+@pytest.mark.thorough
 def test_a_backup_keeps_the_keys_of_idempotency(store: Path, tmp_path: Path) -> None:
     backup = str(tmp_path / "backup.db")
     key = {"idempotency-key": "once"}
@@ -153,6 +156,7 @@ def test_a_backup_keeps_the_keys_of_idempotency(store: Path, tmp_path: Path) -> 
     assert again.json() == first.json()
 
 
+@pytest.mark.thorough
 def test_a_restore_leaves_nothing_of_the_former_store(store: Path, tmp_path: Path) -> None:
     """The newest pets are only in `-wal`, as a service that was killed leaves them."""
     backup = tmp_path / "backup.db"
@@ -186,6 +190,7 @@ def test_a_damaged_store_is_replaced(store: Path, tmp_path: Path) -> None:
     assert names(store) == ["kept"]
 
 
+@pytest.mark.thorough
 def test_a_restore_beside_a_service_that_is_idle_is_refused(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -252,6 +257,7 @@ def test_what_is_no_whole_backup_leaves_the_store_as_it_was(
     assert files(store.parent) == ["pets.db"]
 
 
+@pytest.mark.thorough
 def test_a_backup_that_is_killed_leaves_the_former_one(store: Path, tmp_path: Path) -> None:
     backup = tmp_path / "backup.db"
     add(store, "kept")
@@ -270,6 +276,7 @@ main(["backup", {str(backup)!r}])
     assert backup.read_bytes() == before
 
 
+@pytest.mark.thorough
 def test_a_restore_that_is_killed_leaves_a_whole_store(store: Path, tmp_path: Path) -> None:
     """It is killed in the last moment before the copy takes the place of the store."""
     backup = tmp_path / "backup.db"

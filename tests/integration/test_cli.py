@@ -46,6 +46,7 @@ def test_a_port_in_use_is_one_line_and_exit_code_2(
     assert "PETS_PORT" in line
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_start_that_waits_for_the_store(number: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -126,6 +126,7 @@ def test_the_page_has_no_code_outside_these_blocks() -> None:
     assert not OTHER_CODE.search(BLOCK.sub("", PAGE))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NAMES)
 def test_each_client_prints_what_the_page_shows(name: str, tmp_path: Path) -> None:
     client = CLIENTS[name]

@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 
 from pets.adapters.sqlalchemy.engine import MAX_SQLITE_LOCK_SECONDS, create_config, parse_url
 from pets.cli.main import main
-from pets.cli.serve import GRACE_SECONDS
+from pets.serving.configuration import GRACE_SECONDS
 from pets.settings import Settings
 from pets.stores import migrate
 from tests.integration.conftest import execute
@@ -94,6 +94,7 @@ LOSE_STANDARD_ERROR = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.thorough
 @LOSE_STANDARD_ERROR
 def test_an_import_needs_no_standard_error(
     store: Path, file: Path, prepare: Callable[[], None]
@@ -102,6 +103,7 @@ def test_an_import_needs_no_standard_error(
     assert count(store) == 1
 
 
+@pytest.mark.thorough
 @LOSE_STANDARD_ERROR
 def test_a_failed_import_needs_no_standard_error(
     store: Path, file: Path, prepare: Callable[[], None]
@@ -111,6 +113,7 @@ def test_a_failed_import_needs_no_standard_error(
     assert count(store) == 0
 
 
+@pytest.mark.thorough
 @LOSE_STANDARD_ERROR
 def test_an_export_needs_no_standard_error(
     store: Path, file: Path, prepare: Callable[[], None]
@@ -119,6 +122,7 @@ def test_an_export_needs_no_standard_error(
     assert run("export", prepare=prepare).stdout.count(b"\n") == count(store) == 1
 
 
+@pytest.mark.thorough
 def test_an_import_survives_the_loss_of_its_terminal(store: Path) -> None:
     """The progress bar fails, and the import succeeds."""
     controller, terminal = pty.openpty()
@@ -134,6 +138,7 @@ def test_an_import_survives_the_loss_of_its_terminal(store: Path) -> None:
     assert count(store) == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("command", ["export", "openapi"])
 def test_a_closed_standard_output_is_an_error(command: str, file: Path) -> None:
@@ -143,6 +148,7 @@ def test_a_closed_standard_output_is_an_error(command: str, file: Path) -> None:
     assert lines(done) == ["pets: standard output: Bad file descriptor"]
 
 
+@pytest.mark.thorough
 def test_a_reader_may_stop_reading_the_openapi_document() -> None:
     process = subprocess.Popen(
         [*COMMAND, "openapi"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
@@ -157,6 +163,7 @@ def test_a_reader_may_stop_reading_the_openapi_document() -> None:
         assert (process.wait(timeout=30), process.stderr.read()) == (0, b"")
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("store")
 def test_a_hyphen_as_output_means_standard_output(
     file: Path, monkeypatch: pytest.MonkeyPatch
@@ -171,6 +178,7 @@ def test_a_hyphen_as_output_means_standard_output(
 # Messages
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("store")
 def test_a_loop_of_links_as_output_is_reported_in_one_line(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
@@ -182,6 +190,7 @@ def test_a_loop_of_links_as_output_is_reported_in_one_line(tmp_path: Path) -> No
     assert first.is_symlink()
 
 
+@pytest.mark.thorough
 def test_a_setting_that_is_not_utf_8_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -231,6 +240,7 @@ def test_an_export_needs_only_the_right_to_read(
     assert main(["export"]) == 0
 
 
+@pytest.mark.thorough
 def test_a_killed_session_is_reported(used_postgresql: str) -> None:
     command = [*COMMAND, "import", "-"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -285,6 +295,7 @@ def read_only_store(request: pytest.FixtureRequest, store: Path, file: Path) -> 
         path.chmod(mode)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("read_only_store")
 def test_a_read_only_store_can_be_exported() -> None:
     done = run("export", prepare=obey_permissions)
@@ -292,12 +303,14 @@ def test_a_read_only_store_can_be_exported() -> None:
     assert done.stdout.count(b"\n") == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("read_only_store")
 def test_the_counts_of_a_read_only_store_can_be_checked() -> None:
     done = run("check-counts", prepare=obey_permissions)
     assert (done.returncode, done.stdout) == (0, b"all counts are right\n")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "arguments",
     [["migrate"], ["serve", "--port", "0"], ["import", "{file}"], ["check-counts", "--repair"]],

@@ -26,7 +26,11 @@ RESTART = re.compile(r"^```sh\n(for replica in .*?)^```$", re.MULTILINE | re.DOT
 START_SECONDS = 90
 BOY = {"name": "boy", "age": 7, "type": "dog"}
 
-pytestmark = [needs_docker, pytest.mark.skipif(not COMMAND, reason="no compose is installed")]
+pytestmark = [
+    needs_docker,
+    pytest.mark.skipif(not COMMAND, reason="no compose is installed"),
+    pytest.mark.thorough,
+]
 
 
 class Project:

@@ -8,7 +8,7 @@ from playwright.sync_api import Error, Page
 from tests.integration.browser import needs_chromium, new_page
 from tests.integration.served import Served, served
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.thorough]
 
 CALL = """async ([method, url, body, headers]) => {
     const response = await fetch(url, {method, body, headers});

@@ -22,7 +22,7 @@ STARTUP_SECONDS = 60
 Run = Callable[..., str]
 
 
-pytestmark = needs_docker
+pytestmark = [needs_docker, pytest.mark.thorough]
 
 
 def wait_for_api(path: str = "/health/ready") -> None:

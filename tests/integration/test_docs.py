@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, Request
 from tests.integration.browser import needs_chromium, new_page
 from tests.integration.served import Served, served
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.thorough]
 
 
 @pytest.fixture(scope="module")

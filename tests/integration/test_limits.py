@@ -8,15 +8,15 @@ from typing import NamedTuple
 import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
-from pets.api.http.heads import MAX_FIELDS, MAX_HEAD_BYTES
 from pets.api.problems import MAX_BODY_BYTES
 from pets.api.schemas import MAX_DIGITS, MAX_FAULTS, MAX_IDS_BYTES, MAX_LIMIT
 from pets.cli.main import main
 from pets.cli.records import MAX_RECORD_BYTES
 from pets.domain.pet import MAX_ID, NewPet, PetType
 from pets.domain.repository import Numbered
+from pets.serving.heads import MAX_FIELDS, MAX_HEAD_BYTES
 from pets.settings import Settings, SettingsError
-from tests.integration.connections import Server
+from tests.integration.serving.connections import Server
 
 pytestmark = pytest.mark.anyio
 

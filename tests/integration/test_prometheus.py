@@ -18,7 +18,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "operation.md"
 PROMETHEUS = shutil.which("prometheus")
 METRIC = re.compile(r"\b((?:pets|http_server)_\w+?)(?:_bucket|_count|_sum|_total)?\b(?=[\s{\[)]|$)")
 
-pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="Prometheus is not installed")
+pytestmark = [
+    pytest.mark.skipif(PROMETHEUS is None, reason="Prometheus is not installed"),
+    pytest.mark.thorough,
+]
 
 
 def promtool(*arguments: str) -> None:

@@ -5,8 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pets.api.api_keys import ApiKey, KeyScope
 from tests.integration.served import Served, served
+
+pytestmark = pytest.mark.thorough
 
 ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).with_name("schemathesis.toml")

@@ -111,6 +111,7 @@ def test_a_client_cannot_write_lines_into_the_log() -> None:
     assert "forged" not in events
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(HAPROXY is None, reason="HAProxy is not installed")
 def test_the_lines_for_haproxy_limit_the_rate_of_a_client(tmp_path: Path) -> None:
     (lines,) = re.findall(r"^```haproxy\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)

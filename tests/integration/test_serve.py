@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 
 from pets.adapters.sqlalchemy.models import VERSION_TABLE
 from pets.api.health import CHECK_SECONDS
-from pets.cli.serve import GRACE_SECONDS
+from pets.serving.configuration import GRACE_SECONDS
 from tests.integration.conftest import execute
 from tests.integration.served import Served, served
 
@@ -103,6 +103,7 @@ def test_answers_the_three_calls_of_the_task(service: Served) -> None:
     assert pets(service) == {"count": 1, "items": [second]}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_exits_with_0_after_a_signal(database_url: str, number: int) -> None:
     with served(database_url) as service:
@@ -110,6 +111,7 @@ def test_exits_with_0_after_a_signal(database_url: str, number: int) -> None:
         assert service.stop(number) == 0
 
 
+@pytest.mark.thorough
 def test_finishes_requests_in_flight_before_it_stops(postgresql_url: str) -> None:
     with served(postgresql_url) as service, connect(service) as connection:
         connection.sendall(head(LENGTH) + BODY[:5])
@@ -121,6 +123,7 @@ def test_finishes_requests_in_flight_before_it_stops(postgresql_url: str) -> Non
         assert service.process.wait(timeout=30) == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("end", [Served.stop, Served.kill])
 def test_keeps_every_pet_that_it_acknowledged(
     database_url: str, end: Callable[[Served], object]
@@ -133,6 +136,7 @@ def test_keeps_every_pet_that_it_acknowledged(
         assert pets(service) == {"count": 20, "items": acknowledged}
 
 
+@pytest.mark.thorough
 def test_answers_408_to_a_request_that_outlasts_the_grace(
     postgresql_url: str,
 ) -> None:
@@ -156,6 +160,7 @@ def test_forgets_pets_in_memory_when_it_stops() -> None:
             assert service.stop() == 0
 
 
+@pytest.mark.thorough
 def test_serves_from_several_processes(database_url: str) -> None:
     with served(database_url, workers=2) as service:
         empty(service)
@@ -260,6 +265,7 @@ async def test_is_not_ready_while_postgresql_does_not_answer(
     assert 1 <= locked.elapsed.total_seconds() < 3
 
 
+@pytest.mark.thorough
 def test_stops_in_time_while_a_write_waits_for_sqlite(tmp_path: Path) -> None:
     file = tmp_path / "pets.db"
     with served(f"sqlite+aiosqlite:///{file}") as service, connect(service) as connection:

@@ -155,6 +155,7 @@ class TestSQLAlchemyPetRepository(PetRepositoryContract):
             yield repository
 
 
+@pytest.mark.thorough
 class TestBatchingOverSQLAlchemy(TestSQLAlchemyPetRepository):
     @pytest.fixture
     def repository(self, repository: SQLAlchemyPetRepository) -> BatchingPetRepository:

@@ -132,6 +132,7 @@ def test_a_line_break_within_quotes_belongs_to_its_record(
     assert names == [b"name", b"first", b"fourth"]
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("url")
 def test_an_unclosed_quote_is_rejected_in_little_memory(tmp_path: Path) -> None:
     """The file has 80 MB after the quote."""
@@ -159,6 +160,7 @@ def test_csv_without_a_header_is_not_imported(
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("format_", ["ndjson", "csv"])
 def test_pets_move_from_sqlite_to_postgresql_unchanged(
     tmp_path: Path, new_database: Callable[[str], str], use: Callable[[str], None], format_: str
@@ -176,6 +178,7 @@ def test_pets_move_from_sqlite_to_postgresql_unchanged(
         assert create(service) == pets[-1].id + 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kinds", [("sqlite", "postgresql"), ("postgresql", "sqlite")])
 @pytest.mark.parametrize("left", [0, 2])
 def test_a_moved_store_gives_no_id_of_a_deleted_pet_again(
@@ -258,6 +261,7 @@ def test_an_id_that_is_taken_is_a_bad_line(
         assert exported(tmp_path).count(b"\n") == number
 
 
+@pytest.mark.thorough
 def test_a_service_keeps_writing_during_an_import(
     tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -284,6 +288,7 @@ def test_a_service_keeps_writing_during_an_import(
     assert exported(tmp_path).count(b"\n") == 20_000 + len(created)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("url")
 @pytest.mark.parametrize(
     ("number", "on_error"), [(signal.SIGINT, "abort"), (signal.SIGTERM, "skip")]
@@ -312,6 +317,7 @@ def many(tmp_path: Path, url: str) -> Path:  # noqa: ARG001  # the store of the 
     return file
 
 
+@pytest.mark.thorough
 def test_an_export_ends_quietly_when_its_reader_ends(many: Path) -> None:
     with many.open("rb") as file:
         first = file.readline()
@@ -325,6 +331,7 @@ def test_an_export_ends_quietly_when_its_reader_ends(many: Path) -> None:
         assert (process.wait(timeout=20), process.stderr.read()) == (0, b"")
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("many")
 def test_an_export_without_a_reader_can_be_interrupted() -> None:
     with subprocess.Popen(
@@ -337,6 +344,7 @@ def test_an_export_without_a_reader_can_be_interrupted() -> None:
         assert (process.wait(timeout=20), process.stderr.read()) == (130, b"pets: interrupted\n")
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("many")
 def test_an_export_whose_reader_takes_nothing_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -352,6 +360,7 @@ def test_an_export_whose_reader_takes_nothing_is_ended(
     assert line.startswith("pets: the reader of the output took nothing for ")
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("many")
 def test_an_export_waits_for_its_disk_before_it_takes_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -369,6 +378,7 @@ def test_an_export_waits_for_its_disk_before_it_takes_its_place(
     assert synced == [(False, False), (True, True)]
 
 
+@pytest.mark.thorough
 def test_an_export_has_exactly_the_chosen_pets(many: Path, tmp_path: Path) -> None:
     expected = []
     with many.open("rb") as file:
@@ -381,6 +391,7 @@ def test_an_export_has_exactly_the_chosen_pets(many: Path, tmp_path: Path) -> No
     assert exported(tmp_path, *choice).splitlines(keepends=True) == expected
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("many")
 @pytest.mark.parametrize("permissions", [0o600, 0o664])
 def test_an_export_keeps_the_permissions_of_its_file(tmp_path: Path, permissions: int) -> None:
@@ -391,6 +402,7 @@ def test_an_export_keeps_the_permissions_of_its_file(tmp_path: Path, permissions
     assert stat.S_IMODE(file.stat().st_mode) == permissions
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("many")
 def test_a_new_export_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
     other = tmp_path / "other"
@@ -399,6 +411,7 @@ def test_a_new_export_has_the_permissions_of_any_new_file(tmp_path: Path) -> Non
     assert (tmp_path / "exported").stat().st_mode == other.stat().st_mode
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("many")
 def test_concurrent_exports_to_one_file_do_not_interfere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -425,6 +438,7 @@ def test_concurrent_exports_to_one_file_do_not_interfere(
     assert {path.name for path in tmp_path.iterdir()} == {"exported", "pets.ndjson"}
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("many")
 def test_a_failed_export_leaves_its_file_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -440,6 +454,7 @@ def test_a_failed_export_leaves_its_file_unchanged(
     assert {path.name for path in tmp_path.iterdir()} == {"exported", "pets.ndjson"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("arguments", [["import", "{many}"], ["export", "--output", "{output}"]])
 def test_on_a_terminal_a_bar_shows_progress(
     many: Path, tmp_path: Path, arguments: list[str]
@@ -496,6 +511,7 @@ def small_and_large(tmp_path: Path) -> tuple[str, str]:
     return str(small), str(large)
 
 
+@pytest.mark.thorough
 @needs_proc
 def test_an_import_does_not_keep_pets_in_memory(url: str, small_and_large: tuple[str, str]) -> None:
     small, large = small_and_large
@@ -504,6 +520,7 @@ def test_an_import_does_not_keep_pets_in_memory(url: str, small_and_large: tuple
     assert peak("import", large) - peak("import", small) < bound
 
 
+@pytest.mark.thorough
 @needs_proc
 @pytest.mark.usefixtures("url")
 def test_an_export_does_not_keep_pets_in_memory(

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from pets.cli.serve import GRACE_SECONDS
+from pets.serving.configuration import GRACE_SECONDS
 from pets.settings import Settings, variable_of
 
 ROOT: Final = Path(__file__).parents[2]

@@ -54,7 +54,7 @@ def test_the_tests_end_with_the_command_that_installs_what_they_lack(
 ) -> None:
     for program in present:
         (tmp_path / program).symlink_to(sys.executable)
-    _, _, last = "\n".join(planned(clone, "test")).partition("coverage report\n")
+    _, _, last = "\n".join(planned(clone, "test-all")).partition("coverage report\n")
     done = subprocess.run(
         ["/bin/sh", "-c", last],
         cwd=ROOT,

@@ -21,10 +21,11 @@ from pets.cli.console import (
     print_document,
     say,
 )
-from pets.cli.signals import end_by_signals, heed_signals
+from pets.cli.signals import heed_signals
 from pets.domain.errors import InvalidQuery, StoreUnavailable
 from pets.domain.pet import PetType
 from pets.domain.query import PetQuery
+from pets.serving.signals import end_by_signals
 from pets.settings import MEMORY, Settings, SettingsError, variable_of
 
 INTERRUPTED: Final = 130
@@ -128,8 +129,7 @@ def _pets() -> None:
 )
 def _serve(**options: str | int | None) -> int:
     """Migrate the store, then serve until SIGTERM or Ctrl-C."""
-    from pets.cli.accepting import allow_open_files
-    from pets.cli.serve import serve
+    from pets.cli.serve import allow_files, serve
     from pets.cli.waiting import migrate_when_reachable
     from pets.telemetry.log import set_up_log
 
@@ -139,7 +139,7 @@ def _serve(**options: str | int | None) -> int:
         if value is not None:
             environment[variable] = str(value)
     settings = Settings.from_environment(environment)
-    allow_open_files(settings.workers)
+    allow_files(settings)
     set_up_log(settings.log_level)
     migrate_when_reachable(settings)
     serve(settings)

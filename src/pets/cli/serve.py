@@ -2,17 +2,20 @@
 
 import gc
 import logging
+import re
 import signal
 from collections.abc import Callable
 from functools import partial
+from random import randint
+from socket import socket
 from types import FrameType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-import uvicorn
 from litestar import Litestar
 
 from pets.api.api_keys import ApiKeys
-from pets.api.http.door import Door, DoorProtocol, Rooms
+from pets.api.application import Application
+from pets.api.problems import MAX_RETRY_AFTER_SECONDS, NOT_DONE, problem, problem_answer
 from pets.bootstrap import (
     check_tracing,
     create_app,
@@ -21,29 +24,34 @@ from pets.bootstrap import (
     create_service_metrics,
     read_keys,
 )
-from pets.cli.accepting import AcceptingLoop, SharingLoop, limit_clients
-from pets.cli.listening import address_of, listen
-from pets.cli.supervisor import Supervisor
-from pets.cli.worker import Worker
-from pets.settings import Settings
+from pets.cli.console import CommandFailed
+from pets.serving.accepting import AcceptingLoop, SharingLoop, allow_open_files, limit_clients
+from pets.serving.admission import Admission
+from pets.serving.asgi import ASGIApp, Receive, Scope, Send
+from pets.serving.configuration import BACKLOG, configuration
+from pets.serving.errors import CannotServe, Refusal, log_refusal
+from pets.serving.listening import address_of, listen
+from pets.serving.queues import Capacity, Priorities
+from pets.serving.supervisor import Supervisor
+from pets.serving.worker import Worker
+from pets.settings import Settings, SettingsError, variable_of
 from pets.stores import StoreFile, hold_store
 
 logger = logging.getLogger(__name__)
 
-GRACE_SECONDS: Final = 8
-"""How long requests in flight may take after a signal to stop. Docker kills after 10 seconds."""
-
-BACKLOG: Final = 65_535
-"""How many connections may wait to be accepted. The system's `net.core.somaxconn` bounds it."""
-
 MAX_METRICS_CLIENTS: Final = 1000
 """How many connections the process that shows the metrics accepts. More wait until others end."""
+
+# For expensive queries a guess that needs no parsing is enough. If it is wrong, a request waits in
+# the other queue.
+_PRIORITIES: Final = Priorities("/health/", re.compile(rb"(?:^|&)(?:name=|limit=\d{3})"))
 
 
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM. Then accept no more requests and let those in flight finish.
 
-    Raises `SettingsError` if a host and port cannot be listened on, or the API keys be read.
+    Raises `SettingsError` if a host and port cannot be listened on, or the API keys be read, and
+    `CommandFailed` if no worker could start.
     """
     keys = read_keys(settings)
     # A worker begins with the keys of this process. If the file is broken then, they must be its
@@ -52,62 +60,98 @@ def serve(settings: Settings) -> None:
     # A worker that starts later must not take another file for the store.
     file = hold_store(settings)
     check_tracing()
-    listener = listen(settings.host, settings.port, BACKLOG, "host", "port")
+    listener = _listen(settings, "host", "port")
     logger.info("Listening on %s", address_of(listener))
     loop_factory = AcceptingLoop if settings.workers == 1 else SharingLoop
 
     def work(end_of_work: int, sign: int, slot: int) -> None:
-        config = _configuration(partial(create_served_app, settings, keys, slot, file))
+        config = configuration(partial(create_served_app, settings, keys, slot, file))
         Worker(config, end_of_work, sign).serve_with(loop_factory, listener)
 
     # Each worker shares 25 MB more, because the garbage collector leaves these objects alone.
     gc.collect()
     gc.freeze()
     supervisor = Supervisor(work, settings.workers, listener)
-    if settings.metrics_port:
-        _serve_with_metrics(settings, supervisor, each_turn)
-    else:
-        supervisor.run(each_turn)
+    try:
+        if settings.metrics_port:
+            _serve_with_metrics(settings, supervisor, each_turn)
+        else:
+            supervisor.run(each_turn)
+    except CannotServe as error:
+        raise CommandFailed(str(error)) from None
+
+
+def allow_files(settings: Settings) -> None:
+    """Let the service open as many files as the system allows.
+
+    Raises `SettingsError` if that is so little that no client could be accepted.
+    """
+    try:
+        allow_open_files(settings.workers)
+    except CannotServe as error:
+        raise SettingsError(str(error)) from None
+
+
+def _listen(settings: Settings, host: str, port: str) -> socket:
+    """Listen where these settings say. Raises `SettingsError`, which names them."""
+    try:
+        return listen(getattr(settings, host), getattr(settings, port), BACKLOG)
+    except CannotServe as error:
+        raise SettingsError(f"{variable_of(host)}, {variable_of(port)}: {error}") from error
 
 
 def _serve_with_metrics(
     settings: Settings, supervisor: Supervisor, each_turn: Callable[[], None] | None
 ) -> None:
-    names = ("metrics_host", "metrics_port")
-    metrics_listener = listen(settings.metrics_host, settings.metrics_port, BACKLOG, *names)
+    metrics_listener = _listen(settings, "metrics_host", "metrics_port")
     logger.info("Metrics are at %s/metrics", address_of(metrics_listener))
     with create_service_metrics() as metrics:
         app = create_metrics_app(metrics)
 
-        def new_door() -> Door:
-            seconds = settings.request_timeout
-            return Door(app, Rooms(), request_seconds=seconds, around=app.around)
+        def new_admission() -> Admission:
+            return create_admission(app, Capacity(), settings.request_timeout)
 
         def show_metrics(end_of_work: int) -> None:
             limit_clients(MAX_METRICS_CLIENTS)
-            config = _configuration(new_door, lifespan="off")
+            config = configuration(new_admission, lifespan="off")
             Worker(config, end_of_work).serve_with(AcceptingLoop, metrics_listener)
 
         supervisor.run(each_turn, show_metrics, metrics.count_end)
 
 
-def _configuration(
-    factory: Callable[[], Door], lifespan: Literal["on", "off"] = "on"
-) -> uvicorn.Config:
-    return uvicorn.Config(
-        factory,
-        factory=True,
-        interface="asgi3",
-        http=DoorProtocol,
-        ws="none",
-        lifespan=lifespan,
-        backlog=BACKLOG,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+def create_admission(
+    app: Application,
+    capacity: Capacity,
+    request_seconds: float,
+    around: Callable[[ASGIApp], ASGIApp] | None = None,
+) -> Admission:
+    """Return the application as the server runs it.
+
+    `around` gives the answers to refused requests what those of the application have.
+    """
+    return Admission(
+        app,
+        capacity,
+        _PRIORITIES,
+        answer_refusal=partial(_answer_refusal, around or app.around),
+        request_seconds=request_seconds,
     )
+
+
+def _answer_refusal(around: Callable[[ASGIApp], ASGIApp], refusal: Refusal) -> ASGIApp:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        type_ = "about:blank"
+        headers: list[tuple[bytes, bytes]] = []
+        if refusal.status == 503:  # The admission logs it.
+            type_ = NOT_DONE
+            seconds = randint(1, MAX_RETRY_AFTER_SECONDS)  # noqa: S311  # Guessing it gains nothing.
+            headers.append((b"retry-after", b"%d" % seconds))
+        else:
+            log_refusal(refusal)
+        document = problem(refusal.status, refusal.detail, "/", type_=type_)
+        await problem_answer(document, *headers)(scope, receive, send)
+
+    return around(answer)
 
 
 def create_served_app(
@@ -115,8 +159,8 @@ def create_served_app(
     keys: ApiKeys | None = None,
     slot: int = 0,
     file: StoreFile | None = None,
-) -> Door:
-    """Return the application behind its door. It is not ready from the signal to stop on.
+) -> Admission:
+    """Return the application as a worker serves it. It is not ready from the signal to stop on.
 
     The slot tells this worker from those that run beside it. The file is that of the store.
     """
@@ -130,14 +174,16 @@ def create_served_app(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, partial(_stop, app, signal.getsignal(number)))
     # A store in memory answers at once, so it always has room.
-    rooms = app.state.get("rooms", Rooms())
-    door = Door(app, rooms, request_seconds=settings.request_timeout, around=app.around)
+    capacity = app.state.get("capacity", Capacity())
+    admission = create_admission(app, capacity, settings.request_timeout)
     if metrics:
-        metrics.sample("pets_requests_waiting", "Requests that wait to be let in.", door.waiting)
-        metrics.sample_total(
-            "pets_requests_rejected", "Requests that waited in vain.", door.rejected
+        metrics.sample(
+            "pets_requests_waiting", "Requests that wait to be let in.", admission.waiting
         )
-    return door
+        metrics.sample_total(
+            "pets_requests_rejected", "Requests that waited in vain.", admission.rejected
+        )
+    return admission
 
 
 # Any: signal.getsignal may return a number too, but uvicorn's handlers are functions.

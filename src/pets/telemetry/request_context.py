@@ -26,9 +26,6 @@ ARRIVED: Final = "arrived"
 TRACE: Final = "trace"
 """The key of a scope for the id of its trace, if this service makes a span for it."""
 
-REFUSAL: Final = "refusal"
-"""The key of a scope for the error for which its request is refused before it is routed."""
-
 _REQUEST_ID: Final = re.compile(REQUEST_ID_PATTERN.encode())
 _TRACE_PARENT: Final = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"

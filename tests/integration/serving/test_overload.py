@@ -11,14 +11,15 @@ import asyncpg
 import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
-from pets.api.http.door import MAX_PARTS, MAX_STARTS, MAX_WAIT_SECONDS, Rooms
-from pets.api.http.reading import MAX_PART_BYTES
 from pets.api.problems import MAX_RETRY_AFTER_SECONDS
-from pets.cli.accepting import RESERVED_FILES
 from pets.domain.pet import NewPet, PetType
+from pets.serving.accepting import RESERVED_FILES
+from pets.serving.admission import MAX_PARTS, MAX_STARTS, MAX_WAIT_SECONDS
+from pets.serving.queues import Capacity
+from pets.serving.reading import MAX_PART_BYTES
 from pets.telemetry.request_context import Observation
-from tests.integration.connections import Answer, Connection, Server, statuses
 from tests.integration.served import Served, served
+from tests.integration.serving.connections import Answer, Connection, Server, statuses
 
 pytestmark = pytest.mark.anyio
 
@@ -57,7 +58,7 @@ async def room() -> Room:
 
 @pytest.fixture
 async def server(room: Room) -> Server:
-    return Server(InMemoryPetRepository(), Rooms(reads=room, writes=room))
+    return Server(InMemoryPetRepository(), Capacity(reads=room, writes=room))
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ async def test_a_request_that_waits_too_long_is_rejected(
 async def test_the_time_of_a_request_includes_its_wait(room: Room) -> None:
     seen: list[Observation] = []
     room.is_free = False
-    server = Server(InMemoryPetRepository(), Rooms(room), observers=[seen.append])
+    server = Server(InMemoryPetRepository(), Capacity(room), observers=[seen.append])
     await rejections(server, 1)
     (observation,) = seen
     assert observation.seconds >= MAX_WAIT_SECONDS - 0.01  # The clock of the loop is coarse.
@@ -181,7 +182,7 @@ async def test_a_waiting_request_whose_connection_is_lost_is_forgotten(
     async with server.connection() as connection:
         connection.read(CREATION + BOY)
         assert (await connection.answer()).document["id"] == 1
-    assert server.door.waiting() == 0
+    assert server.admission.waiting() == 0
 
 
 async def test_health_passes_those_that_wait(room: Room, server: Server) -> None:
@@ -209,7 +210,7 @@ SEARCH = LISTING.replace(b"/pets/", b"/pets/?name=a")
 async def test_no_kind_of_request_waits_for_the_room_of_another(
     kind: str, waiting: list[bytes], served: list[bytes]
 ) -> None:
-    server = Server(InMemoryPetRepository(), Rooms(**{kind: lambda: False}))
+    server = Server(InMemoryPetRepository(), Capacity(**{kind: lambda: False}))
     async with AsyncExitStack() as stack:
 
         async def send(request: bytes) -> Connection:
@@ -237,13 +238,13 @@ EXPENSIVE = [
 
 @pytest.mark.parametrize("query", EXPENSIVE)
 async def test_expensive_requests_do_not_keep_cheap_ones_waiting(room: Room, query: bytes) -> None:
-    server = Server(InMemoryPetRepository(), Rooms(expensive_reads=room))
+    server = Server(InMemoryPetRepository(), Capacity(expensive_reads=room))
     room.is_free = False
     async with server.connection() as expensive, server.connection() as cheap:
         expensive.read(LISTING.replace(b"/pets/", b"/pets/?" + query))
         cheap.read(LISTING.replace(b"/pets/", b"/pets/?%6Cimit=20"))
         assert (await cheap.answer()).status == 200
-        assert server.door.waiting() == 1
+        assert server.admission.waiting() == 1
         room.is_free = True
         assert (await expensive.answer()).status == 200
 
@@ -286,7 +287,7 @@ async def test_connections_are_parsed_by_turns(server: Server) -> None:
             other.read(head + chunks)
         probe.read(LIVE)
         assert (await probe.answer()).status == 200
-        assert server.door.parsing() > len(others) / 2
+        assert server.admission.parsing() > len(others) / 2
         for other in others:
             other.read(b"0\r\n\r\n")
             assert (await other.answer()).status == 415
@@ -319,7 +320,7 @@ class TestAClientThatSendsMoreThanItIsAnswered:
             pipeline = Pipeline(client, LISTING)
             await pipeline.send_all()
             assert 0 < pipeline.sent < 2_000_000
-            assert server.door.waiting() == 1
+            assert server.admission.waiting() == 1
 
     async def test_is_not_read_on_with_each_answer(self, server: Server) -> None:
         """One read holds thousands of requests, so each answer leaves thousands to parse."""
@@ -333,7 +334,7 @@ class TestAClientThatSendsMoreThanItIsAnswered:
     async def test_gets_no_answers_that_it_does_not_take(self, room: Room) -> None:
         repository = InMemoryPetRepository()
         await repository.add([NewPet(name="x" * 100, age=7, type=PetType.DOG)] * 1000)
-        async with Server(repository, Rooms(room)).accepted() as (protocol, client):
+        async with Server(repository, Capacity(room)).accepted() as (protocol, client):
             pipeline = Pipeline(client, LISTING.replace(b"/pets/", b"/pets/?limit=1000"))
             for _ in range(20):
                 await pipeline.send_all()

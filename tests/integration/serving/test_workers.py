@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pets.api.http.timeouts import QUIET_SECONDS, SWEEP_SECONDS
-from pets.cli.accepting import AcceptingLoop
+from pets.serving.accepting import AcceptingLoop
+from pets.serving.timeouts import QUIET_SECONDS, SWEEP_SECONDS
 from tests.integration.served import Served, served, start
 
 GET = b"GET /pets/?limit=1 HTTP/1.1\r\nhost: pets\r\n\r\n"
@@ -31,8 +31,8 @@ import ctypes, signal
 signal.signal(signal.SIGUSR1, lambda *_: ctypes.PyDLL(None).sleep(60))
 """
 IMPATIENT = """
-import pets.cli.supervisor
-pets.cli.supervisor.STUCK_SECONDS = 3
+import pets.serving.supervisor
+pets.serving.supervisor.STUCK_SECONDS = 3
 """
 
 

@@ -13,16 +13,19 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from pets.api.application import Application
-from pets.api.http.door import Door, DoorProtocol, Rooms
 from pets.bootstrap import create_app
+from pets.cli.serve import create_admission
 from pets.domain.repository import PetRepository
+from pets.serving.admission import ServedProtocol
+from pets.serving.queues import Capacity
 from pets.telemetry.request_context import Observe, RequestContext
 
 READ_SECONDS: Final = 10
 
 REQUEST_SECONDS: Final = 10
-UNLIMITED: Final = Rooms()
 """How long the server lets a request take."""
+
+UNLIMITED: Final = Capacity()
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Connection:
 
     def __init__(
         self,
-        protocol: DoorProtocol,
+        protocol: ServedProtocol,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
@@ -124,21 +127,17 @@ class Server:
     def __init__(
         self,
         served: PetRepository | Application,
-        rooms: Rooms = UNLIMITED,
+        capacity: Capacity = UNLIMITED,
         *,
         request_seconds: float = REQUEST_SECONDS,
         observers: Sequence[Observe] = (),
     ) -> None:
         app = served if isinstance(served, Application) else create_app(repository=served)
-        self.door = Door(
-            app,
-            rooms,
-            request_seconds=request_seconds,
-            around=partial(RequestContext, observers=observers) if observers else app.around,
-        )
+        around = partial(RequestContext, observers=observers) if observers else None
+        self.admission = create_admission(app, capacity, request_seconds, around)
         self._config = uvicorn.Config(
-            self.door,
-            http=DoorProtocol,
+            self.admission,
+            http=ServedProtocol,
             ws="none",
             log_config=None,
             access_log=False,
@@ -146,7 +145,7 @@ class Server:
         )
         self._config.load()
         self._state = ServerState()
-        self._new_protocol = partial(DoorProtocol, self._config, self._state, {})
+        self._new_protocol = partial(ServedProtocol, self._config, self._state, {})
         self._state.default_headers = [(b"date", b"Tue, 24 Nov 2026 13:00:00 GMT")]
 
     @property
@@ -162,7 +161,7 @@ class Server:
     async def sweep(self, *times: float) -> None:
         """Let sweeps come, each so many seconds after the one before."""
         for seconds in times:
-            self.door.sweep.run(seconds)
+            self.admission.sweep.run(seconds)
             for _ in range(10):  # The loop does what is due.
                 await asyncio.sleep(0)
 
@@ -184,7 +183,7 @@ class Server:
             yield listener.sockets[0].getsockname()[1]
 
     @asynccontextmanager
-    async def accepted(self) -> AsyncIterator[tuple[DoorProtocol, socket.socket]]:
+    async def accepted(self) -> AsyncIterator[tuple[ServedProtocol, socket.socket]]:
         """Accept a connection, and return both ends."""
         loop = asyncio.get_running_loop()
         client_end, server_end = socket.socketpair()

@@ -15,8 +15,8 @@ from multiprocessing.connection import wait
 from socket import socket
 from typing import Final, NoReturn
 
-from pets.cli.console import CommandFailed
-from pets.cli.signals import Signals, end_by_signals, signals_wait
+from pets.serving.errors import CannotServe
+from pets.serving.signals import Signals, end_by_signals, signals_wait
 
 STUCK_SECONDS: Final = 6
 """After so long without a sign of life a worker shows its stacks, and is killed."""
@@ -114,7 +114,7 @@ class Supervisor:
         """Return when a signal to stop has come and all workers have ended.
 
         `each_turn` is called several times a second, in this process. It must return at once.
-        Raises `CommandFailed` if a worker ends before any was ready, as the next ones would too.
+        Raises `CannotServe` if a worker ends before any was ready, as the next ones would too.
         """
         self._export = export
         self._count_end = count_end
@@ -136,7 +136,7 @@ class Supervisor:
             os.kill(self._exporter, signal.SIGKILL)
             os.waitpid(self._exporter, 0)
         if self._has_failed:
-            raise CommandFailed("no worker could start; the lines above say why")
+            raise CannotServe("no worker could start; the lines above say why")
 
     @property
     def _must_stop(self) -> bool:

@@ -14,9 +14,14 @@ import asyncpg
 import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
-from pets.api.http import timeouts
-from pets.api.http.closing import LINGER_SECONDS
-from pets.api.http.timeouts import (
+from pets.domain.errors import StoreUnavailable
+from pets.domain.pet import NewPet, Pet, PetType
+from pets.domain.query import PetQuery
+from pets.domain.repository import PetPage
+from pets.serving import timeouts
+from pets.serving.closing import LINGER_SECONDS
+from pets.serving.configuration import GRACE_SECONDS
+from pets.serving.timeouts import (
     BODY_SECONDS,
     HEAD_SECONDS,
     IDLE_SECONDS,
@@ -24,13 +29,8 @@ from pets.api.http.timeouts import (
     READER_SECONDS,
     STOP_SECONDS,
 )
-from pets.cli.serve import GRACE_SECONDS
-from pets.domain.errors import StoreUnavailable
-from pets.domain.pet import NewPet, Pet, PetType
-from pets.domain.query import PetQuery
-from pets.domain.repository import PetPage
-from tests.integration.connections import REQUEST_SECONDS, Connection, Server, statuses
 from tests.integration.served import Served, served
+from tests.integration.serving.connections import REQUEST_SECONDS, Connection, Server, statuses
 
 pytestmark = pytest.mark.anyio
 
@@ -389,8 +389,8 @@ async def test_only_some_connections_end_in_one_turn_of_the_loop(server: Server)
         for connection in connections:
             connection.read(LIVE[:5])
             await asyncio.sleep(0)
-        server.door.sweep.run(0)
-        server.door.sweep.run(HEAD_SECONDS)
+        server.admission.sweep.run(0)
+        server.admission.sweep.run(HEAD_SECONDS)
         assert len(server.tasks) == MAX_ENDS
         for connection in connections:  # The others come just in time.
             connection.read(LIVE[5:])

@@ -1,16 +1,17 @@
 """The server side of HTTP: uvicorn and httptools, made strict against hostile requests."""
 
 import asyncio
-from typing import Any
 
 import httptools
-from litestar.exceptions import ClientException, HTTPException
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from pets.api.http.closing import BrokenBody
-from pets.api.http.heads import (
+from pets.serving.asgi import SAFE_METHODS, ASGIApp
+from pets.serving.closing import BrokenBody
+from pets.serving.errors import Refusal
+from pets.serving.heads import (
     MAX_FIELDS,
     MAX_HEAD_BYTES,
+    BadRequest,
     HeadTooLarge,
     TooManyFields,
     check_head,
@@ -19,13 +20,11 @@ from pets.api.http.heads import (
     read_refused_head,
     split_target,
 )
-from pets.api.http.reading import END, ReadingProtocol
-from pets.asgi import SAFE_METHODS as READING
-from pets.telemetry.request_context import REFUSAL
+from pets.serving.reading import END, ReadingProtocol
 
 
-class ProblemProtocol(ReadingProtocol):
-    """Parses more strictly than httptools, and refuses a bad request with a problem document.
+class StrictProtocol(ReadingProtocol):
+    """Parses more strictly than httptools, and refuses a bad request.
 
     A request is parsed when all earlier ones of its connection are answered, so a refusal comes in
     its turn. No byte that follows it is parsed.
@@ -46,8 +45,8 @@ class ProblemProtocol(ReadingProtocol):
                 self._ignore_offer(part[body_start:])
         except httptools.HttpParserError as error:
             refusal = error.__context__
-            if not isinstance(refusal, HTTPException):  # No callback has raised one.
-                refusal = ClientException(f"This is not a valid HTTP request: {error}.")
+            if not isinstance(refusal, Refusal):  # No callback has raised one.
+                refusal = BadRequest(f"This is not a valid HTTP request: {error}.")
             self._refuse(refusal, part)
             return
         if self._progress:
@@ -87,7 +86,7 @@ class ProblemProtocol(ReadingProtocol):
         self._progress = True
         method = self.parser.get_method()
         if method == b"CONNECT":
-            raise ClientException("CONNECT is not served, because this is not a proxy.")
+            raise BadRequest("CONNECT is not served, because this is not a proxy.")
         if self.parser.should_upgrade():
             return  # `_ignore_offer` reads this head again.
         # A head in one part or two is smaller than MAX_HEAD_BYTES.
@@ -126,7 +125,7 @@ class ProblemProtocol(ReadingProtocol):
         self._body_left = 0
         cycle = self.cycle
         # If the service misses a body, it may still come (see `MissingBody`).
-        misses_body = not cycle.body and cycle.scope["method"] not in READING
+        misses_body = not cycle.body and cycle.scope["method"] not in SAFE_METHODS
         self._answers.lingers = self.flow.read_paused or (misses_body and self._keep_alive)
         if not cycle.response_started:
             # The parser also obeys `Connection: close` in a trailer, and parses nothing after it.
@@ -144,7 +143,7 @@ class ProblemProtocol(ReadingProtocol):
             self._keep_alive = False
             super().shutdown()
 
-    def _refuse(self, refusal: HTTPException, part: bytes = b"") -> None:
+    def _refuse(self, refusal: Refusal, part: bytes = b"") -> None:
         """Answer with the refusal, and close. The part is the last one of the request."""
         self._refused = True
         self._read = b""
@@ -161,8 +160,6 @@ class ProblemProtocol(ReadingProtocol):
         self.on_message_begin()  # This gives it a scope of its own.
         self.headers += fields
         self.scope |= {"method": method, "path": "/", "raw_path": b"/", "query_string": b""}
-        # uvicorn's type of a scope knows only the members of ASGI.
-        self.scope[REFUSAL] = refusal  # type: ignore[typeddict-unknown-key]
         self.cycle = RequestResponseCycle(
             self.scope,
             self._answers,
@@ -177,10 +174,9 @@ class ProblemProtocol(ReadingProtocol):
             on_response=self.on_response_complete,
         )
         self._answers.lingers = True
-        self.start(self.cycle, self.app.refusing)
+        self.start(self.cycle, self.app.answer_refusal(refusal))
 
-    # Any: uvicorn and Litestar type ASGI applications differently.
-    def start(self, cycle: RequestResponseCycle, app: Any) -> None:
+    def start(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:
         """Begin a request as uvicorn does, but remember its task."""
         task = self.loop.create_task(cycle.run_asgi(app))
         self.tasks.add(task)

@@ -11,14 +11,14 @@ import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
 from pets.api.api_keys import ApiKeys
-from pets.api.http.heads import MAX_HEAD_BYTES
 from pets.asgi import path_as_sent
 from pets.bootstrap import create_app
 from pets.domain.pet import NewPet, Pet
+from pets.serving.heads import MAX_HEAD_BYTES
 from pets.settings import MEMORY, Settings
 from pets.telemetry.request_context import Observation
-from tests.integration.connections import Server, statuses
 from tests.integration.served import served
+from tests.integration.serving.connections import Server, statuses
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pets.api.http.closing import LINGER_SECONDS
+from pets.serving.closing import LINGER_SECONDS
 from tests.integration.served import Served, served
 
 HEAD = b"%s HTTP/1.1\r\nhost: pets\r\ncontent-type: application/json\r\n%s\r\n"

@@ -2,20 +2,17 @@
 
 import socket
 
-from pets.settings import SettingsError, variable_of
+from pets.serving.errors import CannotServe
 
 
-def listen(host: str, port: int, backlog: int, *settings: str) -> socket.socket:
-    """Listen there. Raises `SettingsError`, which names the settings, if that is impossible."""
+def listen(host: str, port: int, backlog: int) -> socket.socket:
+    """Listen there. Raises `CannotServe` if that is impossible."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=backlog)
     except (OSError, UnicodeError) as error:  # UnicodeError: no host can have such a name.
         reason = error.strerror if isinstance(error, OSError) else "this is not the name of a host"
-        variables = ", ".join(map(variable_of, settings))
-        raise SettingsError(
-            f"{variables}: cannot listen on {host}, port {port}: {reason}"
-        ) from error
+        raise CannotServe(f"cannot listen on {host}, port {port}: {reason}") from error
 
 
 def address_of(listener: socket.socket) -> str:

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from litestar.exceptions import HTTPException
 from uvicorn.server import ServerState
 
-from pets.api.http.closing import LINGER_SECONDS
-from pets.api.http.protocol import ProblemProtocol
+from pets.serving.closing import LINGER_SECONDS
+from pets.serving.errors import Refusal
+from pets.serving.protocol import StrictProtocol
 
 HEAD_SECONDS: Final = 10
 """How long the head of a request may take from its first byte. Then it is refused with 408."""
@@ -43,12 +43,10 @@ _MEAN_AGE: Final = SWEEP_SECONDS / 2
 """How long ago a request began that a sweep sees for the first time."""
 
 
-class RequestTooSlow(HTTPException):
-    status_code = 408
-    detail = (
-        f"A head must arrive within {HEAD_SECONDS} seconds, a body within {BODY_SECONDS} more, "
-        "and both before the service stops."
-    )
+_TOO_SLOW: Final = (
+    f"A head must arrive within {HEAD_SECONDS} seconds, a body within {BODY_SECONDS} more, "
+    "and both before the service stops."
+)
 
 
 class Wait(NamedTuple):
@@ -62,7 +60,7 @@ class Wait(NamedTuple):
     owner: object
 
 
-class TimedProtocol(ProblemProtocol):
+class TimedProtocol(StrictProtocol):
     """A connection that ends if its client takes too long."""
 
     takes_too_long = False
@@ -112,7 +110,7 @@ class TimedProtocol(ProblemProtocol):
         return Wait(math.inf, self.transport.close, cycle)  # for the application
 
     def _refuse_slow_request(self) -> None:
-        self._refuse(RequestTooSlow())
+        self._refuse(Refusal(408, _TOO_SLOW))
         if self._stops:  # Nobody has time for what the client may still send.
             self._answers.lingers = False
 

@@ -1,12 +1,13 @@
 """When the bytes of a connection are read and parsed, so that they never wait in great numbers."""
 
 import asyncio
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from pets.api.http.closing import AnswerTransport, Flow
+from pets.serving.asgi import AnswerRefusal
+from pets.serving.closing import AnswerTransport, Flow
 
 MAX_PART_BYTES: Final = 2 * 1024
 """How many bytes are parsed at once."""
@@ -24,9 +25,7 @@ END: Final = b"\r\n\r\n"
 class ServedApplication(Protocol):
     """The application, as its connections know it."""
 
-    # Any: uvicorn and Litestar type ASGI applications differently.
-    refusing: Any
-    """Answers a request whose scope holds a REFUSAL."""
+    answer_refusal: AnswerRefusal
 
     def parse(self, connection: "ReadingProtocol", /) -> None:
         """Call `parse_part` until it returns False, now or in later turns of the event loop."""

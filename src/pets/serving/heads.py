@@ -6,7 +6,7 @@ from functools import lru_cache
 from http import HTTPMethod
 from typing import Final
 
-from litestar.exceptions import ClientException, HTTPException
+from pets.serving.errors import Refusal
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """The size of the longest head: the request line, and a line `name: value` for each field."""
@@ -37,18 +37,19 @@ _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-class HeadTooLarge(HTTPException):
-    status_code = 431
-    detail = f"The header or trailer fields are over {MAX_HEAD_BYTES} bytes."
+class HeadTooLarge(Refusal):
+    def __init__(self) -> None:
+        super().__init__(431, f"The header or trailer fields are over {MAX_HEAD_BYTES} bytes.")
 
 
-class TooManyFields(HTTPException):
-    status_code = 431
-    detail = f"The header or trailer fields are more than {MAX_FIELDS}."
+class TooManyFields(Refusal):
+    def __init__(self) -> None:
+        super().__init__(431, f"The header or trailer fields are more than {MAX_FIELDS}.")
 
 
-class TransferCodingRefused(ClientException):
-    detail = "The only Transfer-Encoding that is served is `chunked`, from HTTP/1.1 on."
+class BadRequest(Refusal):
+    def __init__(self, detail: str) -> None:
+        super().__init__(400, detail)
 
 
 def check_size(method: bytes, url: bytes, headers: Headers) -> None:
@@ -63,25 +64,27 @@ def check_size(method: bytes, url: bytes, headers: Headers) -> None:
 def check_head(version: str, headers: Headers) -> int:
     """Return the length of the body, or 0 if it has none or comes in chunks.
 
-    Raises `HTTPException` for a head that httptools accepts although it must be refused.
+    Raises `BadRequest` for a head that httptools accepts although it must be refused.
     """
     if version not in {"1.0", "1.1"}:
-        raise ClientException("Only HTTP/1.1 and HTTP/1.0 are served.")
+        raise BadRequest("Only HTTP/1.1 and HTTP/1.0 are served.")
     hosts = 0
     length = 0
     for name, value in headers:
         if name == b"host":
             hosts += 1
             if not _is_host(value):
-                raise ClientException("The header Host is not a host with an optional port.")
+                raise BadRequest("The header Host is not a host with an optional port.")
         elif name == b"content-length":
             length = _length(value)
         elif name == b"transfer-encoding" and (version == "1.0" or value.lower() != b"chunked"):
             # RFC 9112, 6.1 asks for 501 where a coding is unknown. But no request, however
             # hostile, may look like a failure of the service.
-            raise TransferCodingRefused
+            raise BadRequest(
+                "The only Transfer-Encoding that is served is `chunked`, from HTTP/1.1 on."
+            )
     if hosts > 1 or (hosts == 0 and version == "1.1"):
-        raise ClientException("The header Host must be sent exactly once.")
+        raise BadRequest("The header Host must be sent exactly once.")
     return length
 
 
@@ -89,11 +92,11 @@ def _length(value: bytes) -> int:
     try:
         return int(value)  # httptools has refused a second one, and whatever is not digits.
     except ValueError:  # Python reads at most 4300 digits.
-        raise ClientException("The header Content-Length is too long.") from None
+        raise BadRequest("The header Content-Length is too long.") from None
 
 
 def check_no_stray_body(method: bytes, headers: Headers, next_byte: int) -> None:
-    """Raise `ClientException` if JSON follows a head that announces no body.
+    """Raise `BadRequest` if JSON follows a head that announces no body.
 
     Node, for example, sends the body of DELETE so. No request begins like JSON, so the client
     meant it as the body, and the service must not act as if there were none (RFC 9112, 6.3).
@@ -101,7 +104,7 @@ def check_no_stray_body(method: bytes, headers: Headers, next_byte: int) -> None
     if next_byte not in b"{[" or method not in _WITH_BODY:
         return
     if _FRAMING.isdisjoint(name for name, _ in headers):
-        raise ClientException(
+        raise BadRequest(
             "The request has a body, but neither Content-Length nor Transfer-Encoding."
         )
 
@@ -115,16 +118,16 @@ def _is_host(value: bytes) -> bool:
 def split_target(method: bytes, target: bytes) -> tuple[bytes | None, bytes]:
     """Return the host of a request target (RFC 9112, 3.2), if it names one, and its path and query.
 
-    Raises `ClientException` for a target that is neither a path nor a URL, nor the `*` of OPTIONS,
+    Raises `BadRequest` for a target that is neither a path nor a URL, nor the `*` of OPTIONS,
     and for one with a fragment, because a client sends none.
     """
     if b"#" in target:
-        raise ClientException("The request target has a fragment, which begins with `#`.")
+        raise BadRequest("The request target has a fragment, which begins with `#`.")
     if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
         return None, target
     absolute = _ABSOLUTE_FORM.match(target)
     if not absolute or not _is_host(absolute[1]):
-        raise ClientException("The request target is neither a path nor a valid http URL.")
+        raise BadRequest("The request target is neither a path nor a valid http URL.")
     rest = target[absolute.end() :]
     return absolute[1], rest if rest.startswith(b"/") else b"/" + rest
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 
 import uvloop
 
-from pets.settings import SettingsError
+from pets.serving.errors import CannotServe
 
 RESERVED_FILES: Final = 100
 """How many of the open files that the system allows are kept for other things."""
@@ -21,18 +21,27 @@ _WORKER_FILES: Final = 53
 It also has one of its parent's for each other worker.
 """
 
+_OPEN_MAX: Final = 10_240
+"""How many open files macOS takes for a limit of its own where the hard limit is infinite.
+
+It refuses to make the soft limit infinite: see COMPATIBILITY in its setrlimit(2).
+"""
+
 _PAUSE_SECONDS: Final = 0.1
 
 
 def allow_open_files(workers: int) -> None:
     """Let this process, and its workers, open as many files as the system allows.
 
-    Raises `SettingsError` if that is so little that no client could be accepted.
+    Raises `CannotServe` if that is so little that no client could be accepted.
     """
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, _OPEN_MAX), hard))
+        return
     needed = RESERVED_FILES + _WORKER_FILES + workers
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise SettingsError(
+    if hard < needed:
+        raise CannotServe(
             f"the system allows {hard} open files, and this service needs {needed} (ulimit -Hn)"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

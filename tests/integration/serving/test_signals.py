@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.served import COMMAND, Served, start
-from tests.integration.test_workers import started_with
+from tests.integration.serving.test_workers import started_with
 
 # Python tells an audit hook of each import, each socket, each call of SQLite, and so on.
 SIGNAL_AT = """

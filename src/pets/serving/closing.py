@@ -1,13 +1,11 @@
 """What answers are written to: their heads and bodies together, and the end of a connection."""
 
 import asyncio
-import logging
 from typing import Final, Never
 
-from litestar.exceptions import HTTPException
 from uvicorn.protocols.http.flow_control import FlowControl
 
-logger = logging.getLogger(__name__)
+from pets.serving.errors import Refusal, log_refusal
 
 LINGER_SECONDS: Final = 5
 """For how long, in all, bytes that come after the last answer are discarded."""
@@ -83,14 +81,10 @@ class Flow(FlowControl):
 class BrokenBody(asyncio.Event):
     """The arrival of a body that can never be read. Waiting for it raises the refusal."""
 
-    def __init__(self, refusal: HTTPException) -> None:
+    def __init__(self, refusal: Refusal) -> None:
         super().__init__()
         self._refusal = refusal
 
     async def wait(self) -> Never:
         log_refusal(self._refusal)
         raise self._refusal
-
-
-def log_refusal(refusal: HTTPException) -> None:
-    logger.warning("Refused a request: %s", refusal.detail)
