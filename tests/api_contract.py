@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from litestar.testing import TestClient
 
-from pets.api.http.application import Application
+from pets.api.application import Application
 from pets.domain.pet import MAX_ID, NewPet
 from tests.factories import CHANGEABLE, NewPetFactory, PetCreateFactory
 from tests.hostile import BadRequest, bad_queries_and_keys, bad_requests, bad_requests_to_one_pet

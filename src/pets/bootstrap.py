@@ -18,34 +18,33 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from pets.adapters.batching import BatchingPetRepository
-from pets.adapters.key_file import KeyFile
 from pets.adapters.memory import InMemoryPetRepository
-from pets.adapters.observing import ObserveCall, ObservedPetRepository
-from pets.adapters.prometheus import Metrics, ServiceMetrics
 from pets.adapters.sqlalchemy.engine import create_config
 from pets.adapters.sqlalchemy.postgresql_hosts import Primary
 from pets.adapters.sqlalchemy.postgresql_url import has_several_hosts
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.sqlite_file import StoreFile, path_of
 from pets.adapters.sqlalchemy.sqlite_wal import keep_wal_small
+from pets.api.api_keys import ApiKeys, InvalidKeys, KeyFile
+from pets.api.application import Application
 from pets.api.docs import DocsController
 from pets.api.health import HealthController
-from pets.api.http.access_log import log_request
-from pets.api.http.application import Application
-from pets.api.http.exchange import Observation, Observe
-from pets.api.http.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
-from pets.api.http.request import ApiRequest
-from pets.api.http.tracing import TraceRequest
 from pets.api.metrics import metrics_handler
 from pets.api.openapi import openapi_config
 from pets.api.pets import PetsController
+from pets.api.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
+from pets.api.request import ApiRequest
 from pets.api.schemas import Problem
-from pets.domain.access import ApiKeys, InvalidKeys
+from pets.asgi import ASGIApp
 from pets.domain.repository import PetRepository
 from pets.serving.errors import Refusal
 from pets.serving.queues import Capacity
 from pets.settings import Settings, SettingsError, items, wants_traces
 from pets.stores import database_url
+from pets.telemetry.access_log import log_request
+from pets.telemetry.metrics import Metrics, ServiceMetrics
+from pets.telemetry.request_context import Observe
+from pets.telemetry.store_calls import ObserveCall, ObservedPetRepository
 
 logger = logging.getLogger(__name__)
 
@@ -73,14 +72,14 @@ def create_app(
     if settings.access_log:
         parts.observers.append(log_request)
     if metrics:
-        parts.observers.append(_counting(metrics))
+        parts.observers.append(metrics.count_request)
         parts.calls.append(metrics.count_call)
         parts.background.append(metrics.keep_sampling)
     if check_tracing():
-        from pets.adapters.opentelemetry import Tracing  # noqa: PLC0415  # It needs the extra.
+        from pets.telemetry.traces import Tracing  # noqa: PLC0415  # It needs the extra.
 
         tracing = Tracing()
-        parts.trace = tracing.trace_request
+        parts.add_spans = tracing.add_spans
         parts.calls.append(tracing.trace_call)
         parts.on_shutdown.append(tracing.close)
     return _create_application(
@@ -89,7 +88,7 @@ def create_app(
         hosts=items(settings.allowed_hosts),
         origins=items(settings.cors_origins),
         observers=parts.observers,
-        trace=parts.trace,
+        add_spans=parts.add_spans,
         lifespan=[partial(_running, work) for work in parts.background],
         on_shutdown=parts.on_shutdown,
     )
@@ -101,7 +100,7 @@ class _Parts:
 
     observers: list[Observe] = field(default_factory=list)
     calls: list[ObserveCall] = field(default_factory=list)
-    trace: TraceRequest | None = None
+    add_spans: Callable[[ASGIApp], ASGIApp] | None = None
     background: list[Callable[[], Coroutine[None, None, None]]] = field(default_factory=list)
     """What runs as long as the service."""
     on_shutdown: list[LifespanHook] = field(default_factory=list)
@@ -168,7 +167,7 @@ def check_tracing() -> bool:
     if not wants_traces():
         return False
     try:
-        import_module("pets.adapters.opentelemetry")
+        import_module("pets.telemetry.traces")
     except ImportError:
         raise SettingsError(
             "OTEL_TRACES_EXPORTER: traces need the extra: pip install 'pets[otel]'"
@@ -205,13 +204,6 @@ def create_metrics_app(metrics: ServiceMetrics) -> Application:
 def create_metrics(settings: Settings, slot: int) -> Metrics | None:
     """Return what the worker in this slot counts, if the settings say where to show it."""
     return Metrics(slot) if settings.metrics_port else None
-
-
-def _counting(metrics: Metrics) -> Observe:
-    def count(seen: Observation) -> None:
-        metrics.count_request(seen.scope["method"], seen.route, seen.status, seen.seconds)
-
-    return count
 
 
 @asynccontextmanager

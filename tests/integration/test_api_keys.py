@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from pets.adapters import key_file
-from pets.adapters.key_file import KeyFile
+from pets.api import api_keys
+from pets.api.api_keys import ApiKey, KeyFile, KeyScope, parse_keys
 from pets.cli.keys import make_key
-from pets.domain.access import ApiKey, Scope, parse_keys
 from tests.integration.served import COMMAND, Served, served, start
 
-LINE = ApiKey.of("reader", Scope.READ, "secret").to_line()
-OTHER = ApiKey.of("other", Scope.READ, "another secret").to_line() + "\n"
+LINE = ApiKey.of("reader", KeyScope.READ, "secret").to_line()
+OTHER = ApiKey.of("other", KeyScope.READ, "another secret").to_line() + "\n"
 
 
 def keys_new(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -62,7 +61,7 @@ def test_keys_that_are_made_at_once_are_all_in_the_file(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     names = [f"key{number}" for number in range(6)]
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda name: make_key(name, Scope.READ, str(file)), names))
+        list(pool.map(lambda name: make_key(name, KeyScope.READ, str(file)), names))
     assert sorted(key.name for key in parse_keys(file.read_text())) == names
     assert list(tmp_path.iterdir()) == [file]
 
@@ -74,7 +73,7 @@ def test_a_new_key_keeps_the_link_and_the_rights_of_the_file(tmp_path: Path) -> 
     os.chown(file, -1, max(os.getgroups(), default=-1))
     before = file.stat()
     link.symlink_to(file)
-    make_key("reports", Scope.READ, str(link))
+    make_key("reports", KeyScope.READ, str(link))
     after = file.stat()
     assert link.is_symlink()
     assert len(parse_keys(file.read_text())) == 2
@@ -193,8 +192,8 @@ def test_a_new_worker_has_the_last_good_keys_of_a_file_that_is_broken(tmp_path: 
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a change of the file be noticed at once."""
-    monkeypatch.setattr(key_file, "CHECK_SECONDS", 0)
-    monkeypatch.setattr(key_file, "SETTLE_SECONDS", 0)
+    monkeypatch.setattr(api_keys, "CHECK_SECONDS", 0)
+    monkeypatch.setattr(api_keys, "SETTLE_SECONDS", 0)
 
 
 @pytest.mark.usefixtures("settled")
@@ -231,13 +230,13 @@ def test_a_file_that_has_just_changed_is_not_read_yet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may still be being written."""
-    monkeypatch.setattr(key_file, "CHECK_SECONDS", 0)
+    monkeypatch.setattr(api_keys, "CHECK_SECONDS", 0)
     file = tmp_path / "keys"
     file.write_text(f"{LINE}\n")
     keys = KeyFile(str(file))
     file.write_text(OTHER)
     assert keys.find(b"secret")
-    before = time.time() - key_file.SETTLE_SECONDS
+    before = time.time() - api_keys.SETTLE_SECONDS
     os.utime(file, (before, before))
     assert not keys.find(b"secret")
 
@@ -246,7 +245,7 @@ def test_a_file_that_has_just_changed_is_not_read_yet(
 def test_a_clock_that_was_set_does_not_hide_a_change(
     changed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(key_file, "CHECK_SECONDS", 0)
+    monkeypatch.setattr(api_keys, "CHECK_SECONDS", 0)
     file = tmp_path / "keys"
     file.write_text(f"{LINE}\n")
     keys = KeyFile(str(file))

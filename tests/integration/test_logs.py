@@ -35,7 +35,7 @@ def answers(service: Served) -> bool:
 
 
 def accesses(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [line for line in lines if line["logger"] == "pets.api.http.access_log"]
+    return [line for line in lines if line["logger"] == "pets.telemetry.access_log"]
 
 
 def test_each_line_is_json_with_its_time_level_and_origin() -> None:
@@ -63,7 +63,7 @@ def test_a_terminal_gets_lines_for_people() -> None:
 def test_a_traceback_on_a_terminal_shows_no_values() -> None:
     program = """
 import logging
-from pets.cli.logs import set_up_log
+from pets.telemetry.log import set_up_log
 set_up_log("info")
 password = "hunter" + "2"
 try:

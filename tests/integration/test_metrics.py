@@ -17,10 +17,10 @@ from litestar.testing import TestClient
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from pets.adapters.prometheus import Metrics
-from pets.adapters.prometheus_files import FOLDER, use_files_of
 from pets.bootstrap import create_app
 from pets.settings import MEMORY, Settings
+from pets.telemetry.metrics import Metrics
+from pets.telemetry.prometheus_files import FOLDER, use_files_of
 from tests.integration.served import Served, served, start
 
 PAGE = Path(__file__).parents[2] / "docs" / "operation.md"

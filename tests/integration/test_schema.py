@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pets.domain.access import ApiKey, Scope
+from pets.api.api_keys import ApiKey, KeyScope
 from tests.integration.served import Served, served
 
 pytestmark = pytest.mark.thorough
@@ -23,7 +23,7 @@ def test_the_service_is_as_its_document_says(postgresql_url: str, tmp_path: Path
 
 def test_a_service_with_keys_is_as_its_document_says(tmp_path: Path) -> None:
     file = tmp_path / "keys"
-    file.write_text(ApiKey.of("tests", Scope.WRITE, "secret").to_line() + "\n")
+    file.write_text(ApiKey.of("tests", KeyScope.WRITE, "secret").to_line() + "\n")
     with served("memory://", PETS_API_KEYS_FILE=str(file)) as service:
         # schemathesis would make up a value for a header that it is not given.
         key_headers = ("--header", "Authorization: Bearer secret", "--header", "X-API-Key: secret")

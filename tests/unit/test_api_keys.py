@@ -8,18 +8,26 @@ import pytest
 from litestar.testing import TestClient
 
 from pets.adapters.memory import InMemoryPetRepository
-from pets.api.http.application import Application
+from pets.api.api_keys import (
+    ApiKey,
+    ApiKeys,
+    InvalidKeys,
+    KeyScope,
+    new_secret,
+    parse_keys,
+    text_of,
+)
+from pets.api.application import Application
 from pets.bootstrap import create_app
-from pets.domain.access import ApiKey, InvalidKeys, KeyList, Scope, new_secret, parse_keys, text_of
 
 BOY = {"name": "boy", "age": 7, "type": "dog"}
 READER = "a secret to read"
 WRITER = "a secret to write"
 OTHER = "another secret to write"
 KEYS = [
-    ApiKey.of("reader", Scope.READ, READER),
-    ApiKey.of("writer", Scope.WRITE, WRITER),
-    ApiKey.of("other", Scope.WRITE, OTHER),
+    ApiKey.of("reader", KeyScope.READ, READER),
+    ApiKey.of("writer", KeyScope.WRITE, WRITER),
+    ApiKey.of("other", KeyScope.WRITE, OTHER),
 ]
 DIGEST = "0" * 64
 
@@ -31,7 +39,7 @@ Client = TestClient[Application]
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    app = create_app(repository=InMemoryPetRepository(), keys=KeyList(KEYS))
+    app = create_app(repository=InMemoryPetRepository(), keys=ApiKeys(KEYS))
     with TestClient(app) as client:
         yield client
 
@@ -93,7 +101,7 @@ def test_a_byte_order_mark_is_left_out() -> None:
 @pytest.mark.parametrize("name", ["", "a b", "-a", "ä", "a\n", "a" * 65])
 def test_a_bad_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidKeys):
-        ApiKey.of(name, Scope.READ, "secret")
+        ApiKey.of(name, KeyScope.READ, "secret")
 
 
 def test_new_keys_differ_and_have_256_bits() -> None:

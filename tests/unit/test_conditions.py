@@ -8,7 +8,7 @@ from httpx import ASGITransport, AsyncClient
 from litestar.testing import TestClient
 
 from pets.adapters.memory import InMemoryPetRepository
-from pets.api.http.conditions import entity_tag
+from pets.api.conditions import entity_tag
 from pets.bootstrap import create_app
 from tests.api_contract import Client, create
 

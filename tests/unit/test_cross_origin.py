@@ -3,7 +3,7 @@
 import pytest
 from litestar.testing import TestClient
 
-from pets.api.http.application import Application
+from pets.api.application import Application
 from pets.bootstrap import create_app
 from pets.settings import MEMORY, Settings
 

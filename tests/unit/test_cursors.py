@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pets.api.http.cursors import MAX_CURSOR_LENGTH, read_cursor, write_cursor
+from pets.api.cursors import MAX_CURSOR_LENGTH, read_cursor, write_cursor
 from pets.domain.pet import MAX_ID, MAX_NAME_LENGTH
 from pets.domain.query import PetQuery, PetSort, Position
 

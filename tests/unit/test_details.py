@@ -7,7 +7,7 @@ import pytest
 from litestar.testing import TestClient
 
 from pets.adapters.memory import InMemoryPetRepository
-from pets.api.http.cursors import write_cursor
+from pets.api.cursors import write_cursor
 from pets.bootstrap import create_app
 from pets.domain.pet import Pet, PetType
 from pets.domain.query import PetQuery

@@ -6,7 +6,7 @@ import pytest
 from litestar.testing import TestClient
 
 from pets.adapters.memory import InMemoryPetRepository
-from pets.api.http.conditions import MAX_TRIES
+from pets.api.conditions import MAX_TRIES
 from pets.bootstrap import create_app
 from pets.domain.pet import Pet, PetChange
 

@@ -10,7 +10,7 @@ import pytest
 from litestar.testing import TestClient
 
 from pets.adapters.memory import InMemoryPetRepository
-from pets.api.http.problems import instance_of
+from pets.asgi import path_as_sent
 from pets.bootstrap import create_app
 from pets.domain.errors import InvalidPet, NoIdsLeft, OutcomeUnknown, StoreUnavailable
 from pets.domain.repository import PetRepository
@@ -134,6 +134,6 @@ PATH_ABSOLUTE: Final = re.compile(f"/({_CHARACTER}+(/{_CHARACTER}*)*)?", re.ASCI
     ],
 )
 def test_an_instance_is_a_path_that_stays_on_its_host(sent: bytes, instance: str) -> None:
-    assert instance_of(sent) == instance
+    assert path_as_sent(sent) == instance
     assert PATH_ABSOLUTE.fullmatch(instance)
     assert urlsplit(urljoin("http://pets.example/pets/1", instance)).netloc == "pets.example"

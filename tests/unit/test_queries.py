@@ -2,7 +2,7 @@
 
 import pytest
 
-from pets.api.http.queries import links, read_ids, read_query
+from pets.api.queries import links, read_ids, read_query
 from pets.api.schemas import MAX_IDS
 from pets.domain.query import PetQuery
 

@@ -1,1 +1,1 @@
-"""HTTP: what clients send and get. It knows the port, and no adapter."""
+"""The HTTP API, and the formats of pets. It knows the port, but no adapter."""

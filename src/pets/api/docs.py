@@ -1,4 +1,4 @@
-"""Pages for readers: the API, to read and to try, and the types of problems."""
+"""Pages for people: the API, described and to be tried, and the types of problems."""
 
 import asyncio
 from functools import cache
@@ -13,10 +13,11 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from pets.api.http.answer import Answer, Header
-from pets.api.http.conditions import entity_tag, is_met
-from pets.api.http.problems import NOT_DONE, OUTCOME_UNKNOWN
-from pets.api.http.request import ApiRequest
+from pets.api.answer import Answer
+from pets.api.conditions import entity_tag, is_met
+from pets.api.problems import NOT_DONE, OUTCOME_UNKNOWN
+from pets.api.request import ApiRequest
+from pets.asgi import Header
 
 _PROBLEMS: Final = {
     NOT_DONE: "The service could not do what the request asks, and has changed nothing. "
@@ -33,7 +34,7 @@ _MEDIA_TYPES: Final = {
 }
 
 
-# The package that brings the files is not imported, because its code is not used.
+# The package that contains the files is not imported, because its code is not needed.
 _FOLDER: Final = Path(str(distribution("swagger-ui-py").locate_file("swagger_ui/static")))
 
 
@@ -41,13 +42,13 @@ _POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""What the page may load and do: nothing inline, nothing from another host, and not in a frame."""
+"""The page may load nothing inline and nothing from another host, and may not be in a frame."""
 
 _PAGE_HEADERS: Final = ((b"content-security-policy", _POLICY), (b"referrer-policy", b"no-referrer"))
 
 
 class File:
-    """A file that is read once. All its answers share the bytes, and the browser's copy is kept."""
+    """A file that is read once. All answers share its bytes. A browser that has them gets 304."""
 
     def __init__(self, path: Traversable, media_type: bytes, *headers: Header) -> None:
         body = path.read_bytes()
@@ -101,8 +102,8 @@ class DocsController(Controller):
     async def file(self, name: FromPath[str], request: ApiRequest) -> Answer:
         if name not in _MEDIA_TYPES:
             raise NotFoundException
-        # To hand 1.5 MB to the system takes as long as several listings. So at most one of these
-        # answers begins in a turn of the event loop, however many are asked for.
+        # To write 1.5 MB takes as long as several listings. So at most one of these answers begins
+        # in a turn of the event loop, even if there are many requests for them.
         async with self._turn:
             await asyncio.sleep(0)
         return _swagger_file(name).answer(request)

@@ -21,7 +21,7 @@ NDJSON: Final = "ndjson"
 CSV: Final = "csv"
 CSV_HEADER: Final = f"{','.join(schemas.Pet.__struct_fields__)}\n".encode()
 MAX_KEPT_ID: Final = MAX_ID - 2**32
-"""The highest id of an import that keeps its ids, so that the store has ids left to give."""
+"""The highest id of an import that keeps its ids, so that the store has ids left for new pets."""
 
 # A value in quotes, before its closing quote, and a value of either kind.
 _QUOTED: Final = '"(?:[^"]|"")*+'
@@ -38,9 +38,9 @@ Read = Callable[[bytes], AnyPet]
 
 
 class PetLine(PetCreate, frozen=True, kw_only=True):
-    """A pet to be imported, under an id that the store gives."""
+    """A pet to be imported, with an id that the store assigns."""
 
-    # The default of a missing member is a value that would be refused.
+    # The defaults mean "missing". A client cannot send them, because they are invalid.
     id: Annotated[int, Meta(ge=1, le=MAX_ID, description=f"an integer from 1 to {MAX_ID}")] = 0
     created_at: Annotated[str, Meta(pattern=TIME_PATTERN, description=_TIME_RULE)] = ""
 
@@ -64,7 +64,7 @@ class PetLine(PetCreate, frozen=True, kw_only=True):
 
 
 class KeptPetLine(PetLine, frozen=True, kw_only=True):
-    """A pet to be imported under the id that it has."""
+    """A pet to be imported with its own id."""
 
     id: Annotated[
         int, Meta(ge=1, le=MAX_KEPT_ID, description=f"an integer from 1 to {MAX_KEPT_ID}")
@@ -75,9 +75,9 @@ class KeptPetLine(PetLine, frozen=True, kw_only=True):
 
 
 class LastId(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The line of an export that says how far ids have come, if a removed pet had a higher one.
+    """The line of an export with the highest id that was assigned, if its pet was removed.
 
-    So a store that imports the file does not give the ids of removed pets again.
+    A store that imports the file does not assign the ids up to this one again.
     """
 
     last_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
@@ -130,12 +130,12 @@ def ndjson_reader(struct: type[PetLine]) -> Read:
 
 
 def last_id_line(last_id: int) -> bytes:
-    """Return the line of NDJSON that says up to which id ids were given."""
+    """Return the line of NDJSON with the highest id that was assigned."""
     return encode_lines([LastId(last_id)])
 
 
 def read_last_id(line: bytes) -> int | None:
-    """Return what `last_id_line` has written into a line, or None for any other line."""
+    """Return the id of a line that `last_id_line` has written, or None for any other line."""
     try:
         return decode(line, LastId).last_id
     except (NotJSON, Invalid):
@@ -145,7 +145,7 @@ def read_last_id(line: bytes) -> int | None:
 def csv_record_goes_on(line: bytes, *, within_quotes: bool) -> bool:
     """Return whether a record goes on in the next line, because this line ends within quotes.
 
-    `within_quotes` tells the same about the line before.
+    `within_quotes` is the result for the line before.
     """
     return _OPEN_RECORD.fullmatch(b'"' + line if within_quotes else line) is not None
 

@@ -1,28 +1,28 @@
-"""The health checks: the process lives, and the service is ready to serve."""
+"""The health checks: whether the process runs, and whether the service is ready for requests."""
 
 import asyncio
 from typing import Final
 
 from litestar import Controller, Router, get
 
-from pets.api.http.exchange import NO_REQUEST
-from pets.api.http.request import ApiRequest
 from pets.api.openapi import described_answers
+from pets.api.request import ApiRequest
 from pets.api.schemas import Health
 from pets.domain.errors import StoreUnavailable
 from pets.domain.repository import PetRepository
+from pets.telemetry.request_context import NO_REQUEST
 
 _LATE: Final = "The store did not answer in time."
 
 READY_TIMEOUT_SECONDS: Final = 1
 CHECK_SECONDS: Final = 1
-"""For how long callers share the outcome of a check of the store, from its beginning."""
+"""How long callers share the result of a check of the store, from its beginning."""
 
 
 class StoreCheck:
     """Asks the store whether it works: at most once a second, and never twice at a time.
 
-    So the callers, who need no API key, cannot keep the store busy.
+    The callers need no API key, so this keeps them from overloading the store.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class HealthController(Controller):
         "/live",
         operation_id="isLive",
         summary="Does the process answer?",
-        description="Always answered while the process works, because the store is not asked.",
+        description="Answers as long as the process works, because it does not use the store.",
         responses=described_answers(200, Health, "It does.", 400, 500),
     )
     async def live(self) -> Health:
@@ -75,8 +75,8 @@ class HealthController(Controller):
         "/ready",
         operation_id="isReady",
         summary="Can requests be sent here?",
-        description="Whether the store answered within 1 second when it was asked last, at most a "
-        "second ago, and is migrated, and the service is not stopping.",
+        description="The service is ready if it is not stopping, and if the store is migrated and "
+        "answered within 1 second. The store is checked at most once a second.",
         responses=described_answers(200, Health, "They can.", 400, 500, 503),
     )
     async def ready(self, request: ApiRequest) -> Health:

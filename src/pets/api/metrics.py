@@ -6,14 +6,14 @@ from typing import Final
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 
-from pets.api.http.answer import Answer
+from pets.api.answer import Answer
 
 _MEDIA_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 """https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format"""
 
 
 def metrics_handler(read: Callable[[], bytes]) -> HTTPRouteHandler:
-    """Return the route `/metrics`, which shows what is read, whatever format is asked for."""
+    """Return the route `/metrics`. It ignores `Accept`, because there is one format only."""
 
     # Litestar's own response would add a second charset.
     @get("/metrics")

@@ -14,16 +14,17 @@ from litestar.openapi.spec import License, Tag
 from msgspec import Struct
 
 from pets.api import schemas
-from pets.api.http.access import CHALLENGES, OPEN
-from pets.api.http.application import Application
-from pets.api.http.problems import (
+from pets.api.access import CHALLENGES, OPEN
+from pets.api.application import Application
+from pets.api.body import JSON_TYPES
+from pets.api.problems import (
     BUG,
     MAX_BODY_BYTES,
     MAX_RETRY_AFTER_SECONDS,
     MEDIA_TYPE,
     RETRY_AFTER_SECONDS,
 )
-from pets.api.http.request import JSON_TYPES
+from pets.telemetry.request_context import MAX_REQUEST_ID_LENGTH, REQUEST_ID_PATTERN
 
 JSON = dict[str, Any]  # Any: whatever JSON can hold.
 
@@ -43,13 +44,13 @@ _DESCRIPTIONS: Final = {
     403: "The API key may only read.",
     304: "The client has this already: `If-None-Match` names its tag, or is `*`.",
     404: "There is no such pet.",
-    412: "What is at this path is not as the condition says.",
+    412: "`If-Match` does not name the tag of the pet, or `If-None-Match` does.",
     413: "The body is larger than this operation takes.",
     415: "The body has a media type or a coding that the operation does not take.",
     422: "The `Idempotency-Key` was used for another pet.",
     431: "The path, the query and the header fields are over 64 KiB.",
     500: BUG,
-    503: "The store cannot be reached, or the service has more to do than it can do in time. "
+    503: "The store cannot be reached, or the service is overloaded. "
     "`Retry-After` says in how many seconds to try again.",
     507: "The store has no ids left for new pets.",
 }
@@ -75,8 +76,8 @@ _REQUEST_ID: Final = {
     "description": "The id of the request: the client's own, or else one that was made for it.",
     "schema": {
         "type": "string",
-        "pattern": f"^{schemas.REQUEST_ID_PATTERN}$",
-        "maxLength": schemas.MAX_REQUEST_ID_LENGTH,
+        "pattern": f"^{REQUEST_ID_PATTERN}$",
+        "maxLength": MAX_REQUEST_ID_LENGTH,
     },
 }
 
@@ -113,13 +114,13 @@ def described_body(
 
 
 def document(app: Application) -> JSON:
-    """Return Litestar's OpenAPI document, with what Litestar cannot say by itself.
+    """Return Litestar's OpenAPI document, completed with facts that Litestar does not know.
 
     - The components come from msgspec, which enforces them. Litestar leaves out that unknown
       members are refused, and rounds 2^63-1.
     - The path of the collection gets its trailing slash, though the path without it works too.
-    - The options `body`, `query` and `header` of a handler describe what it reads from the raw
-      request. Its option `answer_headers` describes the headers of its answers, by status.
+    - The options `body`, `query` and `header` of a handler describe the parts that it reads from
+      the raw request. Its option `answer_headers` describes the headers of its answers, by status.
     """
     options: JSON = {}
     for handlers in app.route_handler_method_map.values():
@@ -216,7 +217,7 @@ def openapi_config() -> OpenAPIConfig:
         license=License(name="MIT", identifier="MIT"),
         tags=[
             Tag(name="pets", description="The pets: all of them, and each."),
-            Tag(name="health", description="For those who run the service."),
+            Tag(name="health", description="For operators of the service."),
         ],
         render_plugins=[_Document()],
         openapi_router=Router(

@@ -10,20 +10,21 @@ from litestar.openapi.spec import OpenAPIType
 from litestar.params import PathParameter
 
 from pets.api import schemas
-from pets.api.http.answer import Answer
-from pets.api.http.body import MissingBody, read_body
-from pets.api.http.conditions import (
+from pets.api.answer import Answer
+from pets.api.body import MERGE_PATCH_TYPES, MissingBody, read_body
+from pets.api.conditions import (
     CONDITIONS_DESCRIBED,
     ETAG_DESCRIBED,
     act_if_conditions_hold,
     entity_tag,
     find_one,
     is_met,
-    represent,
-    require,
+    raise_unless_met,
+    to_json,
 )
-from pets.api.http.idempotency import KEY_DESCRIBED, KeyReused, idempotency_key
-from pets.api.http.queries import (
+from pets.api.idempotency import KEY_DESCRIBED, KeyReused, idempotency_key
+from pets.api.openapi import described_answers, described_body
+from pets.api.queries import (
     FILTERS_DESCRIBED,
     IDS_DESCRIBED,
     LINK_DESCRIBED,
@@ -32,15 +33,14 @@ from pets.api.http.queries import (
     read_parameters,
     read_query,
 )
-from pets.api.http.request import MERGE_PATCH_TYPES, ApiRequest
-from pets.api.openapi import described_answers, described_body
+from pets.api.request import ApiRequest
 from pets.api.schemas import MAX_IDS_BYTES, PetCreate, PetsDelete, PetsDeleted, PetUpdate, encode
 from pets.domain.pet import MAX_ID
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
 
 NO_TAG: Final = None
-"""The collection always exists, but no tag names its state."""
+"""The collection always exists, but it has no tag."""
 
 _ID: Final = re.compile("[1-9][0-9]{0,18}")
 _PLACES_OF_IDS: Final = "The ids must be either in the body or in query parameters `ids`."
@@ -103,7 +103,7 @@ class PetsController(Controller):
     async def create_pet(self, request: ApiRequest) -> Answer:
         body = await read_body(request, PetCreate)
         read_parameters(request.scope["query_string"])
-        require(request, NO_TAG)
+        raise_unless_met(request, NO_TAG)
         new = body.to_domain()
         key = idempotency_key(request)
         if key is None:
@@ -112,7 +112,7 @@ class PetsController(Controller):
             pet = (await request.repository.add_once({key: new}))[key]
             if not new.is_like(pet):
                 raise KeyReused
-        return Answer(201, represent(pet), (b"location", b"/pets/%d" % pet.id))
+        return Answer(201, to_json(pet), (b"location", b"/pets/%d" % pet.id))
 
     @get(
         operation_id="listPets",
@@ -158,7 +158,7 @@ class PetsController(Controller):
             raise MissingBody(_PLACES_OF_IDS)
         if in_body and in_query:
             raise ClientException(_PLACES_OF_IDS)
-        require(request, NO_TAG)
+        raise_unless_met(request, NO_TAG)
         ids = asked.unique()
         removed = await request.repository.remove([id_ for id_ in ids if 1 <= id_ <= MAX_ID])
         return Answer(200, encode(PetsDeleted.from_removed(ids, removed)))
@@ -173,7 +173,7 @@ class PetsController(Controller):
         answer_headers={200: _TAGGED, 304: _TAGGED},
     )
     async def get_pet(self, pet_id: Id, request: ApiRequest) -> Answer:
-        body = represent(await find_one(request.repository, _read_id(pet_id, request)))
+        body = to_json(await find_one(request.repository, _read_id(pet_id, request)))
         tag = entity_tag(body)
         if not is_met(request, tag):
             return Answer(304, b"", (b"etag", tag))
@@ -184,7 +184,7 @@ class PetsController(Controller):
         operation_id="updatePet",
         summary="Change a pet",
         description="Members that are not sent stay as they are. "
-        "With its tag in `If-Match`, a pet that was changed meanwhile is left alone.",
+        "With its tag in `If-Match`, a pet that was changed meanwhile is not changed again.",
         responses=described_answers(
             200, schemas.Pet, "The pet, as it is now.", 400, 404, 412, 413, 415, 500, 503
         ),
@@ -197,14 +197,14 @@ class PetsController(Controller):
         id_ = _read_id(pet_id, request)
         change = partial(request.repository.change, {id_: update.to_domain()})
         changed = await act_if_conditions_hold(request, id_, change)
-        body = represent(changed[id_])
+        body = to_json(changed[id_])
         return Answer(200, body, (b"etag", entity_tag(body)))
 
     @delete(
         "/{pet_id:str}",
         operation_id="deletePet",
         summary="Delete a pet",
-        description="With its tag in `If-Match`, a pet that was changed meanwhile is left alone.",
+        description="With its tag in `If-Match`, a pet that was changed meanwhile is not deleted.",
         responses=described_answers(204, None, "The pet is deleted.", 400, 404, 412, 500, 503),
         header=CONDITIONS_DESCRIBED,
     )

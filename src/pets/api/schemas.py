@@ -1,4 +1,4 @@
-"""What clients send and get. The members of each struct are written in their order here."""
+"""The documents that clients send and receive. Their members are written in the order here."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -22,6 +22,7 @@ from pets.domain.pet import (
     PetType,
 )
 from pets.domain.repository import PetPage as DomainPetPage
+from pets.telemetry.request_context import MAX_REQUEST_ID_LENGTH, REQUEST_ID_PATTERN
 
 MAX_LIMIT: Final = 1000
 MAX_IDS: Final = 10_000
@@ -30,17 +31,14 @@ MAX_IDS_BYTES: Final = 320 * 1024
 
 MAX_FAULTS: Final = 100
 MAX_DIGITS: Final = 4300
-"""Python reads no longer integer, and neither does msgspec."""
+"""Neither Python nor msgspec reads a longer integer."""
 
 ID_RULE: Final = f"an integer of at most {MAX_DIGITS:,} digits"
 NOT_FOUND: Final = "Pet with the matching ID was not found."
 TIME_LENGTH: Final = 19
 TIME_PATTERN: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$"
 
-MAX_REQUEST_ID_LENGTH: Final = 128
-REQUEST_ID_PATTERN: Final = f"[A-Za-z0-9_.:/+=-]{{1,{MAX_REQUEST_ID_LENGTH}}}"
-
-# The message about a bad member says that it "must be" what its description says.
+# The message about an invalid member is "must be", followed by its description.
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description=NAME_RULE, examples=["boy"])]
 Age = Annotated[
     int, Meta(ge=MIN_AGE, le=MAX_AGE, description=f"{AGE_RULE}, in whole years", examples=[7])
@@ -60,7 +58,7 @@ class PetCreate(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PetUpdate(Struct, frozen=True, forbid_unknown_fields=True):
-    """What to change about a pet (a merge patch, RFC 7396). Other members stay as they are."""
+    """Changes of a pet (a merge patch, RFC 7396). Members that are left out stay as they are."""
 
     name: Name | UnsetType = UNSET
     age: Age | UnsetType = UNSET
@@ -136,9 +134,9 @@ class PetsDelete(Struct, frozen=True, forbid_unknown_fields=True):
     def unique(self) -> list[int]:
         """Return each id once, in the order of the request.
 
-        The keys are texts because their hashes are secret. Anyone can find thousands of integers
-        with the same hash, and a set of those takes seconds. Decimal texts of thousands of digits
-        take long too.
+        The keys are texts, because nobody can predict the hash of a text. Anyone can find thousands
+        of integers with the same hash, and to make a set of them takes seconds. The texts are
+        hexadecimal, because to write thousands of decimal digits takes long too.
         """
         return list({hex(id_): id_ for id_ in self.ids}.values())
 
@@ -172,7 +170,7 @@ class PetsDeleted(Struct, frozen=True):
 
 
 class Fault(Struct, frozen=True):
-    """One thing that is wrong with a body."""
+    """A fault of a body."""
 
     pointer: Annotated[
         str,
@@ -189,13 +187,17 @@ _REFERENCE: Final = {"format": "uri-reference"}
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """What went wrong (RFC 9457)."""
+    """A problem (RFC 9457)."""
 
     type: Annotated[str, Meta(examples=["about:blank"], extra_json_schema=_REFERENCE)]
     title: Annotated[str, Meta(description="the phrase of the status", examples=["Bad Request"])]
     status: Annotated[int, Meta(ge=400, le=599, examples=[400])]
     detail: Annotated[
-        str, Meta(description="what is wrong here", examples=["The body is not a valid PetCreate."])
+        str,
+        Meta(
+            description="an explanation of this problem",
+            examples=["The body is not a valid PetCreate."],
+        ),
     ]
     instance: Annotated[
         str,
@@ -224,7 +226,7 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 
 class Health(Struct, frozen=True):
-    """All is well."""
+    """A health check that succeeded."""
 
     status: Literal["ok"]
 

@@ -1,12 +1,12 @@
-"""JSON read strictly: no "7" for 7, no unknown member, and all faults are named at once.
+"""JSON, read strictly: no "7" for 7, no unknown members, and all faults are reported at once.
 
-Anyone may send a text that is made to be slow. So a text that is not what it should be is checked
-in full, but its values stay text until one is known to have the right kind.
+A client may send a text that is slow to decode on purpose. So all members of an invalid text are
+checked, but a value is decoded only as the type that it must have.
 """
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeAlias, TypeVar, get_args, get_origin
 from urllib.parse import quote
 
 import msgspec
@@ -16,6 +16,7 @@ from pets.api.schemas import MAX_FAULTS, Fault
 
 AnyStruct = TypeVar("AnyStruct", bound=Struct)
 Members = dict[str, Raw]
+Annotation: TypeAlias = Any  # Any: mypy knows no type of annotations.
 
 
 class NotJSON(ValueError):
@@ -23,7 +24,7 @@ class NotJSON(ValueError):
 
 
 class Invalid(ValueError):
-    """The document is JSON, but not the struct that it should be."""
+    """The document is JSON, but not a valid struct of the wanted type."""
 
     def __init__(self, struct: type[Struct], faults: list[Fault]) -> None:
         super().__init__(struct.__name__)
@@ -36,7 +37,7 @@ def decode(text: bytes, struct: type[AnyStruct]) -> AnyStruct:
         try:
             return msgspec.json.decode(text, type=struct)
         except msgspec.ValidationError:
-            # Of a member named twice the last one counts, but the decoder checks each of them.
+            # If a member occurs twice, the last one counts, but the decoder has checked both.
             members = _members(text)
             faults = list(islice(_faults(members, struct), MAX_FAULTS))
             if faults:
@@ -87,16 +88,14 @@ def _faults(members: Members | None, struct: type[Struct]) -> Iterator[Fault]:
         yield Fault(f"#/{quote(escaped)}", "is not a member that is known here")
 
 
-# Any: mypy knows no type of annotations.
-def _annotation(kind: Any) -> Any:
-    """Return the annotation of a member that may be left out, without its `UnsetType`."""
-    kinds = get_args(kind)
-    return kinds[0] if UnsetType in kinds else kind
+def _annotation(annotation: Annotation) -> Annotation:
+    """Return an annotation without `UnsetType`, which only says that the member may be left out."""
+    kinds = get_args(annotation)
+    return kinds[0] if UnsetType in kinds else annotation
 
 
-# Any: mypy knows no type of annotations.
-def _value_faults(value: Raw, annotation: Any, pointer: str) -> Iterator[Fault]:
-    """Check a value against `Annotated[kind, Meta(description=…)]`, which says what it must be."""
+def _value_faults(value: Raw, annotation: Annotation, pointer: str) -> Iterator[Fault]:
+    """Check a value against `Annotated[kind, Meta(description=…)]`. The description is the rule."""
     kind, rule = get_args(annotation)
     if get_origin(kind) is not list:
         yield from _faults_of([(pointer, value)], annotation)
@@ -118,8 +117,7 @@ def _items(value: Raw) -> list[Raw] | None:
         return None
 
 
-# Any: mypy knows no type of annotations.
-def _faults_of(values: Iterable[tuple[str, Raw]], annotation: Any) -> Iterator[Fault]:
+def _faults_of(values: Iterable[tuple[str, Raw]], annotation: Annotation) -> Iterator[Fault]:
     """Check values of one kind, each with its pointer."""
     _, rule = get_args(annotation)
     decoder = msgspec.json.Decoder(annotation)

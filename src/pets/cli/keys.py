@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from pets.api.api_keys import ApiKey, InvalidKeys, KeyScope, new_secret, parse_keys, text_of
 from pets.cli.console import CommandFailed, failures_of, print_document
 from pets.cli.files import is_special, replacing
-from pets.domain.access import ApiKey, InvalidKeys, Scope, new_secret, parse_keys, text_of
 from pets.settings import SettingsError
 
 _OWNER_ONLY: Final = 0o600
 """The rights of a new file of keys."""
 
 
-def make_key(name: str, scope: Scope, file: str | None) -> None:
+def make_key(name: str, scope: KeyScope, file: str | None) -> None:
     """Make a key, print it, and print its line or add that to the file.
 
     Raises `SettingsError` for a bad name, and `CommandFailed` if the file is broken, has a key of

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import click
 
+from pets.api.api_keys import KeyScope
 from pets.cli.console import (
     STANDARD_OUTPUT,
     CommandFailed,
@@ -21,7 +22,6 @@ from pets.cli.console import (
     say,
 )
 from pets.cli.signals import heed_signals
-from pets.domain.access import Scope
 from pets.domain.errors import InvalidQuery, StoreUnavailable
 from pets.domain.pet import PetType
 from pets.domain.query import PetQuery
@@ -129,9 +129,9 @@ def _pets() -> None:
 )
 def _serve(**options: str | int | None) -> int:
     """Migrate the store, then serve until SIGTERM or Ctrl-C."""
-    from pets.cli.logs import set_up_log
     from pets.cli.serve import allow_files, serve
     from pets.cli.waiting import migrate_when_reachable
+    from pets.telemetry.log import set_up_log
 
     end_by_signals()
     environment = dict(os.environ)
@@ -270,7 +270,7 @@ def _keys() -> None:
 @_keys.command("new")
 @click.argument("name", type=_text)
 @click.option(
-    "--scope", type=click.Choice(list(map(str, Scope))), required=True, help="What it allows."
+    "--scope", type=click.Choice(list(map(str, KeyScope))), required=True, help="What it allows."
 )
 @click.option("--file", type=_text, help="The file that gets the line of the key.")
 def _keys_new(name: str, scope: str, file: str | None) -> int:
@@ -278,5 +278,5 @@ def _keys_new(name: str, scope: str, file: str | None) -> int:
     from pets.cli.keys import make_key
 
     heed_signals()
-    make_key(name, Scope(scope), file)
+    make_key(name, KeyScope(scope), file)
     return 0

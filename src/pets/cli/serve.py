@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from litestar import Litestar
 
-from pets.api.http.answer import Header
-from pets.api.http.application import Application
-from pets.api.http.problems import MAX_RETRY_AFTER_SECONDS, NOT_DONE, problem, problem_answer
+from pets.api.api_keys import ApiKeys
+from pets.api.application import Application
+from pets.api.problems import MAX_RETRY_AFTER_SECONDS, NOT_DONE, problem, problem_answer
+from pets.asgi import Header
 from pets.bootstrap import (
     check_tracing,
     create_app,
@@ -25,7 +26,6 @@ from pets.bootstrap import (
     read_keys,
 )
 from pets.cli.console import CommandFailed
-from pets.domain.access import ApiKeys
 from pets.serving.accepting import AcceptingLoop, SharingLoop, allow_open_files, limit_clients
 from pets.serving.admission import Admission
 from pets.serving.asgi import ASGIApp, Receive, Scope, Send

@@ -1,1 +1,1 @@
-"""Pets, queries for pets, and the port to a store. It imports the standard library alone."""
+"""Pets, queries for pets, and the port to a store. It imports only the standard library."""

@@ -2,11 +2,11 @@
 
 
 class InvalidPet(ValueError):
-    """No pet can have this value. The message says which member is wrong and what it must be."""
+    """A pet cannot have this value. The message names the member and its rule."""
 
 
 class InvalidQuery(ValueError):
-    """A query cannot have this value: `member` is wrong, and `rule` says what it must be."""
+    """A query cannot have this value. `rule` continues "`member` must be"."""
 
     def __init__(self, member: str, rule: str) -> None:
         super().__init__(f"{member} must be {rule}")
@@ -31,9 +31,9 @@ class StoreUnavailable(Exception):
 
 
 class NoIdsLeft(StoreUnavailable):
-    """The store cannot add pets, because the highest ids are given. To repeat the call is useless.
+    """The store cannot add pets, because the highest ids are assigned.
 
-    Nothing was done.
+    Nothing was done. Repeating the call does not help.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class NoIdsLeft(StoreUnavailable):
 
 
 class OutcomeUnknown(StoreUnavailable):
-    """The store failed in the middle of a change, which may have been made or not."""
+    """The store failed during a change. The change may have been made or not."""
 
 
 class StoreUnreachable(StoreUnavailable):

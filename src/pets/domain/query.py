@@ -101,7 +101,7 @@ class PetQuery:
 
     @property
     def is_search(self) -> bool:
-        """Whether the query is expensive, because a store has to look at the name of each pet."""
+        """Whether the query is expensive, because a store has to read the name of each pet."""
         return self.name is not None
 
     def matches(self, pet: Pet) -> bool:

@@ -8,7 +8,7 @@ from pets.domain.pet import NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
 
 Numbered = Sequence[tuple[int, NewPet | Pet]]
-"""Pets to load, each with a number by which its caller knows it."""
+"""Pets to load, each with a number by which the caller identifies it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class PetRepository(Protocol):
     ) -> Mapping[int, Pet]:
         """Change the pets that have these ids, and return the changed pets by id.
 
-        If a pet is expected for an id, the id's pet is left alone unless it equals that one.
+        If a pet is expected for an id, the pet with this id is changed only if it equals that one.
         """
         ...
 
@@ -113,14 +113,14 @@ class PetRepository(Protocol):
         taken by a pet of the store or by one before it. If any is refused, none is added, unless
         `skip_taken`. If `pets` raises, none is added either.
 
-        When all pets are read, `last_id` tells up to which id no id will be assigned, 0 for any.
+        `last_id` is called after all pets are read. No id up to its result will be assigned later.
         """
         ...
 
     async def last_id(self) -> int | None:
         """Return the highest id that will not be assigned any more, or 0.
 
-        It is None if the store does not let this process know.
+        It is None if this process has no right to read it.
         """
         ...
 

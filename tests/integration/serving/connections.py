@@ -12,13 +12,13 @@ import msgspec
 import uvicorn
 from uvicorn.server import ServerState
 
-from pets.api.http.application import Application
-from pets.api.http.exchange import Exchange, Observe
+from pets.api.application import Application
 from pets.bootstrap import create_app
 from pets.cli.serve import create_admission
 from pets.domain.repository import PetRepository
 from pets.serving.admission import ServedProtocol
 from pets.serving.queues import Capacity
+from pets.telemetry.request_context import Observe, RequestContext
 
 READ_SECONDS: Final = 10
 
@@ -133,7 +133,7 @@ class Server:
         observers: Sequence[Observe] = (),
     ) -> None:
         app = served if isinstance(served, Application) else create_app(repository=served)
-        around = partial(Exchange, observers=observers) if observers else None
+        around = partial(RequestContext, observers=observers) if observers else None
         self.admission = create_admission(app, capacity, request_seconds, around)
         self._config = uvicorn.Config(
             self.admission,

@@ -10,13 +10,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
-from pets.api.http.exchange import Observation
-from pets.api.http.problems import instance_of
+from pets.api.api_keys import ApiKeys
+from pets.asgi import path_as_sent
 from pets.bootstrap import create_app
-from pets.domain.access import KeyList
 from pets.domain.pet import NewPet, Pet
 from pets.serving.heads import MAX_HEAD_BYTES
 from pets.settings import MEMORY, Settings
+from pets.telemetry.request_context import Observation
 from tests.integration.served import served
 from tests.integration.serving.connections import Server, statuses
 
@@ -320,7 +320,7 @@ class TestARefusalIsAnAnswerLikeOthers:
     async def test_with_the_headers_that_all_answers_have(self) -> None:
         """A page of another origin may read it, and a shared cache may not keep it."""
         settings = Settings(database_url=MEMORY, cors_origins="https://a.example")
-        server = Server(create_app(settings, keys=KeyList([])))
+        server = Server(create_app(settings, keys=ApiKeys([])))
         fields = b"Origin: https://a.example\r\n"
         good = request(b"GET /health/live", fields)
         answers = await server.exchange(good + b"GET / HTTP/1.1\r\n" + fields + b"\r\n")
@@ -797,4 +797,4 @@ async def test_an_encoded_slash_does_not_act_as_a_slash(server: Server, path: st
 async def test_an_instance_is_the_path_as_it_was_sent(server: Server, path: str) -> None:
     (answer,) = await server.exchange(request(f"GET {path}".encode(), CLOSE))
     assert answer.status == 404
-    assert answer.document["instance"] == instance_of(path.encode())
+    assert answer.document["instance"] == path_as_sent(path.encode())

@@ -11,13 +11,13 @@ import asyncpg
 import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
-from pets.api.http.exchange import Observation
-from pets.api.http.problems import MAX_RETRY_AFTER_SECONDS
+from pets.api.problems import MAX_RETRY_AFTER_SECONDS
 from pets.domain.pet import NewPet, PetType
 from pets.serving.accepting import RESERVED_FILES
 from pets.serving.admission import MAX_PARTS, MAX_STARTS, MAX_WAIT_SECONDS
 from pets.serving.queues import Capacity
 from pets.serving.reading import MAX_PART_BYTES
+from pets.telemetry.request_context import Observation
 from tests.integration.served import Served, served
 from tests.integration.serving.connections import Answer, Connection, Server, statuses
 

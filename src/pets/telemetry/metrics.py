@@ -1,4 +1,4 @@
-"""Metrics for Prometheus. They are kept in files, so that they are right over several processes."""
+"""Metrics for Prometheus, kept in files, so that those of all processes can be added up."""
 
 import asyncio
 import os
@@ -14,7 +14,8 @@ from typing import Final, Self
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from pets.adapters.prometheus_files import (
+from pets.domain.errors import OutcomeUnknown, StoreUnavailable
+from pets.telemetry.prometheus_files import (
     FOLDER,
     Read,
     Total,
@@ -25,10 +26,10 @@ from pets.adapters.prometheus_files import (
     observe_all,
     use_files_of,
 )
-from pets.domain.errors import OutcomeUnknown, StoreUnavailable
+from pets.telemetry.request_context import Observation
 
 SAMPLE_SECONDS: Final = 0.25
-"""The time between two samples of what has no event of its own."""
+"""The time between two samples of numbers that change without an event."""
 
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """https://opentelemetry.io/docs/specs/semconv/http/http-metrics/"""
@@ -40,9 +41,10 @@ _OTHER_METHOD: Final = "_OTHER"
 
 
 class ServiceMetrics:
-    """What the parent of the workers counts, and the files of all.
+    """The metrics of the parent of the workers, and the files of all processes.
 
-    The files are in memory, if the system has a place for them, and end with this context.
+    The files are in memory if the system has a file system there. They are removed when this
+    context ends.
     """
 
     def __init__(self) -> None:
@@ -68,7 +70,7 @@ class ServiceMetrics:
         self._folder.cleanup()
 
     def read(self) -> bytes:
-        """Return what all processes have counted together, in the text format of Prometheus."""
+        """Return the metrics of all processes, added up, in the text format of Prometheus."""
         counted = CollectorRegistry()
         MultiProcessCollector(counted)  # type: ignore[no-untyped-call]  # It has no types.
         return generate_latest(counted)
@@ -81,7 +83,7 @@ class ServiceMetrics:
 
 
 class Metrics:
-    """What one worker counts.
+    """The metrics of one worker.
 
     A worker that takes over the slot of another one goes on counting where that one ended. So
     there are never more files than workers at a time.
@@ -115,18 +117,19 @@ class Metrics:
         self._gauges: list[tuple[Gauge, Read]] = []
         self._totals: list[Total] = []
 
-    def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count a request. The route is a template, and "" if there is none.
+    def count_request(self, seen: Observation) -> None:
+        """Count a request.
 
-        The next sample writes it down, together with others, because writing takes 5 µs.
+        The next sample writes all counted requests down together, because a write takes 5 µs.
         """
-        if method not in _METHODS:  # A client can think of any number of methods.
+        method = seen.scope["method"]
+        if method not in _METHODS:  # A client can invent any number of methods.
             method = _OTHER_METHOD
-        self._seconds[method, route, status].append(seconds)
+        self._seconds[method, seen.route, seen.status].append(seen.seconds)
 
     @contextmanager
     def count_call(self, operation: str, items: int) -> Iterator[None]:
-        """Count a call of the store, and how it fails."""
+        """Count a call of the store, and the kind of its error."""
         self._sizes[operation].append(items)
         self._running += 1
         try:
@@ -146,13 +149,13 @@ class Metrics:
             lambda: max(0, self._running - in_use()),
         )
 
-    def sample(self, name: str, meaning: str, read: Read) -> None:
-        """Read a number again and again. It is added up over all workers."""
-        self._gauges.append((gauge(name, meaning), read))
+    def sample(self, name: str, description: str, read: Read) -> None:
+        """Show a number that is read for each sample. It is added up over all workers."""
+        self._gauges.append((gauge(name, description), read))
 
-    def sample_total(self, name: str, meaning: str, read: Read) -> None:
+    def sample_total(self, name: str, description: str, read: Read) -> None:
         """The same for a number that only grows while this process lives."""
-        self._totals.append(Total(counter(name, meaning), read))
+        self._totals.append(Total(counter(name, description), read))
 
     async def keep_sampling(self) -> None:
         """Take samples until this is cancelled."""

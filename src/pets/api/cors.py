@@ -1,10 +1,10 @@
-"""Pages of other origins: which may use this service from a browser (the Fetch standard, CORS)."""
+"""Requests from web pages of other origins (the Fetch standard, CORS)."""
 
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from pets.api.http.answer import Answer, Header
-from pets.api.http.request import headers
+from pets.api.answer import Answer
+from pets.asgi import ASGIApp, Header, Message, Receive, Scope, Send, header_values
 
 ANY: Final = "*"
 
@@ -23,26 +23,26 @@ _PREFLIGHT: Final[tuple[Header, ...]] = (
 class CrossOrigin:
     """An ASGI application whose answers the pages of some origins may read.
 
-    Preflights are answered here. They need no API key, because a browser sends none with them.
+    It answers preflights itself. They need no API key, because a browser sends none with them.
     """
 
-    # Any, here and below: Litestar and uvicorn type ASGI applications differently.
-    def __init__(self, app: Any, origins: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, origins: frozenset[str]) -> None:
         self._app = app
         self._allows_any = ANY in origins
         self._origins = {origin.encode() for origin in origins}
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # Any: see above.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         allowed = self._allowed_origin(scope) if scope["type"] == "http" else None
         app = self._app
         if allowed:
             send = partial(_send_to, allowed, send)
-            if scope["method"] == "OPTIONS" and headers(scope, b"access-control-request-method"):
+            is_options = scope["method"] == "OPTIONS"
+            if is_options and header_values(scope, b"access-control-request-method"):
                 app = Answer(204, b"", *_PREFLIGHT)
         await app(scope, receive, send)
 
-    def _allowed_origin(self, scope: Any) -> bytes | None:  # Any: see above.
-        origin = headers(scope, b"origin")
+    def _allowed_origin(self, scope: Scope) -> bytes | None:
+        origin = header_values(scope, b"origin")
         if origin and self._allows_any:
             return ANY.encode()
         if len(origin) == 1 and origin[0] in self._origins:
@@ -50,7 +50,7 @@ class CrossOrigin:
         return None
 
 
-async def _send_to(origin: bytes, send: Any, message: Any) -> None:  # Any: as above.
+async def _send_to(origin: bytes, send: Send, message: Message) -> None:
     if message["type"] == "http.response.start":
         own_headers = [
             *message["headers"],

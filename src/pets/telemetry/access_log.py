@@ -3,8 +3,8 @@
 import logging
 from typing import Final
 
-from pets.api.http.exchange import Observation
-from pets.api.http.problems import instance_of
+from pets.asgi import path_as_sent
+from pets.telemetry.request_context import Observation
 
 logger = logging.getLogger(__name__)
 
@@ -13,13 +13,13 @@ MAX_PATH_BYTES: Final = 1000
 
 
 def log_request(seen: Observation) -> None:
-    """Log a request: who asked for what, and how it was answered.
+    """Log a request: its client, its method and path, and the status of its answer.
 
-    The query is left out, because it may name somebody. A long path is cut off, because log
-    collectors split long lines.
+    The query is left out, because it may contain somebody's name. A long path is cut off, because
+    log collectors split long lines.
     """
     method = seen.scope["method"]
-    path = instance_of(seen.scope["raw_path"].partition(b"?")[0][:MAX_PATH_BYTES])
+    path = path_as_sent(seen.scope["raw_path"].partition(b"?")[0][:MAX_PATH_BYTES])
     client = seen.scope["client"]
     facts = {
         "method": method,

@@ -2,14 +2,19 @@
 
 from codecs import BOM_UTF8
 from collections.abc import Collection
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from litestar.exceptions import ClientException, HTTPException
 from msgspec import Struct
 
-from pets.api.http.problems import InvalidBody
-from pets.api.http.request import JSON_TYPES, ApiRequest, headers
+from pets.api.problems import InvalidBody
+from pets.api.request import ApiRequest
 from pets.api.strict_json import Invalid, NotJSON, decode
+from pets.asgi import header_values
+
+JSON_TYPES: Final = ("application/json",)
+MERGE_PATCH_TYPES: Final = (*JSON_TYPES, "application/merge-patch+json")
+"""The media types of a merge patch (RFC 7396)."""
 
 Body = TypeVar("Body", bound=Struct)
 
@@ -53,7 +58,7 @@ async def read_body(
 
 
 def _check_media_type(request: ApiRequest, media_types: Collection[str]) -> None:
-    content_type = b"".join(headers(request.scope, b"content-type"))
+    content_type = b"".join(header_values(request.scope, b"content-type"))
     media_type = content_type.partition(b";")[0].strip().lower().decode("latin-1")
     if media_type not in media_types:
         expected = "` or `".join(media_types)
@@ -65,7 +70,7 @@ def _check_media_type(request: ApiRequest, media_types: Collection[str]) -> None
 
 
 def _check_coding(request: ApiRequest) -> None:
-    for coding in headers(request.scope, b"content-encoding"):
+    for coding in header_values(request.scope, b"content-encoding"):
         if coding.lower() not in {b"", b"identity"}:
             raise HTTPException(
                 status_code=415,

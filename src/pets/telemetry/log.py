@@ -1,4 +1,4 @@
-"""The log of a service, on standard error: lines on a terminal, and JSON elsewhere."""
+"""The log of a service, on standard error: plain lines on a terminal, and JSON elsewhere."""
 
 import logging.config
 import sys
@@ -7,13 +7,13 @@ from typing import Final
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from pets.api.http.exchange import request_id, trace_id
+from pets.telemetry.request_context import request_id, trace_id
 
 _LOGGERS: Final = ("pets", "uvicorn", "asyncio", "py.warnings")
 
 
 def set_up_log(level: str) -> None:
-    """Let everything that is logged from now on go to standard error, from this level on."""
+    """Write all messages of this level or a higher one to standard error from now on."""
     logging.captureWarnings(capture=True)
     logging.config.dictConfig(
         {
@@ -48,7 +48,7 @@ def _formatter() -> logging.Formatter:
 
 
 def _add_facts(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Add what the line itself says of its request, or else the ids of the request at work."""
+    """Add the ids of the request that this task answers, and the facts that the line has."""
     record = event["_record"]
     ids = {"request_id": request_id.get(), "trace_id": trace_id()}
     facts = ids | getattr(record, "facts", {})

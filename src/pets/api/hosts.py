@@ -1,11 +1,11 @@
-"""The names of this service: requests to any other are refused."""
+"""The host names of this service. Requests to any other host are refused."""
 
 import re
-from typing import Any, Final
+from typing import Final
 
-from pets.api.http.answer import Answer
-from pets.api.http.problems import instance_of, problem, problem_answer
-from pets.api.http.request import headers
+from pets.api.answer import Answer
+from pets.api.problems import problem_for
+from pets.asgi import Scope, header_values
 
 MISDIRECTED: Final = "This service does not have the name in `Host`."
 
@@ -21,12 +21,11 @@ class KnownHosts:
     def __init__(self, hosts: frozenset[str]) -> None:
         self._hosts = {host.encode() for host in hosts}
 
-    # Any, here and below: Litestar and uvicorn type scopes differently.
-    def refusal(self, scope: Any) -> Answer | None:
-        """Return the answer to a request to another host."""
+    def refusal(self, scope: Scope) -> Answer | None:
+        """Return the answer to a request to another host, or None for a request to this one."""
         if scope["path"].startswith("/health/"):
             return None
-        sent = headers(scope, b"host")  # HTTP/1.0 may have none.
+        sent = header_values(scope, b"host")  # HTTP/1.0 may have none.
         if sent and (sent[0] in self._hosts or _PORT.sub(b"", sent[0]).lower() in self._hosts):
             return None
-        return problem_answer(problem(421, MISDIRECTED, instance_of(scope["raw_path"])))
+        return problem_for(scope, 421, MISDIRECTED)

@@ -1,22 +1,20 @@
 """Every error as a problem document (RFC 9457)."""
 
 import logging
-import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import quote
 
 from litestar import Request, Response
 from litestar.exceptions import ClientException, HTTPException, NotFoundException
 from litestar.types import ExceptionHandlersMap
 from msgspec import UNSET, UnsetType
 
-from pets.api.http.answer import Answer, Header
-from pets.api.http.exchange import request_id
-from pets.api.http.request import allow
+from pets.api.answer import Answer, allow
 from pets.api.schemas import NOT_FOUND, Fault, Problem, encode
+from pets.asgi import Header, Scope, path_as_sent
 from pets.domain.errors import NoIdsLeft, OutcomeUnknown, StoreUnavailable
+from pets.telemetry.request_context import request_id
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +23,11 @@ MAX_BODY_BYTES: Final = 16 * 1024
 """The largest body of most operations. A pet needs at most 1,300 bytes, but white space is free."""
 
 NOTHING_HERE: Final = "There is nothing at this path."
-BUG: Final = "The service met an error of its own."
+BUG: Final = "The service failed because of an error in the service itself."
 RETRY_AFTER_SECONDS: Final = 5
 
 MAX_RETRY_AFTER_SECONDS: Final = 7
-"""Rejected clients are told 1 to so many seconds, so that they do not all come back at once."""
+"""A rejected client is told 1 to this many seconds, so that not all come back at once."""
 
 NOT_DONE: Final = "/problems/not-done"
 OUTCOME_UNKNOWN: Final = "/problems/outcome-unknown"
@@ -38,15 +36,13 @@ OUTCOME_UNKNOWN: Final = "/problems/outcome-unknown"
 # Python names statuses differently from version to version. These are the names of RFC 9110.
 _PHRASES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
 
-_STRAY_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})")
-
 
 class PetNotFound(NotFoundException):
     detail = NOT_FOUND
 
 
 class InvalidBody(ClientException):
-    """The body is JSON, but not what the operation takes."""
+    """The body is JSON, but not a valid struct of the operation."""
 
     def __init__(self, detail: str, faults: list[Fault]) -> None:
         super().__init__(detail)
@@ -74,20 +70,17 @@ def problem(
 
 
 def problem_answer(document: Problem, *headers: Header) -> Answer:
-    """Return the answer with a problem, for what stands outside Litestar."""
+    """Return the answer with a problem, for code that runs outside Litestar."""
     body = encode(document)
     return Answer(document.status, body, *headers, media_type=MEDIA_TYPE.encode())
 
 
-def instance_of(raw_path: bytes) -> str:
-    """Return the path as it was sent, as a relative reference that stays on this host (RFC 3986).
-
-    A path that begins with two slashes would name another host. A dot before them prevents this
-    and does not change the meaning.
-    """
-    path = quote(raw_path.partition(b"?")[0], safe="/%:@!$&'()*+,;=~")
-    path = _STRAY_PERCENT.sub("%25", path)
-    return f"/.{path}" if path.startswith("//") else path
+def problem_for(
+    scope: Scope, status: int, detail: str, *headers: Header, type_: str = "about:blank"
+) -> Answer:
+    """Return the answer with a problem of this request, for code that runs outside Litestar."""
+    document = problem(status, detail, path_as_sent(scope["raw_path"]), type_=type_)
+    return problem_answer(document, *headers)
 
 
 # Any: Litestar knows of no narrower type of request here.
@@ -98,14 +91,14 @@ def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[Probl
     headers: Mapping[str, str] | None = None
     faults: list[Fault] | UnsetType = UNSET
     # Litestar's own path has lost its last slash.
-    path = instance_of(request.scope["raw_path"])
+    path = path_as_sent(request.scope["raw_path"])
     match error:
         case StoreUnavailable():
             # One line without a traceback, because a store that is down fails every request.
             logger.error("%s %s: %s %s", request.method, path, error, error.reason)
             detail = str(error)
             if isinstance(error, NoIdsLeft):
-                status = 507  # To try again would not help.
+                status = 507  # Trying again would not help.
             else:
                 status = 503
                 type_ = OUTCOME_UNKNOWN if isinstance(error, OutcomeUnknown) else NOT_DONE
@@ -129,7 +122,7 @@ def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
         case 404 if not isinstance(error, PetNotFound):
             return NOTHING_HERE
         case 405:
-            return f"This path does not take {request.method}. The header Allow says what it takes."
+            return f"This path does not take {request.method}. `Allow` lists the methods it takes."
         case 413:
             limit = request.route_handler.resolve_request_max_body_size() or 0
             return f"The body is over {limit // 1024} KiB."

@@ -1,4 +1,4 @@
-"""The application: who may ask, and answers to HEAD, OPTIONS and cancelled requests."""
+"""The application: refusals, and answers to HEAD, OPTIONS and cancelled requests."""
 
 import asyncio
 import logging
@@ -9,28 +9,26 @@ from typing import Any, Final
 
 from litestar import Litestar
 
-from pets.api.http.access import Guard
-from pets.api.http.answer import Answer
-from pets.api.http.cors import CrossOrigin
-from pets.api.http.exchange import Exchange, Observe
-from pets.api.http.hosts import KnownHosts
-from pets.api.http.problems import (
+from pets.api.access import Guard
+from pets.api.answer import Answer, allow
+from pets.api.api_keys import ApiKeys
+from pets.api.body import JSON_TYPES, MERGE_PATCH_TYPES
+from pets.api.cors import CrossOrigin
+from pets.api.hosts import KnownHosts
+from pets.api.problems import (
     NOT_DONE,
     NOTHING_HERE,
     OUTCOME_UNKNOWN,
     RETRY_AFTER_SECONDS,
-    instance_of,
-    problem,
-    problem_answer,
+    problem_for,
 )
-from pets.api.http.request import JSON_TYPES, MERGE_PATCH_TYPES, READING, allow
-from pets.api.http.tracing import Traced, TraceRequest
-from pets.domain.access import ApiKeys
+from pets.asgi import SAFE_METHODS, ASGIApp, Message, Receive, Scope, Send, path_as_sent
+from pets.telemetry.request_context import Observe, RequestContext
 
 logger = logging.getLogger(__name__)
 
 MAX_PATH_LENGTH: Final = 100
-"""No path of this service is longer. Litestar would keep the last 1,024 paths, however long."""
+"""No path of this service is longer. Litestar would cache 1,024 longer paths, of any length."""
 
 
 class Application(Litestar):
@@ -43,7 +41,6 @@ class Application(Litestar):
     A request that the server cancels, because its time is over, is answered with 503.
     """
 
-    # Any, here and below: Litestar's types are unions over HTTP, WebSocket and lifespan.
     def __init__(
         self,
         *,
@@ -51,28 +48,32 @@ class Application(Litestar):
         hosts: frozenset[str] = frozenset(),
         origins: frozenset[str] = frozenset(),
         observers: Sequence[Observe] = (),
-        trace: TraceRequest | None = None,
+        add_spans: Callable[[ASGIApp], ASGIApp] | None = None,
         **options: Any,  # Any: they are Litestar's.
     ) -> None:
-        """Litestar's `options`, who may ask, and the `observers` and traces of requests.
+        """Create the application. `options` are those of Litestar.
 
-        Without `keys` nobody needs one. Without `hosts` any name of this service is right.
-        Without `origins` no page of another origin may read an answer.
+        Without `keys` no request needs one. Without `hosts` requests to any host are answered.
+        Without `origins` no page of another origin may read an answer. Each of the `observers`
+        is called after each request, and `add_spans` surrounds the application.
         """
         super().__init__(**options)
         self.needs_key = keys is not None
         self._origins = origins
         self._observers = observers
-        self._trace = trace
-        self._refusals: list[Callable[[Any], Answer | None]] = []  # Any: see above.
+        self._add_spans = add_spans
+        self._refusals: list[Callable[[Scope], Answer | None]] = []
         if hosts:
             self._refusals.append(KnownHosts(hosts).refusal)
         if keys:
             self._refusals.append(Guard(keys).refusal)
-        self._exchange = self.around(self._refuse_or_answer if self._refusals else self._answer)
+        self._in_context = self.around(self._refuse_or_answer if self._refusals else self._answer)
 
-    def around(self, app: Any) -> Exchange:  # Any: see above.
-        """Give the answers of an ASGI application what all answers of this one have."""
+    def around(self, app: ASGIApp) -> RequestContext:
+        """Return an application whose requests are observed as those of this one are.
+
+        Its answers have the headers that all answers of this one have.
+        """
         answer_headers = [(b"x-content-type-options", b"nosniff")]
         if self.needs_key:
             # A shared cache does not know that `X-API-Key` is a secret.
@@ -80,14 +81,14 @@ class Application(Litestar):
         if self._origins:
             answer_headers.append((b"vary", b"Origin"))
             app = CrossOrigin(app, self._origins)
-        if self._trace:
-            app = Traced(app, self._trace)
-        return Exchange(app, self._observers, answer_headers)
+        if self._add_spans:
+            app = self._add_spans(app)
+        return RequestContext(app, self._observers, answer_headers)
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._exchange(scope, receive, send)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._in_context(scope, receive, send)
 
-    async def _refuse_or_answer(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _refuse_or_answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             for refusal_of in self._refusals:
                 refusal = refusal_of(scope)
@@ -96,7 +97,7 @@ class Application(Litestar):
                     return
         await self._answer(scope, receive, send)
 
-    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             if b"%" in scope["raw_path"]:
                 path = scope["raw_path"].partition(b"?")[0]
@@ -112,8 +113,7 @@ class Application(Litestar):
             if method == "OPTIONS":
                 send = partial(self._send_options, scope, send)
             if len(scope["path"]) > MAX_PATH_LENGTH:
-                document = problem(404, NOTHING_HERE, instance_of(scope["raw_path"]))
-                await problem_answer(document)(scope, receive, send)
+                await problem_for(scope, 404, NOTHING_HERE)(scope, receive, send)
                 return
         try:
             await super().__call__(scope, receive, send)
@@ -123,21 +123,21 @@ class Application(Litestar):
             with suppress(RuntimeError):  # The answer has begun.
                 await _send_no_answer(scope, receive, send)
 
-    async def _answer_head(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _answer_head(self, scope: Scope, receive: Receive, send: Send) -> None:
         get = scope | {"method": "GET"}
         try:
             await self._answer(get, receive, partial(_send_head, send))
         finally:
             scope["path_template"] = get.get("path_template", "")  # for the observers
 
-    async def _answer_for_all(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _answer_for_all(self, scope: Scope, receive: Receive, send: Send) -> None:
         methods: set[str] = set()
         for route in self.routes:
             methods.update(route.methods)
         answer = Answer(204, b"", (b"allow", allow(methods).encode()))
         await answer(scope, receive, send)
 
-    async def _send_options(self, scope: Any, send: Any, message: Any) -> None:
+    async def _send_options(self, scope: Scope, send: Send, message: Message) -> None:
         # Litestar names only the methods of the handler that it registered first.
         if message["type"] == "http.response.start" and "path_template" in scope:
             path = scope["path_template"]
@@ -151,17 +151,17 @@ class Application(Litestar):
         await send(message)
 
 
-async def _send_head(send: Any, message: Any) -> None:
+async def _send_head(send: Send, message: Message) -> None:
     if message["type"] == "http.response.body":
         message = message | {"body": b""}
     await send(message)
 
 
-async def _send_no_answer(scope: Any, receive: Any, send: Any) -> None:
+async def _send_no_answer(scope: Scope, receive: Receive, send: Send) -> None:
     method = scope["method"]
-    path = instance_of(scope["raw_path"])
-    logger.error("%s %s was not answered in time", method, path)
-    type_ = NOT_DONE if method in READING else OUTCOME_UNKNOWN
-    document = problem(503, "The service did not answer in time.", path, type_=type_)
-    answer = problem_answer(document, (b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
+    logger.error("%s %s was not answered in time", method, path_as_sent(scope["raw_path"]))
+    retry_after = (b"retry-after", b"%d" % RETRY_AFTER_SECONDS)
+    type_ = NOT_DONE if method in SAFE_METHODS else OUTCOME_UNKNOWN
+    detail = "The service did not answer in time."
+    answer = problem_for(scope, 503, detail, retry_after, type_=type_)
     await answer(scope, receive, send)

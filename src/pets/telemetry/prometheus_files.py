@@ -1,6 +1,6 @@
-"""What prometheus-client lacks: counting in several processes, and many observations at once.
+"""Additions to prometheus-client: counting in several processes, and many observations at once.
 
-Each process counts in files of its own, and whoever shows the numbers adds the files up.
+Each process counts in its own files. The process that shows the numbers adds the files up.
 """
 
 import os
@@ -20,16 +20,16 @@ _KINDS: Final = ("counter", "histogram", "gauge_livesum", "gauge_max")
 
 Read = Callable[[], float]
 
-# The files alone are read, so the list of metrics that the package keeps would only be in the way.
-# Any: each kind of metric has other options.
+# Without this the package would keep a list of all metrics, which is not needed, because only the
+# files are read. Any: each kind of metric has other options.
 _UNLISTED: Final[dict[str, Any]] = {"registry": None}
 
 
 def use_files_of(process: str) -> None:
-    """Let this process count in the files of this name. It goes on where they end."""
+    """Let this process count in the files of this name. It continues the numbers that they hold."""
     folder = Path(os.environ[FOLDER])
     for kind in _KINDS:
-        # The package would make each file while others read it, and an empty one has no meaning.
+        # The package would create an empty file, and another process could not read it.
         file = folder / f"{kind}_{process}.db"
         if not file.exists():
             part = file.with_suffix(".part")
@@ -38,27 +38,27 @@ def use_files_of(process: str) -> None:
     values.ValueClass = values.MultiProcessValue(lambda: process)  # type: ignore[no-untyped-call]  # The same.
 
 
-def counter(name: str, meaning: str, *labels: str) -> Counter:
-    return Counter(name, meaning, labels, **_UNLISTED)
+def counter(name: str, description: str, *labels: str) -> Counter:
+    return Counter(name, description, labels, **_UNLISTED)
 
 
-def histogram(name: str, meaning: str, buckets: Sequence[float], *labels: str) -> Histogram:
-    return Histogram(name, meaning, labels, buckets=buckets, **_UNLISTED)
+def histogram(name: str, description: str, buckets: Sequence[float], *labels: str) -> Histogram:
+    return Histogram(name, description, labels, buckets=buckets, **_UNLISTED)
 
 
-def gauge(name: str, meaning: str) -> Gauge:
-    """Return a number that is added up over all processes that live."""
-    return Gauge(name, meaning, multiprocess_mode="livesum", **_UNLISTED)
+def gauge(name: str, description: str) -> Gauge:
+    """Return a number that is added up over all running processes."""
+    return Gauge(name, description, multiprocess_mode="livesum", **_UNLISTED)
 
 
-def facts(name: str, meaning: str, **labels: str) -> None:
-    """Show labels, with a number that is always 1."""
-    shown = Gauge(name, meaning, labels, multiprocess_mode="max", **_UNLISTED)
+def facts(name: str, description: str, **labels: str) -> None:
+    """Show labels. The number beside them is always 1."""
+    shown = Gauge(name, description, labels, multiprocess_mode="max", **_UNLISTED)
     shown.labels(*labels.values()).set(1)
 
 
 def observe_all(observed: Histogram, found: Sequence[float]) -> None:
-    """Observe many values. The package takes one at a time, and 5 µs for each."""
+    """Observe many values. The package observes one at a time, which takes 5 µs for each."""
     bounds = observed._upper_bounds  # noqa: SLF001  # It has no public name.
     for bucket, number in Frequencies(bisect_left(bounds, value) for value in found).items():
         observed._buckets[bucket].inc(number)  # noqa: SLF001  # The same.
@@ -66,7 +66,7 @@ def observe_all(observed: Histogram, found: Sequence[float]) -> None:
 
 
 class Total:
-    """A counter that follows a number, which only grows while this process lives."""
+    """A counter of a number that only grows while this process runs."""
 
     def __init__(self, followed: Counter, read: Read) -> None:
         self._counter = followed

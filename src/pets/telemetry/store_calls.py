@@ -1,4 +1,4 @@
-"""A repository whose calls are observed, for metrics and traces."""
+"""The calls of the store, observed for metrics and traces."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -8,13 +8,13 @@ from pets.domain.query import PetQuery
 from pets.domain.repository import Numbered, PetPage, PetRepository
 
 ObserveCall = Callable[[str, int], AbstractContextManager[None]]
-"""Gets the name of a call and how many pets, ids or queries it is about. It surrounds the call."""
+"""Takes the name of a call and its number of pets, ids or queries, and surrounds the call."""
 
 
 class ObservedPetRepository:
     """Passes every call on to the inner repository.
 
-    `export`, `load` and `last_id` are not observed.
+    `export`, `load` and `last_id` are not observed, because only commands call them.
     """
 
     def __init__(self, inner: PetRepository, observe: ObserveCall) -> None:

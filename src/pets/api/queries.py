@@ -1,4 +1,4 @@
-"""The query of a URL, read strictly, because a misspelt filter must not return everything."""
+"""The query of a URL. It is read strictly: with a misspelt filter, all pets would be listed."""
 
 import re
 from binascii import a2b_hex
@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from litestar.exceptions import ClientException
 
-from pets.api.http.cursors import CURSOR_RULE, MAX_CURSOR_LENGTH, read_cursor, write_cursor
+from pets.api.cursors import CURSOR_RULE, MAX_CURSOR_LENGTH, read_cursor, write_cursor
 from pets.api.schemas import ID_RULE, MAX_DIGITS, MAX_IDS, MAX_LIMIT, PetsDelete
 from pets.domain.errors import InvalidQuery
 from pets.domain.pet import AGE_RULE, CONTROL, MAX_AGE, MAX_NAME_LENGTH, MIN_AGE, TYPE_RULE, PetType
@@ -17,8 +17,8 @@ from pets.domain.query import DEFAULT_LIMIT, LIMIT_RULE, PART_RULE, PetQuery, Pe
 
 _INTEGER: Final = re.compile(f"-?(0|[1-9][0-9]{{0,{MAX_DIGITS - 1}}})")  # as in JSON
 _ENCODED_BYTE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
-_MAX_REMEMBERED_BYTES: Final = 2048
-"""A longer query is read anew each time, so that 64 of them do not take megabytes."""
+_MAX_CACHED_BYTES: Final = 2048
+"""A longer query is not cached, so that the cache does not take megabytes."""
 
 _ENOUGH_DIGITS: Final = 5
 """A number with this many digits is over every maximum."""
@@ -34,9 +34,9 @@ class Filter(NamedTuple):
     """A query parameter of a listing."""
 
     read: Callable[[str], Any]
-    """Makes a value of a text, or raises `ValueError`. Any: each has a type of its own."""
+    """Converts a text, or raises `ValueError` or `KeyError`. Any: each filter has its own type."""
     rule: str
-    """What the text must be."""
+    """The values that are allowed, as in "must be …"."""
     description: str
     schema: Mapping[str, object]
 
@@ -83,8 +83,8 @@ _FILTERS: Final = {
     "name": Filter(
         str,
         PART_RULE,
-        "Only pets whose name contains this text. Capitals and small letters are the same, and "
-        "no character stands for another.",
+        "Only pets whose name contains this text. Capitals and small letters are the same. "
+        "There are no wildcards.",
         {
             "type": "string",
             "minLength": 1,
@@ -96,8 +96,8 @@ _FILTERS: Final = {
     "sort": Filter(
         _SORTS.__getitem__,
         f"one of {', '.join(_SORTS)}",
-        "What to sort by; `-` reverses the whole order. Ties are sorted by id, and names by code "
-        "points.",
+        "The member to sort by. `-` reverses the whole order. Pets with equal values are sorted by "
+        "id, and names by code points.",
         {"type": "string", "enum": list(_SORTS), "default": "id"},
     ),
 }
@@ -129,7 +129,7 @@ def read_parameters(query_string: bytes, known: Collection[str] = ()) -> Sequenc
     if not query_string:
         return []
     parameters = []
-    # `parse_qsl` reads thousands of parameters, in 50 ms, before the first can be refused.
+    # `parse_qsl` would read thousands of parameters, in 50 ms, before the first could be refused.
     for part in query_string.replace(b"+", b" ").split(b"&"):
         if not part:
             continue
@@ -157,13 +157,13 @@ def _decode_byte(match: re.Match[bytes]) -> bytes:
 
 def read_query(query_string: bytes) -> PetQuery:
     """Return the query of a listing. Raises `ClientException`, which names the bad parameter."""
-    if len(query_string) > _MAX_REMEMBERED_BYTES:
+    if len(query_string) > _MAX_CACHED_BYTES:
         return _read_query(query_string)
-    return _remembered_query(query_string)
+    return _cached_query(query_string)
 
 
 def _read_query(query_string: bytes) -> PetQuery:
-    values: dict[str, Any] = {}  # Any: each parameter has a type of its own.
+    values: dict[str, Any] = {}  # Any: each parameter has its own type.
     for name, text in read_parameters(query_string, _FILTERS):
         if name in values:
             raise ClientException(f"The query parameter `{name}` is sent more than once.")
@@ -180,7 +180,7 @@ def _read_query(query_string: bytes) -> PetQuery:
         raise _must_be(error.member, error.rule) from None
 
 
-_remembered_query: Final = lru_cache(maxsize=64)(_read_query)
+_cached_query: Final = lru_cache(maxsize=64)(_read_query)
 
 
 def _must_be(name: str, rule: str) -> ClientException:
@@ -190,7 +190,7 @@ def _must_be(name: str, rule: str) -> ClientException:
 def links(query: PetQuery, following: PetQuery | None) -> str:
     """Return the header `Link` of a page (RFC 8288): the first page, and the next if there is one.
 
-    The links have no scheme and no host, so they hold behind any proxy that keeps paths.
+    The links have no scheme and no host, so they work behind any proxy that keeps paths.
     """
     first = f"/pets/?limit={query.limit}"
     if query.type is not None:

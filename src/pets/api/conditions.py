@@ -12,8 +12,9 @@ from typing import Final, TypeVar
 from litestar.exceptions import ClientException, HTTPException
 
 from pets.api import schemas
-from pets.api.http.problems import PetNotFound
-from pets.api.http.request import ApiRequest, headers
+from pets.api.problems import PetNotFound
+from pets.api.request import ApiRequest
+from pets.asgi import header_values
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import Pet
 from pets.domain.repository import PetRepository
@@ -21,7 +22,7 @@ from pets.domain.repository import PetRepository
 Outcome = TypeVar("Outcome")
 
 MAX_TRIES: Final = 5
-"""How often a request looks at a pet again that others keep changing."""
+"""How many times a request reads a pet that others keep changing."""
 
 _IF_MATCH: Final = b"if-match"
 _IF_NONE_MATCH: Final = b"if-none-match"
@@ -61,15 +62,15 @@ ETAG_DESCRIBED: Final = {
 
 class PreconditionFailed(HTTPException):
     status_code = 412
-    detail = "What is at this path is not, or no longer, as the request's condition says."
+    detail = "The resource does not have the tag that `If-Match` names. It was changed or deleted."
 
 
 def entity_tag(representation: bytes) -> bytes:
-    """Return a strong tag: it is the same for the same bytes, and another for other bytes."""
+    """Return a strong tag: it is the same for the same bytes, and differs for other bytes."""
     return b'"%s"' % blake2b(representation, digest_size=16).hexdigest().encode()
 
 
-def represent(pet: Pet) -> bytes:
+def to_json(pet: Pet) -> bytes:
     """Return the pet as JSON. Its tag is made from these bytes."""
     return schemas.encode(schemas.Pet.from_domain(pet))
 
@@ -80,20 +81,22 @@ def is_met(request: ApiRequest, tag: bytes | None) -> bool:
     Raises `PreconditionFailed` if `If-Match` does not hold, and `ClientException` for a header
     that is malformed.
     """
-    wanted = headers(request.scope, _IF_MATCH)
-    unwanted = headers(request.scope, _IF_NONE_MATCH)
+    wanted = header_values(request.scope, _IF_MATCH)
+    unwanted = header_values(request.scope, _IF_NONE_MATCH)
     # Both are read before either decides, so that a malformed one is always refused.
     is_wanted = not wanted or _names("If-Match", wanted, tag, weakly=False)
     is_unwanted = bool(unwanted) and _names("If-None-Match", unwanted, tag, weakly=True)
     if not is_wanted:
+        if tag is None:
+            raise PreconditionFailed("`If-Match` names a tag, but the list of pets has none.")
         raise PreconditionFailed
     return not is_unwanted
 
 
-def require(request: ApiRequest, tag: bytes | None) -> None:
+def raise_unless_met(request: ApiRequest, tag: bytes | None) -> None:
     """Raise `PreconditionFailed` unless the conditions hold for a resource with this tag."""
     if not is_met(request, tag):
-        raise PreconditionFailed
+        raise PreconditionFailed("`If-None-Match` is `*`, or names the tag of the resource.")
 
 
 async def find_one(repository: PetRepository, id_: int) -> Pet:
@@ -107,13 +110,13 @@ async def find_one(repository: PetRepository, id_: int) -> Pet:
 async def act_if_conditions_hold(
     request: ApiRequest, id_: int, act: Callable[..., Awaitable[Outcome]]
 ) -> Outcome:
-    """Do something to a pet for which the request's conditions hold, and return what comes of it.
+    """Call `act` if the request's conditions hold for a pet, and return its result.
 
-    `act` is told the pet to expect, or None if any pet will do. It must do nothing, and return
-    nothing, if the store has another pet than this.
+    `act` gets the expected pet, or None if any pet of this id will do. If the store does not
+    have the expected pet, `act` must change nothing, and return an empty result.
 
     Raises `PetNotFound`, `PreconditionFailed`, and `StoreUnavailable` if the pet was changed
-    MAX_TRIES times between the look at its tag and the act.
+    MAX_TRIES times after its tag was read and before `act` was called.
     """
     for _ in range(MAX_TRIES):
         expected = await _pet_if_conditions_hold(request, id_)
@@ -121,19 +124,19 @@ async def act_if_conditions_hold(
             return outcome
         if expected is None:
             raise PetNotFound
-        if headers(request.scope, _IF_MATCH) not in ([], [b"*"]):
+        if header_values(request.scope, _IF_MATCH) not in ([], [b"*"]):
             raise PreconditionFailed  # The pet no longer has the tag that `If-Match` names.
         # The other conditions may hold for the changed pet too.
     raise StoreUnavailable("Others changed the pet each time before this request could.")
 
 
 async def _pet_if_conditions_hold(request: ApiRequest, id_: int) -> Mapping[int, Pet] | None:
-    """Return the pet if the request's conditions hold for it; None if any pet will do."""
+    """Return the pet if the conditions hold for it, or None if any pet of this id will do."""
     conditions = [field for field in request.scope["headers"] if field[0] in _CONDITIONS]
     if not conditions or conditions == [(_IF_MATCH, b"*")]:
         return None
     pet = await find_one(request.repository, id_)
-    require(request, entity_tag(represent(pet)))
+    raise_unless_met(request, entity_tag(to_json(pet)))
     return {id_: pet}
 
 

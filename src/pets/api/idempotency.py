@@ -6,8 +6,9 @@ from typing import Final
 
 from litestar.exceptions import ClientException, HTTPException
 
-from pets.api.http.access import owner_of
-from pets.api.http.request import ApiRequest, headers
+from pets.api.access import owner_of
+from pets.api.request import ApiRequest
+from pets.asgi import header_values
 
 MAX_KEY_LENGTH: Final = 255
 
@@ -34,10 +35,11 @@ KEY_DESCRIBED: Final = {
 def idempotency_key(request: ApiRequest) -> str | None:
     """Return the key of a request, if it has one.
 
-    If clients have API keys, each has keys of its own: what one of them sends is no key of another.
+    If clients have API keys, the same key sent with two API keys counts as two keys.
+
     Raises `ClientException` for a key that is malformed or too long.
     """
-    values = headers(request.scope, b"idempotency-key")
+    values = header_values(request.scope, b"idempotency-key")
     if not values:
         return None
     key = b",".join(values).decode("latin-1").strip(" \t")
@@ -53,7 +55,7 @@ def idempotency_key(request: ApiRequest) -> str | None:
 
 
 def _key_of(owner: str, key: str) -> str:
-    # A digest has a fixed length, so no limit of the store is exceeded.
+    # A digest has a fixed length, so the key is never too long for the store.
     return hashlib.sha256(f"{owner}:{key}".encode()).hexdigest()
 
 

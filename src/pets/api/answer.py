@@ -1,10 +1,9 @@
 """An answer whose head and body are finished."""
 
+from collections.abc import Iterable
 from typing import Final
 
-from litestar.types import Receive, Scope, Send
-
-Header = tuple[bytes, bytes]
+from pets.asgi import Header, Receive, Scope, Send
 
 _JSON: Final = b"application/json"
 _WITHOUT_BODY: Final = {204, 304}
@@ -36,3 +35,8 @@ class Answer:
             {"type": "http.response.start", "status": self._status, "headers": self._headers}
         )
         await send({"type": "http.response.body", "body": self._body, "more_body": False})
+
+
+def allow(methods: Iterable[str]) -> str:
+    """Return the value of `Allow` for these methods, and HEAD, because every path answers GET."""
+    return ", ".join(sorted({*methods, "HEAD"}))

@@ -1,14 +1,14 @@
-"""Who may do what: requests need an API key, if the service has any."""
+"""Access: if the service has API keys, requests need one."""
 
-from typing import Any, Final
+from typing import Final
 
-from pets.api.http.answer import Answer
-from pets.api.http.problems import instance_of, problem, problem_answer
-from pets.api.http.request import READING
-from pets.domain.access import ApiKey, ApiKeys, Scope
+from pets.api.answer import Answer
+from pets.api.api_keys import ApiKey, ApiKeys, KeyScope
+from pets.api.problems import problem_for
+from pets.asgi import SAFE_METHODS, Scope
 
 OPEN: Final = ("/health/live", "/health/ready", "/docs", "/schema", "/schema/openapi.json")
-"""What needs no key, with or without a slash at the end."""
+"""The paths that need no key, with or without a slash at the end."""
 
 _OPEN_FOLDERS: Final = ("/docs/", "/problems/")
 """The files of the docs page, and the pages that the `type` of a problem names."""
@@ -21,18 +21,17 @@ CHALLENGES: Final = (_NO_KEY, _BAD_KEY, _WEAK_KEY)
 
 
 class Guard:
-    """Lets in only requests with a valid API key.
+    """Refuses requests without a valid API key.
 
     The key is sent as `Authorization: Bearer KEY` (RFC 6750) or `X-API-Key: KEY`. A key of the
-    scope `read` may only read. The application finds the key of a request in its scope, as `auth`.
+    scope `read` may only read. The ASGI scope of an accepted request has its key as `auth`.
     """
 
     def __init__(self, keys: ApiKeys) -> None:
         self._keys = keys
 
-    # Any, here and below: Litestar and uvicorn type scopes differently.
-    def refusal(self, scope: Any) -> Answer | None:
-        """Return the answer to a request that is not let in."""
+    def refusal(self, scope: Scope) -> Answer | None:
+        """Return the answer to a request that is refused, or None for one that is accepted."""
         if _is_open(scope["path"]):
             return None
         presented = _presented_keys(scope)
@@ -42,15 +41,14 @@ class Guard:
         key = self._keys.find(presented.pop()) if len(presented) == 1 else None
         if key is None:
             return _refusal(scope, 401, "The API key is not valid.", _BAD_KEY)
-        if key.scope is Scope.READ and scope["method"] not in READING:
-            detail = "This API key may only read."
-            return _refusal(scope, 403, detail, _WEAK_KEY)
+        if key.scope is KeyScope.READ and scope["method"] not in SAFE_METHODS:
+            return _refusal(scope, 403, "This API key may only read.", _WEAK_KEY)
         scope["auth"] = key
         return None
 
 
-def owner_of(scope: Any) -> str | None:  # Any: as above.
-    """Return the name of the API key that a request was let in with, if the service has keys."""
+def owner_of(scope: Scope) -> str | None:
+    """Return the name of the API key of an accepted request, if the service has keys."""
     key: ApiKey | None = scope.get("auth")
     return key.name if key else None
 
@@ -59,7 +57,7 @@ def _is_open(path: str) -> bool:
     return path.rstrip("/") in OPEN or path.startswith(_OPEN_FOLDERS)
 
 
-def _presented_keys(scope: Any) -> set[bytes]:  # Any: as above.
+def _presented_keys(scope: Scope) -> set[bytes]:
     presented = set()
     for name, value in scope["headers"]:
         if name == b"x-api-key":
@@ -71,6 +69,5 @@ def _presented_keys(scope: Any) -> set[bytes]:  # Any: as above.
     return presented
 
 
-def _refusal(scope: Any, status: int, detail: str, challenge: str) -> Answer:  # Any: as above.
-    document = problem(status, detail, instance_of(scope["raw_path"]))
-    return problem_answer(document, (b"www-authenticate", challenge.encode()))
+def _refusal(scope: Scope, status: int, detail: str, challenge: str) -> Answer:
+    return problem_for(scope, status, detail, (b"www-authenticate", challenge.encode()))

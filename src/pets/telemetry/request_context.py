@@ -1,32 +1,32 @@
-"""What every request gets, whatever answers it: an id, and observers of how it went."""
+"""The context of a request: its id, its trace, and the functions that observe its answer."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, ContextVar
 from random import getrandbits
 from time import perf_counter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from pets.api.http.answer import Header
-from pets.api.http.request import headers
-from pets.api.schemas import REQUEST_ID_PATTERN
+from pets.asgi import ASGIApp, Header, Message, Receive, Scope, Send, header_values
+
+MAX_REQUEST_ID_LENGTH: Final = 128
+REQUEST_ID_PATTERN: Final = f"[A-Za-z0-9_.:/+=-]{{1,{MAX_REQUEST_ID_LENGTH}}}"
 
 request_id: Final = ContextVar("request_id", default="")
 """The id of the request that this task answers."""
 
-# Any, here and below: Litestar and uvicorn type ASGI applications and scopes differently.
-_scope: Final[ContextVar[Any]] = ContextVar("scope", default=None)
+_scope: Final[ContextVar[Scope]] = ContextVar("scope", default=None)
 
 NO_REQUEST: Final = Context()
 """For callbacks that serve many requests, so that they do not log the id of any of them."""
 
 ARRIVED: Final = "arrived"
-"""The name under which a scope has the time when its request began to wait, if it waited."""
+"""The key of a scope for the time when its request began to wait, if it waited."""
 
 TRACE: Final = "trace"
-"""The name under which a scope has the id of its trace, if this service makes a span for it."""
+"""The key of a scope for the id of its trace, if this service makes a span for it."""
 
-_WELL_FORMED: Final = re.compile(REQUEST_ID_PATTERN.encode())
+_REQUEST_ID: Final = re.compile(REQUEST_ID_PATTERN.encode())
 _TRACE_PARENT: Final = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
 )
@@ -34,35 +34,34 @@ _TRACE_PARENT: Final = re.compile(
 
 
 class Observation(NamedTuple):
-    """A request that was answered, or failed to be."""
+    """A request that was answered, or that failed before it was."""
 
-    scope: Any  # Any: see above.
+    scope: Scope
     route: str
     """The template of the path, such as `/pets/{pet_id}`, or "" if no route matched."""
     status: int
     """The status of the answer, or 0 if none was sent."""
     seconds: float
-    """Since its head arrived, so with the time that it waited to be let in."""
+    """The time since its head arrived, also while it waited for its turn."""
 
 
 Observe = Callable[[Observation], None]
 
 
-class Exchange:
+class RequestContext:
     """An ASGI application whose requests have an id, and are observed when they are answered.
 
     The id is the client's own, if it sent a well-formed one. All answers have the `headers`.
     """
 
-    # Any: see above.
     def __init__(
-        self, app: Any, observers: Sequence[Observe] = (), headers: Sequence[Header] = ()
+        self, app: ASGIApp, observers: Sequence[Observe] = (), headers: Sequence[Header] = ()
     ) -> None:
         self._app = app
         self._observers = observers
         self._headers = headers
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # Any: see above.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -72,8 +71,8 @@ class Exchange:
         _scope.set(scope)
         status = 0
 
-        # It is no coroutine of its own, because that would take half a microsecond.
-        def answer(message: Any) -> Any:  # Any: see above.
+        # It is not a coroutine function, because that would take half a microsecond more.
+        def answer(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -92,26 +91,21 @@ class Exchange:
                     observe(seen)
 
 
-def new_id() -> str:
-    """Return an id for a request. It is no secret, so it may be guessed."""
-    return f"{getrandbits(128):032x}"
-
-
 def trace_id() -> str:
-    """Return the trace that the request of this task belongs to, or "".
+    """Return the id of the trace that the request of this task belongs to, or "".
 
-    Its client names it in `traceparent`, or else its own span does.
+    It is that of the span that this service makes, or else the one in the client's `traceparent`.
     """
     scope = _scope.get()
     if scope and TRACE in scope:
         return str(scope[TRACE])
-    sent = headers(scope, b"traceparent") if scope else []
+    sent = header_values(scope, b"traceparent") if scope else []
     match = _TRACE_PARENT.fullmatch(sent[0]) if len(sent) == 1 else None
     return match[1].decode() if match else ""
 
 
-def _id_of(scope: Any) -> str:  # Any: see above.
-    sent = headers(scope, b"request-id")
-    if len(sent) == 1 and _WELL_FORMED.fullmatch(sent[0]):
+def _id_of(scope: Scope) -> str:
+    sent = header_values(scope, b"request-id")
+    if len(sent) == 1 and _REQUEST_ID.fullmatch(sent[0]):
         return sent[0].decode()
-    return new_id()
+    return f"{getrandbits(128):032x}"  # An id is no secret, so it may be guessed.

@@ -1,1 +1,0 @@
-"""What HTTP needs and Litestar lacks."""
