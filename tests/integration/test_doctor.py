@@ -16,10 +16,10 @@ import pytest
 from sqlalchemy import make_url
 
 from pets.adapters.sqlalchemy import postgresql_session
+from pets.bootstrap.stores import migrate
 from pets.cli import doctor
 from pets.cli.main import main
 from pets.settings import Settings
-from pets.stores import migrate
 from tests.integration.conftest import execute
 from tests.integration.test_check_counts import ADD, add_uncounted
 from tests.integration.test_startup import HUNTER, Rejection, listening

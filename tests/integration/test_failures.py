@@ -16,11 +16,11 @@ from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.failures import MEANINGS, Meaning, domain_error, meaning_of, spoils
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.sqlite_file import path_of
+from pets.bootstrap.stores import migrate
 from pets.domain.errors import NoIdsLeft, OutcomeUnknown, StoreUnavailable
 from pets.domain.pet import NewPet
 from pets.domain.query import PetQuery
 from pets.settings import Settings
-from pets.stores import migrate
 from tests.factories import NewPetFactory
 from tests.integration.conftest import execute
 

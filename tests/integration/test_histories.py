@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from pets.bootstrap.stores import open_store
 from pets.domain.query import PetQuery
 from pets.settings import Settings
-from pets.stores import open_store
 from tests.faults.findings import Findings, Row
 from tests.faults.load import Load
 from tests.faults.service import served

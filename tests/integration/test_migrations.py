@@ -31,12 +31,12 @@ from pets.adapters.sqlalchemy.models import (
 )
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.sqlite_file import Access, StoreFile, path_of
+from pets.bootstrap.stores import migrate
 from pets.cli.main import main
 from pets.domain.errors import InvalidPet, StoreUnavailable
 from pets.domain.pet import EARLIEST, LATEST, NewPet, Pet, PetChange, PetType
 from pets.domain.query import PetQuery, PetSort
 from pets.settings import Settings
-from pets.stores import migrate
 from tests.factories import NAMES, TEXTS, NewPetFactory
 from tests.integration.served import start
 

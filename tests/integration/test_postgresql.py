@@ -17,12 +17,12 @@ from pets.adapters.sqlalchemy import postgresql_session
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.bootstrap import create_app
+from pets.bootstrap.stores import migrate
 from pets.cli.main import main
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import NewPet, PetChange, PetType
 from pets.domain.query import PetQuery, PetSort
 from pets.settings import Settings
-from pets.stores import migrate
 from tests.factories import NewPetFactory
 from tests.integration.conftest import execute, fetch
 from tests.port_contract import PetRepositoryContract, exported, load, page_of

@@ -13,11 +13,11 @@ from pets.adapters.batching import BatchingPetRepository
 from pets.adapters.sqlalchemy.engine import SEARCH_CONNECTIONS, create_config, parse_url
 from pets.adapters.sqlalchemy.models import pet_keys, pets
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
+from pets.bootstrap.stores import migrate
 from pets.domain.pet import PetChange, PetType
 from pets.domain.query import PetQuery, PetSort
 from pets.domain.repository import PetPage
 from pets.settings import Settings
-from pets.stores import migrate
 from tests.integration.conftest import over_every_store
 from tests.port_contract import BOY, PassTime, PetRepositoryContract, exported, load, page_of
 

@@ -20,11 +20,11 @@ from advanced_alchemy.alembic.commands import AlembicCommands
 from asyncpg.exceptions import InterfaceError, InternalClientError
 from sqlalchemy import make_url
 
+from pets.bootstrap.stores import migrate
 from pets.cli import waiting
 from pets.cli.main import main
 from pets.domain.errors import StoreUnreachable
 from pets.settings import Settings
-from pets.stores import migrate
 from tests.integration.served import Served, served, start
 
 HUNTER = "postgresql://pets:hunter2@127.0.0.1:{port}/pets"

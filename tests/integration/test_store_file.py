@@ -16,8 +16,8 @@ from litestar.testing import TestClient
 from pets.adapters.sqlalchemy import sqlite_file, sqlite_wal
 from pets.adapters.sqlalchemy.sqlite_file import StoreFile
 from pets.bootstrap import create_app
+from pets.bootstrap.stores import migrate
 from pets.settings import Settings
-from pets.stores import migrate
 from tests.integration.served import Served, served
 
 BOY = {"name": "boy", "age": 7, "type": "dog"}

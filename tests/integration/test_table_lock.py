@@ -10,8 +10,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from pets.bootstrap.stores import migrate
 from pets.settings import Settings
-from pets.stores import migrate
 from tests.integration.conftest import embedded_server, execute
 from tests.integration.served import start
 

@@ -13,8 +13,8 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
+from pets.bootstrap.stores import migrate
 from pets.settings import Settings
-from pets.stores import migrate
 from tests.integration.conftest import execute
 from tests.integration.served import served
 

@@ -93,7 +93,7 @@ def test_flags_override_environment_variables(
     variables: dict[str, str], flags: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Settings] = []
-    monkeypatch.setattr("pets.cli.serve.serve", started.append)
+    monkeypatch.setattr("pets.bootstrap.service.serve", started.append)
     monkeypatch.setattr("pets.cli.waiting.migrate", lambda *_: None)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.postgresql_options import OPTIONS
+from pets.bootstrap.stores import look_at_store
 from pets.cli.main import main
 from pets.domain.errors import StoreUnavailable
 from pets.settings import Settings, SettingsError
-from pets.stores import look_at_store
 
 URL = "postgresql://pets:hunter2@127.0.0.1:1/pets"
 

@@ -7,7 +7,7 @@ from types import FrameType
 import pytest
 from litestar.testing import TestClient
 
-from pets.cli.serve import create_served_app
+from pets.bootstrap.service import create_served_app
 from pets.settings import Settings
 
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from pets.bootstrap.stores import back_up, files_of, restore, sqlite_path, taken_store
 from pets.cli.console import CommandFailed, failures_of
 from pets.cli.files import is_special, refuse_parts, replacing
 from pets.domain.errors import StoreUnavailable
 from pets.settings import Settings
-from pets.stores import back_up, files_of, restore, sqlite_path, taken_store
 
 
 def make_backup(settings: Settings, file: str) -> None:

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Iterable
 
+from pets.bootstrap.stores import check_counts, check_ids
 from pets.cli.console import CommandFailed, print_document, warnings_said
 from pets.settings import Settings
-from pets.stores import check_counts, check_ids
 
 
 def print_wrong_counts(settings: Settings, *, repair: bool) -> None:

@@ -6,10 +6,7 @@ from time import time
 from typing import Final
 
 from pets.bootstrap import check_tracing, read_keys
-from pets.cli.console import CommandFailed, print_document
-from pets.cli.counts import line_of_ids, lines_of
-from pets.settings import MEMORY, Settings, variable_of
-from pets.stores import (
+from pets.bootstrap.stores import (
     check_counts,
     check_ids,
     check_store,
@@ -17,6 +14,9 @@ from pets.stores import (
     look_at_store,
     masked_url,
 )
+from pets.cli.console import CommandFailed, print_document
+from pets.cli.counts import line_of_ids, lines_of
+from pets.settings import MEMORY, Settings, variable_of
 
 MAX_SKEW_SECONDS: Final = 5
 """How much the clocks may differ. `created_at` comes from the database."""

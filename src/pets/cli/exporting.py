@@ -11,6 +11,7 @@ from select import PIPE_BUF
 from typing import Final
 
 from pets.api.formats import CSV, CSV_HEADER, csv_lines, format_of, last_id_line, ndjson_lines
+from pets.bootstrap.stores import files_of, open_store
 from pets.cli.console import (
     STANDARD_OUTPUT,
     CommandFailed,
@@ -23,7 +24,6 @@ from pets.cli.files import is_special, refuse_parts, replacing, sync
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetRepository
 from pets.settings import Settings
-from pets.stores import files_of, open_store
 
 READER_SECONDS: Final = 60.0
 """How long a reader may take nothing.

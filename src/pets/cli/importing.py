@@ -22,10 +22,10 @@ from pets.api.formats import (
     ndjson_reader,
     read_last_id,
 )
+from pets.bootstrap.stores import open_store
 from pets.cli.console import Show, failures_of, progress, say, warnings_said
 from pets.cli.records import MAX_RECORD_BYTES, Record, read_records
 from pets.settings import Settings
-from pets.stores import open_store
 
 STANDARD_INPUT: Final = 0
 

@@ -25,6 +25,7 @@ from pets.cli.signals import heed_signals
 from pets.domain.errors import InvalidQuery, StoreUnavailable
 from pets.domain.pet import PetType
 from pets.domain.query import PetQuery
+from pets.serving.errors import CannotServe
 from pets.serving.signals import end_by_signals
 from pets.settings import MEMORY, Settings, SettingsError, variable_of
 
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         status = _fail(2, error)
     except StoreUnavailable as error:
         status = _fail(1, f"PETS_DATABASE_URL: {_store_message(error)}")
-    except CommandFailed as error:
+    except (CannotServe, CommandFailed) as error:
         status = _fail(1, error)
     except BrokenPipeError:  # The reader of the output has all that it wants.
         discard(STANDARD_OUTPUT)
@@ -129,7 +130,7 @@ def _pets() -> None:
 )
 def _serve(**options: str | int | None) -> int:
     """Migrate the store, then serve until SIGTERM or Ctrl-C."""
-    from pets.cli.serve import allow_files, serve
+    from pets.bootstrap.service import allow_files, serve
     from pets.cli.waiting import migrate_when_reachable
     from pets.telemetry.log import set_up_log
 
@@ -182,8 +183,8 @@ def _export(output: str, format_: str | None, **choice: Any) -> int:
 @_format
 def _import(file: str, format_: str | None, on_error: str, *, keep_ids: bool) -> int:
     """Add the pets of FILE, by the rules of the API. The file - is standard input."""
+    from pets.bootstrap.stores import migrate
     from pets.cli.importing import import_pets
-    from pets.stores import migrate
 
     heed_signals()
     settings = Settings.from_environment()
@@ -217,7 +218,7 @@ def _restore(file: str) -> int:
 @_pets.command("migrate")
 def _migrate() -> int:
     """Bring the store to the schema that this version needs."""
-    from pets.stores import migrate
+    from pets.bootstrap.stores import migrate
 
     heed_signals()
     migrate(Settings.from_environment())
@@ -228,8 +229,8 @@ def _migrate() -> int:
 @click.option("--repair", is_flag=True, help="Repair them, as the owner of the tables.")
 def _check_counts(*, repair: bool) -> int:
     """Say which kept counts differ from the number of pets."""
+    from pets.bootstrap.stores import migrate
     from pets.cli.counts import print_wrong_counts
-    from pets.stores import migrate
 
     heed_signals()
     settings = Settings.from_environment()

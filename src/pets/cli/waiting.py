@@ -3,10 +3,10 @@
 import time
 from typing import Final
 
+from pets.bootstrap.stores import migrate
 from pets.cli.console import say
 from pets.domain.errors import StoreUnreachable
 from pets.settings import Settings
-from pets.stores import migrate
 
 _STATEMENT_SECONDS: Final = 10
 """How long a statement of a try may take, because a store that is stuck does not answer."""

@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from pets.api.application import Application
 from pets.bootstrap import create_app
-from pets.cli.serve import create_admission
+from pets.bootstrap.service import create_admission
 from pets.domain.repository import PetRepository
 from pets.serving.admission import ServedProtocol
 from pets.serving.queues import Capacity

@@ -48,12 +48,12 @@ def fail_sometimes():
 os.fork = fail_sometimes
 """
 APPLICATION_FAILS = """
-import pets.cli.serve
+import pets.bootstrap.service
 
 def create_app(*_, **__):
     raise LookupError("there is no application")
 
-pets.cli.serve.create_app = create_app
+pets.bootstrap.service.create_app = create_app
 """
 
 

@@ -13,18 +13,21 @@ from typing import Any, Final
 
 from litestar import Litestar
 
+from pets.adapters.sqlalchemy.sqlite_file import StoreFile
 from pets.api.api_keys import ApiKeys
 from pets.api.application import Application
-from pets.api.problems import MAX_RETRY_AFTER_SECONDS, NOT_DONE, problem, problem_answer
-from pets.bootstrap import (
-    check_tracing,
-    create_app,
-    create_metrics,
-    create_metrics_app,
-    create_service_metrics,
-    read_keys,
+from pets.api.metrics import metrics_handler
+from pets.api.problems import (
+    EXCEPTION_HANDLERS,
+    MAX_RETRY_AFTER_SECONDS,
+    NOT_DONE,
+    problem,
+    problem_answer,
 )
-from pets.cli.console import CommandFailed
+from pets.api.request import ApiRequest
+from pets.asgi import Header
+from pets.bootstrap import check_tracing, create_app, read_keys
+from pets.bootstrap.stores import hold_store
 from pets.serving.accepting import AcceptingLoop, SharingLoop, allow_open_files, limit_clients
 from pets.serving.admission import Admission
 from pets.serving.asgi import ASGIApp, Receive, Scope, Send
@@ -35,7 +38,7 @@ from pets.serving.queues import Capacity, Priorities
 from pets.serving.supervisor import Supervisor
 from pets.serving.worker import Worker
 from pets.settings import Settings, SettingsError, variable_of
-from pets.stores import StoreFile, hold_store
+from pets.telemetry.metrics import Metrics, ServiceMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +54,7 @@ def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM. Then accept no more requests and let those in flight finish.
 
     Raises `SettingsError` if a host and port cannot be listened on, or the API keys be read, and
-    `CommandFailed` if no worker could start.
+    `CannotServe` if no worker could start.
     """
     keys = read_keys(settings)
     # A worker begins with the keys of this process. If the file is broken then, they must be its
@@ -72,13 +75,10 @@ def serve(settings: Settings) -> None:
     gc.collect()
     gc.freeze()
     supervisor = Supervisor(work, settings.workers, listener)
-    try:
-        if settings.metrics_port:
-            _serve_with_metrics(settings, supervisor, each_turn)
-        else:
-            supervisor.run(each_turn)
-    except CannotServe as error:
-        raise CommandFailed(str(error)) from None
+    if settings.metrics_port:
+        _serve_with_metrics(settings, supervisor, each_turn)
+    else:
+        supervisor.run(each_turn)
 
 
 def allow_files(settings: Settings) -> None:
@@ -105,8 +105,14 @@ def _serve_with_metrics(
 ) -> None:
     metrics_listener = _listen(settings, "metrics_host", "metrics_port")
     logger.info("Metrics are at %s/metrics", address_of(metrics_listener))
-    with create_service_metrics() as metrics:
-        app = create_metrics_app(metrics)
+    with ServiceMetrics() as metrics:
+        app = Application(
+            route_handlers=[metrics_handler(metrics.read)],
+            request_class=ApiRequest,
+            exception_handlers=EXCEPTION_HANDLERS,
+            openapi_config=None,
+            logging_config=None,
+        )
 
         def new_admission() -> Admission:
             return create_admission(app, Capacity(), settings.request_timeout)
@@ -141,7 +147,7 @@ def create_admission(
 def _answer_refusal(around: Callable[[ASGIApp], ASGIApp], refusal: Refusal) -> ASGIApp:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         type_ = "about:blank"
-        headers: list[tuple[bytes, bytes]] = []
+        headers: list[Header] = []
         if refusal.status == 503:  # The admission logs it.
             type_ = NOT_DONE
             seconds = randint(1, MAX_RETRY_AFTER_SECONDS)  # noqa: S311  # Guessing it gains nothing.
@@ -164,7 +170,7 @@ def create_served_app(
 
     The slot tells this worker from those that run beside it. The file is that of the store.
     """
-    metrics = create_metrics(settings, slot)
+    metrics = Metrics(slot) if settings.metrics_port else None
     app = create_app(settings, keys=keys, metrics=metrics, file=file)
     # The objects that exist now stay, so the garbage collector need not check them again and
     # again (docs/decisions/0009).
@@ -173,9 +179,7 @@ def create_served_app(
     gc.set_threshold(10_000, 20, 100)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, partial(_stop, app, signal.getsignal(number)))
-    # A store in memory answers at once, so it always has room.
-    capacity = app.state.get("capacity", Capacity())
-    admission = create_admission(app, capacity, settings.request_timeout)
+    admission = create_admission(app, app.state.capacity, settings.request_timeout)
     if metrics:
         metrics.sample(
             "pets_requests_waiting", "Requests that wait to be let in.", admission.waiting

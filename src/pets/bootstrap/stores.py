@@ -32,8 +32,6 @@ from pets.adapters.sqlalchemy.sqlite_file import (
 from pets.domain.repository import PetRepository
 from pets.settings import MEMORY, Settings, SettingsError
 
-__all__ = ["StoreFile"]  # what `hold_store` returns
-
 
 def migrate(settings: Settings, seconds: float | None = None) -> None:
     """Bring the store to the schema that this version needs.
