@@ -463,7 +463,7 @@ class PetRepositoryContract:
 
     @pytest.fixture
     def folding(self) -> str:
-        """How the store folds case: "full", as Unicode has it, or by capitals of "icu" or "libc"."""
+        """How the store folds case: "full", as in Unicode, or by capitals of "icu" or "libc"."""
         return "full"
 
     @pytest.mark.parametrize(

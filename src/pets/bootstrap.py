@@ -22,11 +22,11 @@ from pets.adapters.memory import InMemoryPetRepository
 from pets.adapters.observing import ObserveCall, ObservedPetRepository
 from pets.adapters.prometheus import Metrics, ServiceMetrics
 from pets.adapters.sqlalchemy.engine import create_config
-from pets.adapters.sqlalchemy.postgresql_hosts import Primary
 from pets.adapters.sqlalchemy.postgresql_url import has_several_hosts
+from pets.adapters.sqlalchemy.primary import Primary
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.sqlite_file import StoreFile, path_of
-from pets.adapters.sqlalchemy.sqlite_wal import keep_wal_small
+from pets.adapters.sqlalchemy.sqlite_session import keep_wal_small
 from pets.api.docs import DocsController
 from pets.api.health import HealthController
 from pets.api.http.access_log import log_request

@@ -9,6 +9,7 @@ from collections.abc import (
     Awaitable,
     Callable,
     Collection,
+    Iterable,
     Mapping,
     Sequence,
 )
@@ -68,16 +69,18 @@ class SQLAlchemyPetRepository:
         key_ttl: timedelta = timedelta(days=1),
         searching: AsyncEngine | None = None,
     ) -> None:
-        self._engine = engine
         self._statements = session_of(engine).statements
         self._searching = searching or engine
         self._key_ttl = key_ttl
         self._keys_since_clearing = CLEAR_EVERY  # Clear on the first call after a start.
+        self._lend: Lend[Session] = partial(session_of, engine)
+        self._lend_to_search: Lend[Session] = partial(session_of, self._searching)
+        self._lend_to_command: Lend[CommandSession] = partial(command_session_of, engine)
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
         s = self._statements
         new = s.new.of(map(members_of, pets))
-        rows = await self._write(lambda session: session.add(s.add, new))
+        rows = await self._write(lambda session: session.fetch(s.add, new))
         ids = sorted(row["id"] for row in rows)
         return [pet.with_id(id_) for pet, id_ in zip(pets, ids, strict=True)]
 
@@ -94,7 +97,7 @@ class SQLAlchemyPetRepository:
         async def add(session: Session) -> Rows:
             if number:
                 oldest: Parameters = {"key_ttl": self._key_ttl, "number": number}
-                await session.write(session.statements.clear_keys, oldest)
+                await session.fetch(session.statements.clear_keys, oldest)
             return await session.add_once(pets, self._key_ttl)
 
         rows = await self._write(add, is_repeatable=True)
@@ -118,9 +121,7 @@ class SQLAlchemyPetRepository:
         return [pages[query] for query in queries]
 
     async def _search(self, query: PetQuery) -> PetPage:
-        return await self._read(
-            lambda session: session.search(query), partial(session_of, self._searching)
-        )
+        return await self._read(lambda session: session.search(query), self._lend_to_search)
 
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         async with (
@@ -135,21 +136,20 @@ class SQLAlchemyPetRepository:
         self, changes: Mapping[int, PetChange], *, expected: Mapping[int, Pet] | None = None
     ) -> Mapping[int, Pet]:
         s = self._statements
-        ids = _possible(changes)
-        new = s.changes.of((id_, *changes_of(changes[id_])) for id_ in ids)
-        sets = s.ids.of(ids) | self._expected(expected) | new
-        return _by_id(await self._write(lambda session: session.write(s.change, sets)))
+        new = s.changes.of((id_, *changes_of(changes[id_])) for (id_,) in _possible(changes))
+        sets = new | self._expected(expected)
+        return _by_id(await self._write(lambda session: session.fetch(s.change, sets)))
 
     async def remove(
         self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None
     ) -> set[int]:
         s = self._statements
         sets = s.ids.of(_possible(ids)) | self._expected(expected)
-        rows = await self._write(lambda session: session.write(s.remove, sets))
+        rows = await self._write(lambda session: session.fetch(s.remove, sets))
         return {row["id"] for row in rows}
 
     def _expected(self, expected: Mapping[int, Pet] | None) -> Parameters:
-        rows = [(id_, *members_of(pet)) for id_, pet in (expected or {}).items()]
+        rows = [(id_, *members_of(pet)) for id_, pet in expected.items()] if expected else ()
         return self._statements.expected.of(rows)
 
     async def load(
@@ -168,12 +168,6 @@ class SQLAlchemyPetRepository:
 
     async def check(self) -> None:
         await self._read(_check, self._lend_to_command)
-
-    def _lend(self) -> Session:
-        return session_of(self._engine)
-
-    def _lend_to_command(self) -> CommandSession:
-        return command_session_of(self._engine)
 
     async def _read(self, call: Call[AnySession, Result], lend: Lend[AnySession]) -> Result:
         try:
@@ -263,6 +257,6 @@ def _by_id(rows: Rows) -> Mapping[int, Pet]:
     return {pet.id: pet for pet in pets_of(rows)}
 
 
-def _possible(ids: Collection[int]) -> list[int]:
-    """Leave out integers that no id can be, because they do not fit the column's type."""
-    return [id_ for id_ in ids if 1 <= id_ <= MAX_ID]
+def _possible(ids: Iterable[int]) -> list[tuple[int]]:
+    """Return rows of ids, without integers that do not fit the type of the column."""
+    return [(id_,) for id_ in ids if 1 <= id_ <= MAX_ID]

@@ -1,4 +1,4 @@
-"""Checking and repairing the counts that the database keeps."""
+"""What `pets doctor` and `pets check-counts` ask of a database, and repair."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -9,8 +9,46 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from pets.adapters.sqlalchemy.failures import owners_alone, translated
 from pets.adapters.sqlalchemy.listing import ALL_AGES, ZERO
 from pets.adapters.sqlalchemy.models import pet_counts, pets
-from pets.adapters.sqlalchemy.repository import command_session_of
+from pets.adapters.sqlalchemy.postgresql_session import too_old
+from pets.adapters.sqlalchemy.repository import CommandSession, command_session_of
 from pets.adapters.sqlalchemy.statements import Rows
+from pets.domain.errors import StoreUnavailable
+
+
+class Server(NamedTuple):
+    """A database that answers."""
+
+    name: str
+    version: str
+    encoding: str
+    clock: float
+    """Its time, in seconds since 1970."""
+
+
+# It is text, because it is about the servers and no table.
+_LOOK: Final = {
+    "postgresql": text("""
+        SELECT 'PostgreSQL' AS name, current_setting('server_version') AS version,
+            CAST(current_setting('server_version_num') AS integer) AS number,
+            current_setting('server_encoding') AS encoding,
+            CAST(extract(epoch FROM clock_timestamp()) AS float8) AS clock
+    """),
+    "sqlite": text("""
+        SELECT 'SQLite' AS name, sqlite_version() AS version, NULL AS number,
+            (SELECT encoding FROM pragma_encoding) AS encoding,
+            (julianday('now') - 2440587.5) * 86400 AS clock
+    """),
+}
+
+
+async def look_at_server(engine: AsyncEngine) -> Server:
+    """Raises `StoreUnavailable`, also if the server is too old."""
+    async with translated, command_session_of(engine) as session:
+        (found,) = await session.fetch(_LOOK[engine.dialect.name])
+    number = found["number"]
+    if number is not None and (obstacle := too_old(found["version"], number)):
+        raise StoreUnavailable(obstacle)
+    return Server(found["name"], found["version"], found["encoding"], found["clock"])
 
 
 class WrongCount(NamedTuple):
@@ -120,3 +158,42 @@ async def repair_counts(engine: AsyncEngine) -> Sequence[WrongCount]:
 
 def _wrong_counts(rows: Rows) -> Sequence[WrongCount]:
     return [WrongCount(**row) for row in rows]
+
+
+class IdsBehind(NamedTuple):
+    """A sequence that would give ids again, as after a copy of the pets without the sequence."""
+
+    given: int
+    """The last id that the sequence has given, or 0."""
+    highest: int
+    """The highest id of a pet."""
+
+
+async def check_ids(engine: AsyncEngine) -> IdsBehind | None:
+    """Return None if the sequence is not behind, or the user may not read it.
+
+    Raises `StoreUnavailable`.
+    """
+    async with translated, command_session_of(engine) as session:
+        return await _look(session)
+
+
+async def repair_ids(engine: AsyncEngine) -> IdsBehind | None:
+    """Move the sequence beyond the ids of all pets, and return what it was. Writers wait meanwhile.
+
+    Raises `StoreUnavailable`, also if the user is not the owner of the tables.
+    """
+    async with translated, command_session_of(engine) as session:
+        if not await _look(session):
+            return None
+        with owners_alone("Only the owner of the tables can repair the sequence of ids."):
+            async with session.without_writers():
+                behind = await _look(session)
+                if behind:
+                    await session.raise_ids(behind.highest)
+                return behind
+
+
+async def _look(session: CommandSession) -> IdsBehind | None:
+    given, highest = await session.ids()
+    return IdsBehind(given, highest) if given is not None and given < highest else None
