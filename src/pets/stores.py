@@ -13,12 +13,13 @@ from pets.adapters.sqlalchemy.checks import (
     OldVersions,
     Server,
     WrongCount,
+    check_revision,
     look_at_server,
 )
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.migrations import upgrade
 from pets.adapters.sqlalchemy.postgresql_options import SECRETS
-from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository, check_revision
+from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.sqlite_backup import (
     copy_backup,
     copy_store,

@@ -1,4 +1,4 @@
-"""What `pets doctor` and `pets check-counts` ask of a database, and repair."""
+"""Whether a database is as it must be: its server, schema, counts and ids. And repairing it."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -6,11 +6,19 @@ from typing import Final, NamedTuple
 from sqlalchemy import BigInteger, cast, delete, func, insert, select, text, union_all
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.sqlalchemy.failures import owners_alone, translated
+from pets.adapters.sqlalchemy.calls import CommandSession, command_session_of
+from pets.adapters.sqlalchemy.failures import NOT_MIGRATED, owners_alone, translated
 from pets.adapters.sqlalchemy.listing import ALL_AGES, ZERO
-from pets.adapters.sqlalchemy.models import pet_counts, pets
+from pets.adapters.sqlalchemy.models import (
+    FIRST_REVISION,
+    REVISION,
+    SHARED_VERSION_TABLE,
+    VERSION_TABLE,
+    pet_counts,
+    pets,
+    version_of,
+)
 from pets.adapters.sqlalchemy.postgresql_session import too_old
-from pets.adapters.sqlalchemy.repository import CommandSession, command_session_of
 from pets.adapters.sqlalchemy.statements import Rows
 from pets.domain.errors import StoreUnavailable
 
@@ -49,6 +57,37 @@ async def look_at_server(engine: AsyncEngine) -> Server:
     if number is not None and (obstacle := too_old(found["version"], number)):
         raise StoreUnavailable(obstacle)
     return Server(found["name"], found["version"], found["encoding"], found["clock"])
+
+
+async def check_revision(engine: AsyncEngine) -> None:
+    """Raise `StoreUnavailable` if the store does not have the schema of this version."""
+    async with translated, command_session_of(engine) as session:
+        await _check_revision(session)
+
+
+async def check_schema(session: CommandSession) -> None:
+    """Raise `StoreUnavailable` if the schema is not of this version, or a grant is missing."""
+    missing = await session.missing_grants()
+    if missing:
+        raise StoreUnavailable(f"The database user lacks {', '.join(missing)}.")
+    await _check_revision(session)
+
+
+async def _check_revision(session: CommandSession) -> None:
+    tables = await session.tables()
+    if VERSION_TABLE in tables:
+        # A newer version may migrate while this one serves, until it is replaced.
+        revisions = await session.fetch(version_of(VERSION_TABLE))
+        if any(row["version_num"] >= REVISION for row in revisions):
+            return
+    elif {"pets", SHARED_VERSION_TABLE} <= tables:
+        revisions = await session.fetch(version_of(SHARED_VERSION_TABLE))
+        if FIRST_REVISION not in {row["version_num"] for row in revisions}:
+            raise StoreUnavailable(
+                "Version 1.1 or older made the store: export its pets with that version, and import"
+                " them into a new one."
+            )
+    raise StoreUnavailable(NOT_MIGRATED)
 
 
 class WrongCount(NamedTuple):

@@ -6,7 +6,6 @@ Nearly every call is one statement, which is a transaction of its own.
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
-    Awaitable,
     Callable,
     Collection,
     Iterable,
@@ -16,20 +15,23 @@ from collections.abc import (
 from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
-from typing import Final, TypeAlias, TypeVar
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.sqlalchemy.failures import NOT_MIGRATED, Conflict, translated
-from pets.adapters.sqlalchemy.models import (
-    FIRST_REVISION,
-    REVISION,
-    SHARED_VERSION_TABLE,
-    VERSION_TABLE,
-    version_of,
+from pets.adapters.sqlalchemy.calls import (
+    AnySession,
+    Call,
+    CommandSession,
+    Lend,
+    Result,
+    Session,
+    command_session_of,
+    run,
+    session_of,
 )
-from pets.adapters.sqlalchemy.postgresql import PostgreSQL, PostgreSQLCommands
-from pets.adapters.sqlalchemy.sqlite import SQLite
+from pets.adapters.sqlalchemy.checks import check_schema
+from pets.adapters.sqlalchemy.failures import translated
 from pets.adapters.sqlalchemy.statements import (
     Parameters,
     Rows,
@@ -44,14 +46,6 @@ from pets.domain.repository import Numbered, PetPage
 
 CLEAR_EVERY: Final = 100
 """After how many added keys the expired ones are cleared."""
-
-
-Result = TypeVar("Result")
-Session: TypeAlias = PostgreSQL | SQLite
-CommandSession: TypeAlias = PostgreSQLCommands | SQLite
-AnySession = TypeVar("AnySession", PostgreSQL | SQLite, PostgreSQLCommands | SQLite)
-Call: TypeAlias = Callable[[AnySession], Awaitable[Result]]
-Lend: TypeAlias = Callable[[], AnySession]
 
 
 class SQLAlchemyPetRepository:
@@ -167,90 +161,17 @@ class SQLAlchemyPetRepository:
         return None if given is None else max(given, highest)
 
     async def check(self) -> None:
-        await self._read(_check, self._lend_to_command)
+        await self._read(check_schema, self._lend_to_command)
 
     async def _read(self, call: Call[AnySession, Result], lend: Lend[AnySession]) -> Result:
         try:
-            return await _run(call, lend, is_repeatable=True)
+            return await run(call, lend, is_repeatable=True)
         except OutcomeUnknown as error:
             # A call that only reads has changed nothing.
             raise StoreUnavailable(str(error)) from error.__cause__
 
     async def _write(self, call: Call[Session, Result], *, is_repeatable: bool = False) -> Result:
-        return await _run(call, self._lend, is_repeatable=is_repeatable)
-
-
-async def _run(
-    call: Call[AnySession, Result], lend: Lend[AnySession], *, is_repeatable: bool
-) -> Result:
-    """Run a call on a session, and once more if it may succeed then.
-
-    A call whose outcome is unknown is repeated only if it `is_repeatable`, because a second time
-    then changes nothing that the first one has done.
-    """
-    may_be_done = False
-    try:
-        return await _attempt(call, lend)
-    except Conflict:
-        pass
-    except OutcomeUnknown as error:
-        has_time = not isinstance(error.__cause__, TimeoutError)
-        if not (is_repeatable and has_time):
-            raise
-        may_be_done = True
-    try:
-        return await _attempt(call, lend)
-    except StoreUnavailable as error:
-        if may_be_done:
-            raise OutcomeUnknown(str(error)) from error.__cause__
-        raise
-
-
-async def _attempt(call: Call[AnySession, Result], lend: Lend[AnySession]) -> Result:
-    async with translated, lend() as session:
-        return await call(session)
-
-
-async def check_revision(engine: AsyncEngine) -> None:
-    """Raise `StoreUnavailable` if the store does not have the schema of this version."""
-    async with translated, command_session_of(engine) as session:
-        await _check_revision(session)
-
-
-async def _check(session: CommandSession) -> None:
-    missing = await session.missing_grants()
-    if missing:
-        raise StoreUnavailable(f"The database user lacks {', '.join(missing)}.")
-    await _check_revision(session)
-
-
-async def _check_revision(session: CommandSession) -> None:
-    tables = await session.tables()
-    if VERSION_TABLE in tables:
-        # A newer version may migrate while this one serves, until it is replaced.
-        revisions = await session.fetch(version_of(VERSION_TABLE))
-        if any(row["version_num"] >= REVISION for row in revisions):
-            return
-    elif {"pets", SHARED_VERSION_TABLE} <= tables:
-        revisions = await session.fetch(version_of(SHARED_VERSION_TABLE))
-        if FIRST_REVISION not in {row["version_num"] for row in revisions}:
-            raise StoreUnavailable(
-                "Version 1.1 or older made the store: export its pets with that version, and import"
-                " them into a new one."
-            )
-    raise StoreUnavailable(NOT_MIGRATED)
-
-
-def session_of(engine: AsyncEngine) -> Session:
-    """Return a session for a call of a request. It begins and ends with an `async with`."""
-    is_postgresql = engine.dialect.name == "postgresql"
-    return PostgreSQL(engine) if is_postgresql else SQLite(engine)
-
-
-def command_session_of(engine: AsyncEngine) -> CommandSession:
-    """Return a session for a command. It begins and ends with an `async with`."""
-    is_postgresql = engine.dialect.name == "postgresql"
-    return PostgreSQLCommands(engine) if is_postgresql else SQLite(engine)
+        return await run(call, self._lend, is_repeatable=is_repeatable)
 
 
 def _by_id(rows: Rows) -> Mapping[int, Pet]:
