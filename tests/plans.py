@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import asyncpg
 
-from pets.adapters.sqlalchemy.driver import DIALECT
 from pets.adapters.sqlalchemy.listing import Shape, values_of
 from pets.adapters.sqlalchemy.postgresql import fold_of, parameters_of_search
 from pets.adapters.sqlalchemy.postgresql_pages import asked_queries, listing, search
 from pets.adapters.sqlalchemy.postgresql_session import QUICK_SESSION, SEARCH_SESSION
+from pets.adapters.sqlalchemy.sessions import DIALECT
 from pets.adapters.sqlalchemy.statements import compiled
 from pets.domain.query import PetQuery
 

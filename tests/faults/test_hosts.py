@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pets.adapters.sqlalchemy.checks import look_at_server
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
-from pets.adapters.sqlalchemy.postgresql_hosts import HOST_SECONDS
-from pets.adapters.sqlalchemy.server import look_at_server
+from pets.adapters.sqlalchemy.primary import HOST_SECONDS
 from pets.domain.errors import StoreUnavailable
 from tests.faults.postgresql import PostgreSQLServer
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from pets.adapters.sqlalchemy.counts import check_counts, repair_counts
+from pets.adapters.sqlalchemy.checks import check_counts, repair_counts
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.bootstrap.stores import migrate

@@ -13,7 +13,13 @@ import pytest
 from asyncpg.exceptions import InternalClientError, PostgresError
 
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
-from pets.adapters.sqlalchemy.failures import MEANINGS, Meaning, domain_error, meaning_of, spoils
+from pets.adapters.sqlalchemy.failures import (
+    CODES,
+    Outcome,
+    domain_error,
+    leaves_connection_unusable,
+    outcome_of,
+)
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.sqlite_file import path_of
 from pets.bootstrap.stores import migrate
@@ -111,6 +117,8 @@ SQLSTATES = {
     "2200H": NoIdsLeft,
     "40003": OutcomeUnknown,
     "08006": OutcomeUnknown,
+    "08004": OutcomeUnknown,
+    "08P01": OutcomeUnknown,
     "57P01": OutcomeUnknown,
     "57P02": OutcomeUnknown,
     "22003": PostgresError,
@@ -165,35 +173,36 @@ async def test_a_store_without_tables_is_not_migrated(empty_database_url: str) -
 
 def test_every_row_of_the_table_is_tested() -> None:
     tested = {state[:2] for state in SQLSTATES} | SQLSTATES.keys() | SQLITE_CODES.keys()
-    assert MEANINGS.keys() <= tested
+    decided = {code for code, (outcome, _) in CODES.items() if outcome is not Outcome.REFUSED}
+    assert decided <= tested
 
 
 SQLITE_CODES = {
-    "SQLITE_BUSY": Meaning.NOT_NOW,
-    "SQLITE_LOCKED": Meaning.NOT_NOW,
-    "SQLITE_CANTOPEN": Meaning.NOT_DONE,
-    "SQLITE_READONLY": Meaning.READ_ONLY,
-    "SQLITE_FULL": Meaning.DISK,
-    "SQLITE_IOERR": Meaning.UNKNOWN,
-    "SQLITE_CONSTRAINT": Meaning.BUG,
-    "SQLITE_MISMATCH": Meaning.BUG,
+    "SQLITE_BUSY": Outcome.NOT_NOW,
+    "SQLITE_LOCKED": Outcome.NOT_NOW,
+    "SQLITE_CANTOPEN": Outcome.NOT_DONE,
+    "SQLITE_READONLY": Outcome.READ_ONLY,
+    "SQLITE_FULL": Outcome.DISK,
+    "SQLITE_IOERR": Outcome.UNKNOWN,
+    "SQLITE_CONSTRAINT": Outcome.BUG,
+    "SQLITE_MISMATCH": Outcome.BUG,
 }
 
 
-@pytest.mark.parametrize(("code", "meaning"), SQLITE_CODES.items())
+@pytest.mark.parametrize(("code", "outcome"), SQLITE_CODES.items())
 def test_an_extended_code_of_sqlite_means_what_its_primary_code_does(
-    code: str, meaning: Meaning
+    code: str, outcome: Outcome
 ) -> None:
     error = sqlite3.OperationalError("planted")
     error.sqlite_errorname = f"{code}_OF_SOME_KIND"
-    assert meaning_of(error) is meaning
+    assert outcome_of(error) is outcome
 
 
 @pytest.mark.parametrize("error", [InternalClientError("x"), ConnectionResetError()])
 def test_a_confused_driver_makes_the_outcome_unknown(error: Exception) -> None:
     """A backend that dies at a bad moment leaves asyncpg in an unknown protocol state."""
-    assert isinstance(domain_error(meaning_of(error)), OutcomeUnknown)
-    assert spoils(error)
+    assert isinstance(domain_error(outcome_of(error)), OutcomeUnknown)
+    assert leaves_connection_unusable(error)
 
 
 @pytest.mark.anyio

@@ -12,10 +12,10 @@ from itertools import product
 import asyncpg
 import pytest
 
-from pets.adapters.sqlalchemy.driver import DIALECT
 from pets.adapters.sqlalchemy.listing import Shape
 from pets.adapters.sqlalchemy.postgresql_session import QUICK_SESSION
 from pets.adapters.sqlalchemy.postgresql_statements import STATEMENTS
+from pets.adapters.sqlalchemy.sessions import DIALECT
 from pets.adapters.sqlalchemy.statements import compiled
 from pets.domain.pet import PetType
 from pets.domain.query import PetQuery, PetSort, Position

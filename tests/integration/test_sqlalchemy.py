@@ -18,7 +18,7 @@ from pets.domain.pet import PetChange, PetType
 from pets.domain.query import PetQuery, PetSort
 from pets.domain.repository import PetPage
 from pets.settings import Settings
-from tests.integration.conftest import over_every_store
+from tests.integration.conftest import fetch, over_every_store
 from tests.port_contract import BOY, PassTime, PetRepositoryContract, exported, load, page_of
 
 
@@ -98,6 +98,13 @@ async def use_the_whole_port(repository: SQLAlchemyPetRepository) -> None:
     assert await repository.remove([pet.id], expected=changed) == {pet.id}
 
 
+FOLDING = """
+    SELECT CASE
+        WHEN current_setting('server_version_num')::int >= 180000 THEN 'full'
+        WHEN EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu') THEN 'icu'
+        ELSE 'libc'
+    END
+"""
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pets'::regclass"
 
 
@@ -134,8 +141,11 @@ async def test_searches_leave_connections_for_quick_calls(
 @over_every_store
 class TestSQLAlchemyPetRepository(PetRepositoryContract):
     @pytest.fixture
-    def folds_fully(self, request: pytest.FixtureRequest) -> bool:
-        return "oldest postgresql" not in request.node.name
+    def folding(self, database_url: str) -> str:
+        if database_url.startswith("sqlite"):
+            return "full"
+        ((folding,),) = fetch(database_url, FOLDING)
+        return str(folding)
 
     @pytest.fixture
     def own_url(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from litestar.testing import TestClient
 
-from pets.adapters.sqlalchemy import sqlite_file, sqlite_wal
+from pets.adapters.sqlalchemy import sqlite_file, sqlite_session
 from pets.adapters.sqlalchemy.sqlite_file import StoreFile
 from pets.bootstrap import create_app
 from pets.bootstrap.stores import migrate
@@ -99,9 +99,9 @@ def test_a_reader_keeps_the_log_of_changes_only_while_it_reads(store: Path) -> N
             reader.execute("BEGIN")
             reader.execute("SELECT count(*) FROM pets").fetchall()
             writer.execute("INSERT INTO pet_counts VALUES (1, 'dog', 1)")
-            assert not sqlite_wal.empty_wal(file, 0)
+            assert not sqlite_session.empty_wal(file, 0)
             assert wal.stat().st_size > 0
-        assert sqlite_wal.empty_wal(file, 0)
+        assert sqlite_session.empty_wal(file, 0)
         assert wal.stat().st_size == 0
 
 
@@ -110,15 +110,15 @@ async def test_a_long_log_of_changes_is_emptied_although_readers_overlap(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Writers wait until the readers have ended. Readers that begin meanwhile do not count."""
-    monkeypatch.setattr(sqlite_wal, "MAX_WAL_BYTES", 0)
+    monkeypatch.setattr(sqlite_session, "MAX_WAL_BYTES", 0)
     waits = threading.Event()
 
     def empty(file: StoreFile, seconds: float) -> bool:
         waits.set()
         return empty_wal(file, seconds)
 
-    empty_wal = sqlite_wal.empty_wal
-    monkeypatch.setattr(sqlite_wal, "empty_wal", empty)
+    empty_wal = sqlite_session.empty_wal
+    monkeypatch.setattr(sqlite_session, "empty_wal", empty)
     first, second, writer = (
         sqlite3.connect(store, isolation_level=None, check_same_thread=False) for _ in range(3)
     )
@@ -126,7 +126,7 @@ async def test_a_long_log_of_changes_is_emptied_although_readers_overlap(
         first.execute("BEGIN")
         first.execute("SELECT count(*) FROM pets").fetchall()
         writer.execute("INSERT INTO pet_counts VALUES (1, 'dog', 1)")
-        task = asyncio.create_task(sqlite_wal.keep_wal_small(StoreFile(store)))
+        task = asyncio.create_task(sqlite_session.keep_wal_small(StoreFile(store)))
         await asyncio.to_thread(waits.wait)
         second.execute("BEGIN")
         second.execute("SELECT count(*) FROM pets").fetchall()

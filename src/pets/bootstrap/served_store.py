@@ -14,11 +14,11 @@ from sqlalchemy.pool import QueuePool
 from pets.adapters.batching import BatchingPetRepository
 from pets.adapters.memory import InMemoryPetRepository
 from pets.adapters.sqlalchemy.engine import create_config
-from pets.adapters.sqlalchemy.postgresql_hosts import Primary
 from pets.adapters.sqlalchemy.postgresql_url import has_several_hosts
+from pets.adapters.sqlalchemy.primary import Primary
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.sqlite_file import StoreFile, path_of
-from pets.adapters.sqlalchemy.sqlite_wal import keep_wal_small
+from pets.adapters.sqlalchemy.sqlite_session import keep_wal_small
 from pets.bootstrap.stores import database_url
 from pets.domain.repository import PetRepository
 from pets.serving.queues import Capacity

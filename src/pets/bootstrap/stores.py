@@ -7,14 +7,19 @@ from pathlib import Path
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.sqlalchemy import counts, ids
-from pets.adapters.sqlalchemy.counts import OldVersions, WrongCount
+from pets.adapters.sqlalchemy import checks
+from pets.adapters.sqlalchemy.checks import (
+    IdsBehind,
+    OldVersions,
+    Server,
+    WrongCount,
+    check_revision,
+    look_at_server,
+)
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
-from pets.adapters.sqlalchemy.ids import IdsBehind
 from pets.adapters.sqlalchemy.migrations import upgrade
 from pets.adapters.sqlalchemy.postgresql_options import SECRETS
-from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository, check_revision
-from pets.adapters.sqlalchemy.server import Server, look_at_server
+from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.sqlite_backup import (
     copy_backup,
     copy_store,
@@ -111,13 +116,13 @@ async def check_counts(settings: Settings, *, repair: bool) -> Sequence[WrongCou
     """
     async with _open_engine(settings, Access.WRITE if repair else Access.READ) as engine:
         await check_revision(engine)
-        return await (counts.repair_counts(engine) if repair else counts.check_counts(engine))
+        return await (checks.repair_counts(engine) if repair else checks.check_counts(engine))
 
 
 async def find_old_versions(settings: Settings) -> OldVersions:
     """Return how many old versions the kept counts have. Raises `StoreUnavailable`."""
     async with _open_engine(settings, Access.READ) as engine:
-        return await counts.find_old_versions(engine)
+        return await checks.find_old_versions(engine)
 
 
 async def check_ids(settings: Settings, *, repair: bool) -> IdsBehind | None:
@@ -126,7 +131,7 @@ async def check_ids(settings: Settings, *, repair: bool) -> IdsBehind | None:
     Raises as `check_counts` does.
     """
     async with _open_engine(settings, Access.WRITE if repair else Access.READ) as engine:
-        return await (ids.repair_ids(engine) if repair else ids.check_ids(engine))
+        return await (checks.repair_ids(engine) if repair else checks.check_ids(engine))
 
 
 async def look_at_store(settings: Settings) -> Server:

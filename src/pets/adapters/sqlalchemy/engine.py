@@ -11,12 +11,12 @@ from sqlalchemy.exc import ArgumentError
 
 from pets.adapters.sqlalchemy import postgresql_session, postgresql_url, sqlite_session
 from pets.adapters.sqlalchemy.models import VERSION_TABLE, metadata
-from pets.adapters.sqlalchemy.postgresql_hosts import Primary
 from pets.adapters.sqlalchemy.postgresql_session import (
     QUICK_SESSION,
     SEARCH_SESSION,
     time_limits,
 )
+from pets.adapters.sqlalchemy.primary import Primary
 from pets.adapters.sqlalchemy.sqlite_file import STORE_FILE, Access, StoreFile, path_of
 
 _DRIVERS: Final = {

@@ -21,7 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from pets.domain.errors import NoIdsLeft, OutcomeUnknown, StoreUnavailable
 
 
-class Meaning(Enum):
+class Outcome(Enum):
     """What is known about a call that failed."""
 
     NOT_DONE = auto()
@@ -46,82 +46,72 @@ class Meaning(Enum):
     """Not done, because this service asked for something that can never work."""
 
 
-MEANINGS: Final = {
-    # SQLSTATEs of PostgreSQL, or their first two characters. Any other one is REFUSED, because the
-    # statement was rolled back.
-    "40003": Meaning.UNKNOWN,  # statement_completion_unknown
-    "40001": Meaning.CONFLICT,  # serialization_failure
-    "40P01": Meaning.CONFLICT,  # deadlock_detected
-    "55P03": Meaning.NOT_NOW,  # lock_not_available
-    "57014": Meaning.NOT_NOW,  # query_canceled, for example by statement_timeout
-    "53": Meaning.NOT_NOW,  # insufficient resources, such as 53300, too_many_connections
-    "57P03": Meaning.NOT_NOW,  # cannot_connect_now
-    "25006": Meaning.READ_ONLY,  # read_only_sql_transaction
-    "53100": Meaning.DISK,  # disk_full
-    "58030": Meaning.DISK,  # io_error
-    "2200H": Meaning.NO_IDS,  # sequence_generator_limit_exceeded
-    "08": Meaning.UNKNOWN,  # connection exceptions
-    "57": Meaning.UNKNOWN,  # operator intervention, such as 57P01, admin_shutdown
-    "22": Meaning.BUG,  # data exceptions
-    "23": Meaning.BUG,  # violated constraints
-    # Primary result codes of SQLite. Any other one is REFUSED.
-    "SQLITE_BUSY": Meaning.NOT_NOW,
-    "SQLITE_LOCKED": Meaning.NOT_NOW,
-    "SQLITE_CANTOPEN": Meaning.NOT_DONE,
-    "SQLITE_READONLY": Meaning.READ_ONLY,
-    "SQLITE_FULL": Meaning.DISK,
-    "SQLITE_IOERR": Meaning.UNKNOWN,  # A commit whose sync failed can be found after a crash.
-    "SQLITE_CONSTRAINT": Meaning.BUG,
-    "SQLITE_MISMATCH": Meaning.BUG,
-}
-
-_MESSAGES: Final = {
-    Meaning.NOT_DONE: "The store cannot be reached or does not answer.",
-    Meaning.REFUSED: "The store refused this.",
-    Meaning.NOT_NOW: "The store was too busy to do this in time.",
-    Meaning.CONFLICT: "The store was busy with another change of the same pets.",
-    Meaning.READ_ONLY: "The store takes no changes at present.",
-    Meaning.DISK: "The store cannot write to its disk.",
-    Meaning.TAKEN_ID: "The store chose an id that another pet has; its operator can repair this.",
-    Meaning.UNKNOWN: "The store failed in the middle of the request.",
-}
-
+_UNREACHABLE: Final = "The store cannot be reached or does not answer."
+_BUSY: Final = "The store was too busy to do this in time."
+_DISK: Final = "The store cannot write to its disk."
+_READ_ONLY: Final = "The store takes no changes at present."
 NOT_MIGRATED: Final = "The store is not migrated to this version; `pets migrate` does that."
 
-_REASONS: Final = {
-    # What clients are told, by the SQLSTATE of PostgreSQL or by its first two characters.
-    "08": _MESSAGES[Meaning.NOT_DONE],
-    "08004": "The database refused the connection.",
-    "08P01": "The database refused the connection.",  # as PgBouncer does
-    "28": "The database refused the user or the password.",
-    "3D000": "There is no such database.",
-    "25006": _MESSAGES[Meaning.READ_ONLY],
-    "42501": "The database user lacks a right.",
-    "42703": NOT_MIGRATED,  # undefined_column
-    "42704": "The database lacks something that PostgreSQL 15 and newer have.",
-    "42883": NOT_MIGRATED,  # undefined_function
-    "42P01": NOT_MIGRATED,  # undefined_table
-    "53": _MESSAGES[Meaning.NOT_NOW],
-    "53300": "The database takes no more connections.",
-    "55P03": "Another transaction held a lock for too long.",
-    "57": "The database is starting or stopping.",
-    "57014": "The store did not answer in time.",
-    "XX": "The database has an internal error or is damaged.",
-    # Primary result codes of SQLite.
-    "SQLITE_BUSY": _MESSAGES[Meaning.NOT_NOW],
-    "SQLITE_LOCKED": _MESSAGES[Meaning.NOT_NOW],
-    "SQLITE_CANTOPEN": "The file of the store cannot be opened.",
-    "SQLITE_IOERR": "The file of the store cannot be read.",
-    "SQLITE_CORRUPT": "The file of the store is damaged.",
-    "SQLITE_NOTADB": "The file of the store is not one of SQLite.",
+_MESSAGES: Final = {
+    Outcome.NOT_DONE: _UNREACHABLE,
+    Outcome.REFUSED: "The store refused this.",
+    Outcome.NOT_NOW: _BUSY,
+    Outcome.CONFLICT: "The store was busy with another change of the same pets.",
+    Outcome.READ_ONLY: _READ_ONLY,
+    Outcome.DISK: _DISK,
+    Outcome.TAKEN_ID: "The store chose an id that another pet has; its operator can repair this.",
+    Outcome.UNKNOWN: "The store failed in the middle of the request.",
 }
+_CODES_TELL_MORE: Final = {Outcome.NOT_DONE, Outcome.REFUSED, Outcome.NOT_NOW}
 
-_HAVE_REASONS: Final = {Meaning.NOT_DONE, Meaning.REFUSED, Meaning.NOT_NOW}
+CODES: Final = {
+    # SQLSTATEs of PostgreSQL, or their first two characters, and what clients are told if they
+    # tell more than the outcome, or if no connection can be made. Any other one is REFUSED,
+    # because the statement was rolled back.
+    "08": (Outcome.UNKNOWN, _UNREACHABLE),  # connection exceptions
+    "08004": (Outcome.UNKNOWN, "The database refused the connection."),
+    "08P01": (Outcome.UNKNOWN, "The database refused the connection."),  # as PgBouncer does
+    "22": (Outcome.BUG, ""),  # data exceptions
+    "2200H": (Outcome.NO_IDS, ""),  # sequence_generator_limit_exceeded
+    "23": (Outcome.BUG, ""),  # violated constraints
+    "25006": (Outcome.READ_ONLY, _READ_ONLY),  # read_only_sql_transaction
+    "28": (Outcome.REFUSED, "The database refused the user or the password."),
+    "3D000": (Outcome.REFUSED, "There is no such database."),
+    "40001": (Outcome.CONFLICT, ""),  # serialization_failure
+    "40003": (Outcome.UNKNOWN, ""),  # statement_completion_unknown
+    "40P01": (Outcome.CONFLICT, ""),  # deadlock_detected
+    "42501": (Outcome.REFUSED, "The database user lacks a right."),
+    "42703": (Outcome.REFUSED, NOT_MIGRATED),  # undefined_column
+    "42704": (Outcome.REFUSED, "The database lacks something that PostgreSQL 15 and newer have."),
+    "42883": (Outcome.REFUSED, NOT_MIGRATED),  # undefined_function
+    "42P01": (Outcome.REFUSED, NOT_MIGRATED),  # undefined_table
+    "53": (Outcome.NOT_NOW, _BUSY),  # insufficient resources
+    "53100": (Outcome.DISK, _DISK),  # disk_full
+    "53300": (Outcome.NOT_NOW, "The database takes no more connections."),
+    "55P03": (Outcome.NOT_NOW, "Another transaction held a lock for too long."),
+    "57": (Outcome.UNKNOWN, "The database is starting or stopping."),  # such as admin_shutdown
+    "57014": (Outcome.NOT_NOW, "The store did not answer in time."),  # query_canceled
+    "57P03": (Outcome.NOT_NOW, "The database is starting or stopping."),  # cannot_connect_now
+    "58030": (Outcome.DISK, _DISK),  # io_error
+    "XX": (Outcome.REFUSED, "The database has an internal error or is damaged."),
+    # Primary result codes of SQLite. Any other one is REFUSED.
+    "SQLITE_BUSY": (Outcome.NOT_NOW, _BUSY),
+    "SQLITE_LOCKED": (Outcome.NOT_NOW, _BUSY),
+    "SQLITE_CANTOPEN": (Outcome.NOT_DONE, "The file of the store cannot be opened."),
+    "SQLITE_CORRUPT": (Outcome.REFUSED, "The file of the store is damaged."),
+    "SQLITE_NOTADB": (Outcome.REFUSED, "The file of the store is not one of SQLite."),
+    "SQLITE_READONLY": (Outcome.READ_ONLY, _READ_ONLY),
+    "SQLITE_FULL": (Outcome.DISK, _DISK),
+    # A commit whose sync failed can be found after a crash.
+    "SQLITE_IOERR": (Outcome.UNKNOWN, "The file of the store cannot be read."),
+    "SQLITE_CONSTRAINT": (Outcome.BUG, ""),
+    "SQLITE_MISMATCH": (Outcome.BUG, ""),
+}
 
 _NO_CONNECTION: Final = {
     SSLError: "TLS with the database failed.",
     ClientConfigurationError: "The database cannot be connected to in the way that is set.",
-    TargetServerAttributeNotMatched: _MESSAGES[Meaning.READ_ONLY],
+    TargetServerAttributeNotMatched: _READ_ONLY,
     PoolTimeoutError: "All connections to the store are in use.",
 }
 
@@ -143,44 +133,53 @@ class Conflict(StoreUnavailable):
     """The call was rolled back because of another transaction."""
 
 
-def meaning_of(error: BaseException) -> Meaning:
-    """Return the meaning of one of the `FAILURES`. Anything else is a bug, too."""
+def outcome_of(error: BaseException) -> Outcome:
+    """Return what one of the `FAILURES` says of the call. Anything else is a bug, too."""
     error = cause_of(error)
     if getattr(error, "constraint_name", None) == "pets_pkey":
-        return Meaning.TAKEN_ID
+        return Outcome.TAKEN_ID
     if isinstance(error, PostgresError | sqlite3.Error):
-        code = _code(error)
-        return MEANINGS.get(code) or MEANINGS.get(code[:2], Meaning.REFUSED)
+        outcome, _ = _explained(error)
+        return outcome
     if isinstance(error, PoolTimeoutError):
-        return Meaning.NOT_DONE
+        return Outcome.NOT_DONE
     if isinstance(error, InterfaceError | InternalClientError | OSError):
-        return Meaning.UNKNOWN
-    return Meaning.BUG
+        return Outcome.UNKNOWN
+    return Outcome.BUG
 
 
-def _code(error: BaseException) -> str:
-    """Return the SQLSTATE of PostgreSQL, or the primary result code of SQLite."""
+def _explained(error: BaseException) -> tuple[Outcome, str]:
+    """Return what the code of an error says: the outcome, and a message for clients or "".
+
+    The text of the error is not for clients.
+    """
     if isinstance(error, sqlite3.Error):
-        return "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
-    return getattr(error, "sqlstate", None) or ""
+        code = name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
+        if code == "SQLITE_ERROR" and "no such " in str(error):  # a table or column
+            return Outcome.REFUSED, NOT_MIGRATED
+    else:
+        code = getattr(error, "sqlstate", None) or ""
+        name = f"SQLSTATE {code}"
+    outcome, told = CODES.get(code) or CODES.get(code[:2]) or (Outcome.REFUSED, "")
+    if code and not told:
+        told = f"The store refused this ({name})."
+    return outcome, told
 
 
-def domain_error(meaning: Meaning, error: BaseException | None = None) -> StoreUnavailable:
+def domain_error(outcome: Outcome, error: BaseException | None = None) -> StoreUnavailable:
     """Return the error of the domain for a failure that is no bug.
 
     Raise it from `cause_of` the failure, because operators read that.
     """
-    if meaning is Meaning.NO_IDS:
+    if outcome is Outcome.NO_IDS:
         return NoIdsLeft()
-    message = _MESSAGES[meaning]
-    if error and meaning in _HAVE_REASONS:
-        message = _reason(cause_of(error)) or message
-    unavailable = StoreUnavailable(message)
-    if meaning is Meaning.CONFLICT:
-        unavailable = Conflict(message)
-    elif meaning is Meaning.UNKNOWN:
-        unavailable = OutcomeUnknown(message)
-    return unavailable
+    message = _MESSAGES[outcome]
+    if error and outcome in _CODES_TELL_MORE:
+        _, told = _explained(cause_of(error))
+        message = told or message
+    if outcome is Outcome.CONFLICT:
+        return Conflict(message)
+    return OutcomeUnknown(message) if outcome is Outcome.UNKNOWN else StoreUnavailable(message)
 
 
 def connect_error(error: BaseException) -> StoreUnavailable:
@@ -189,31 +188,17 @@ def connect_error(error: BaseException) -> StoreUnavailable:
     for type_, message in _NO_CONNECTION.items():
         if isinstance(cause, type_):
             return StoreUnavailable(message)
-    return StoreUnavailable(_reason(cause) or _MESSAGES[Meaning.NOT_DONE])
+    _, told = _explained(cause)
+    return StoreUnavailable(told or _UNREACHABLE)
 
 
-def _reason(error: BaseException) -> str:
-    """Return what the code of an error says. It is empty for an error without a code.
-
-    The text of the error is not for clients.
-    """
-    code = _code(error)
-    if code == "SQLITE_ERROR" and "no such " in str(error):  # a table or column
-        return NOT_MIGRATED
-    if not code:
-        return ""
-    name = f"SQLSTATE {code}" if isinstance(error, PostgresError) else code
-    unknown = f"The store refused this ({name})."
-    return _REASONS.get(code) or _REASONS.get(code[:2], unknown)
-
-
-def spoils(error: BaseException | None) -> bool:
+def leaves_connection_unusable(error: BaseException | None) -> bool:
     """Whether the connection cannot be used again after what a call on it has raised.
 
     A statement that was cancelled may still be running on it.
     """
     if isinstance(error, Exception):
-        return meaning_of(error) in {Meaning.UNKNOWN, Meaning.READ_ONLY}
+        return outcome_of(error) in {Outcome.UNKNOWN, Outcome.READ_ONLY}
     return error is not None
 
 
@@ -247,9 +232,9 @@ class _Translated:
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, FAILURES):
-            meaning = meaning_of(error)
-            if meaning is not Meaning.BUG:
-                raise domain_error(meaning, error) from cause_of(error)
+            outcome = outcome_of(error)
+            if outcome is not Outcome.BUG:
+                raise domain_error(outcome, error) from cause_of(error)
             if isinstance(error, PostgresError):
                 # It quotes the row, and a bug is logged.
                 error.detail = None  # type: ignore[attr-defined]  # The type lacks this attribute.

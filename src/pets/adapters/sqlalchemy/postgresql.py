@@ -16,17 +16,16 @@ from typing import Final
 
 import asyncpg
 from asyncpg.exceptions import PostgresError
-from sqlalchemy import Executable, func
+from sqlalchemy import func
 
 from pets.adapters.sqlalchemy import postgresql_load
 from pets.adapters.sqlalchemy import postgresql_pages as pages
 from pets.adapters.sqlalchemy import postgresql_statements as own
-from pets.adapters.sqlalchemy.driver import DriverSession, fetch
-from pets.adapters.sqlalchemy.failures import Meaning, cause_of, domain_error
+from pets.adapters.sqlalchemy.failures import Outcome, cause_of, domain_error
 from pets.adapters.sqlalchemy.listing import Shape, parameters_of, values_of
-from pets.adapters.sqlalchemy.postgresql_lock import lock_against_writers
+from pets.adapters.sqlalchemy.postgresql_load import lock_against_writers
 from pets.adapters.sqlalchemy.postgresql_session import UNREPLICATED
-from pets.adapters.sqlalchemy.sessions import ConnectionSession
+from pets.adapters.sqlalchemy.sessions import ConnectionSession, DriverSession, fetch
 from pets.adapters.sqlalchemy.statements import Parameters, Row, Rows, members_of, pets_of_columns
 from pets.domain.pet import NewPet
 from pets.domain.query import PetQuery
@@ -41,12 +40,6 @@ class PostgreSQL(DriverSession):
     """A session for the calls of requests."""
 
     statements = own.STATEMENTS
-
-    async def write(self, statement: Executable, parameters: Parameters) -> Rows:
-        """Run a statement that changes something."""
-        return await self.fetch(statement, parameters)
-
-    add = write
 
     async def pages(self, queries: Sequence[PetQuery]) -> Mapping[PetQuery, PetPage]:
         by_shape: dict[Shape, list[PetQuery]] = {}
@@ -75,12 +68,14 @@ class PostgreSQL(DriverSession):
                 # Another call can clear a key before this one reads it. The next round adds it.
                 used = missing.difference(row["key"] for row in rows)
                 if used:
-                    rows += await self.fetch(self.statements.find_keys, keys.of(used))
+                    rows += await self.fetch(
+                        self.statements.find_keys, keys.of((key,) for key in used)
+                    )
         except PostgresError as error:
             if not rows:
                 raise
             # Some pets are committed.
-            raise domain_error(Meaning.UNKNOWN) from cause_of(error)
+            raise domain_error(Outcome.UNKNOWN) from cause_of(error)
         return rows
 
 
@@ -95,7 +90,7 @@ class PostgreSQLCommands(ConnectionSession):
             await self.connection.invalidate()
         await super().__aexit__(type_, error, trace)
         if is_unreplicated:
-            raise domain_error(Meaning.UNKNOWN)
+            raise domain_error(Outcome.UNKNOWN)
 
     async def _driver(self) -> asyncpg.Connection:
         """Return the driver's connection, for what SQLAlchemy has no way to do."""

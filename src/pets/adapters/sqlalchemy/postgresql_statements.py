@@ -34,20 +34,24 @@ class ArrayRows:
     """Rows, as an array for each column."""
 
     def __init__(self, name: str, columns: Sequence[ColumnElement[Any]]) -> None:
-        self._names = [f"{name}_{each.name}" for each in columns]
-        arrays = []
+        self._arrays: dict[str, ColumnElement[Any]] = {}
         items = []
-        for parameter, each in zip(self._names, columns, strict=True):
+        for each in columns:
             # The driver would take a time without a zone for one in the time zone of this machine.
             type_ = TIMESTAMP() if isinstance(each.type, TimeWithZone) else each.type
-            arrays.append(bindparam(parameter, type_=ARRAY(type_)))
+            self._arrays[each.name] = bindparam(f"{name}_{each.name}", type_=ARRAY(type_))
             items.append(column(each.name, type_))
-        rows = func.unnest(*arrays).table_valued(*items, with_ordinality="position")
+        rows = func.unnest(*self._arrays.values()).table_valued(*items, with_ordinality="position")
         self.table: FromClause = _with_zones(rows.render_derived(name=name))
+        self._names = [f"{name}_{each.name}" for each in columns]
+        self._none: Parameters = dict.fromkeys(self._names, ())
+
+    def has(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+        return column == any_(self._arrays[column.name])
 
     def of(self, rows: Iterable[Sequence[object]]) -> Parameters:
-        columns = list(zip(*rows, strict=True)) or [()] * len(self._names)
-        return dict(zip(self._names, columns, strict=True))
+        arrays = tuple(zip(*rows, strict=True))
+        return dict(zip(self._names, arrays, strict=True)) if arrays else self._none
 
 
 def _with_zones(rows: TableValuedAlias) -> FromClause:
@@ -59,25 +63,10 @@ def _with_zones(rows: TableValuedAlias) -> FromClause:
     return select(*others, *(utc(each).label(each.name) for each in times)).subquery(rows.name)
 
 
-class ArrayValues:
-    """Values, as one array."""
-
-    def __init__(self, name: str, column: ColumnElement[Any]) -> None:
-        self._name = name
-        self._array = bindparam(name, type_=ARRAY(column.type))
-
-    def has(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
-        return column == any_(self._array)
-
-    def of(self, values: Iterable[object]) -> Parameters:
-        return {self._name: list(values)}
-
-
 class PostgreSQLDatabase:
     """What PostgreSQL writes in its own way."""
 
     rows = ArrayRows
-    values = ArrayValues
 
     def is_one_of(self, column: ColumnElement[Any], selected: Select[Any]) -> ColumnElement[bool]:
         # With IN, PostgreSQL could read the whole table, and look for each row in the selection.

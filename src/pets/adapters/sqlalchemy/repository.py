@@ -6,29 +6,32 @@ Nearly every call is one statement, which is a transaction of its own.
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
-    Awaitable,
     Callable,
     Collection,
+    Iterable,
     Mapping,
     Sequence,
 )
 from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
-from typing import Final, TypeAlias, TypeVar
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.sqlalchemy.failures import NOT_MIGRATED, Conflict, translated
-from pets.adapters.sqlalchemy.models import (
-    FIRST_REVISION,
-    REVISION,
-    SHARED_VERSION_TABLE,
-    VERSION_TABLE,
-    version_of,
+from pets.adapters.sqlalchemy.calls import (
+    AnySession,
+    Call,
+    CommandSession,
+    Lend,
+    Result,
+    Session,
+    command_session_of,
+    run,
+    session_of,
 )
-from pets.adapters.sqlalchemy.postgresql import PostgreSQL, PostgreSQLCommands
-from pets.adapters.sqlalchemy.sqlite import SQLite
+from pets.adapters.sqlalchemy.checks import check_schema
+from pets.adapters.sqlalchemy.failures import translated
 from pets.adapters.sqlalchemy.statements import (
     Parameters,
     Rows,
@@ -43,14 +46,6 @@ from pets.domain.repository import Numbered, PetPage
 
 CLEAR_EVERY: Final = 100
 """After how many added keys the expired ones are cleared."""
-
-
-Result = TypeVar("Result")
-Session: TypeAlias = PostgreSQL | SQLite
-CommandSession: TypeAlias = PostgreSQLCommands | SQLite
-AnySession = TypeVar("AnySession", PostgreSQL | SQLite, PostgreSQLCommands | SQLite)
-Call: TypeAlias = Callable[[AnySession], Awaitable[Result]]
-Lend: TypeAlias = Callable[[], AnySession]
 
 
 class SQLAlchemyPetRepository:
@@ -68,16 +63,18 @@ class SQLAlchemyPetRepository:
         key_ttl: timedelta = timedelta(days=1),
         searching: AsyncEngine | None = None,
     ) -> None:
-        self._engine = engine
         self._statements = session_of(engine).statements
         self._searching = searching or engine
         self._key_ttl = key_ttl
         self._keys_since_clearing = CLEAR_EVERY  # Clear on the first call after a start.
+        self._lend: Lend[Session] = partial(session_of, engine)
+        self._lend_to_search: Lend[Session] = partial(session_of, self._searching)
+        self._lend_to_command: Lend[CommandSession] = partial(command_session_of, engine)
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
         s = self._statements
         new = s.new.of(map(members_of, pets))
-        rows = await self._write(lambda session: session.add(s.add, new))
+        rows = await self._write(lambda session: session.fetch(s.add, new))
         ids = sorted(row["id"] for row in rows)
         return [pet.with_id(id_) for pet, id_ in zip(pets, ids, strict=True)]
 
@@ -94,7 +91,7 @@ class SQLAlchemyPetRepository:
         async def add(session: Session) -> Rows:
             if number:
                 oldest: Parameters = {"key_ttl": self._key_ttl, "number": number}
-                await session.write(session.statements.clear_keys, oldest)
+                await session.fetch(session.statements.clear_keys, oldest)
             return await session.add_once(pets, self._key_ttl)
 
         rows = await self._write(add, is_repeatable=True)
@@ -118,9 +115,7 @@ class SQLAlchemyPetRepository:
         return [pages[query] for query in queries]
 
     async def _search(self, query: PetQuery) -> PetPage:
-        return await self._read(
-            lambda session: session.search(query), partial(session_of, self._searching)
-        )
+        return await self._read(lambda session: session.search(query), self._lend_to_search)
 
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         async with (
@@ -135,21 +130,20 @@ class SQLAlchemyPetRepository:
         self, changes: Mapping[int, PetChange], *, expected: Mapping[int, Pet] | None = None
     ) -> Mapping[int, Pet]:
         s = self._statements
-        ids = _possible(changes)
-        new = s.changes.of((id_, *changes_of(changes[id_])) for id_ in ids)
-        sets = s.ids.of(ids) | self._expected(expected) | new
-        return _by_id(await self._write(lambda session: session.write(s.change, sets)))
+        new = s.changes.of((id_, *changes_of(changes[id_])) for (id_,) in _possible(changes))
+        sets = new | self._expected(expected)
+        return _by_id(await self._write(lambda session: session.fetch(s.change, sets)))
 
     async def remove(
         self, ids: Collection[int], *, expected: Mapping[int, Pet] | None = None
     ) -> set[int]:
         s = self._statements
         sets = s.ids.of(_possible(ids)) | self._expected(expected)
-        rows = await self._write(lambda session: session.write(s.remove, sets))
+        rows = await self._write(lambda session: session.fetch(s.remove, sets))
         return {row["id"] for row in rows}
 
     def _expected(self, expected: Mapping[int, Pet] | None) -> Parameters:
-        rows = [(id_, *members_of(pet)) for id_, pet in (expected or {}).items()]
+        rows = [(id_, *members_of(pet)) for id_, pet in expected.items()] if expected else ()
         return self._statements.expected.of(rows)
 
     async def load(
@@ -167,102 +161,23 @@ class SQLAlchemyPetRepository:
         return None if given is None else max(given, highest)
 
     async def check(self) -> None:
-        await self._read(_check, self._lend_to_command)
-
-    def _lend(self) -> Session:
-        return session_of(self._engine)
-
-    def _lend_to_command(self) -> CommandSession:
-        return command_session_of(self._engine)
+        await self._read(check_schema, self._lend_to_command)
 
     async def _read(self, call: Call[AnySession, Result], lend: Lend[AnySession]) -> Result:
         try:
-            return await _run(call, lend, is_repeatable=True)
+            return await run(call, lend, is_repeatable=True)
         except OutcomeUnknown as error:
             # A call that only reads has changed nothing.
             raise StoreUnavailable(str(error)) from error.__cause__
 
     async def _write(self, call: Call[Session, Result], *, is_repeatable: bool = False) -> Result:
-        return await _run(call, self._lend, is_repeatable=is_repeatable)
-
-
-async def _run(
-    call: Call[AnySession, Result], lend: Lend[AnySession], *, is_repeatable: bool
-) -> Result:
-    """Run a call on a session, and once more if it may succeed then.
-
-    A call whose outcome is unknown is repeated only if it `is_repeatable`, because a second time
-    then changes nothing that the first one has done.
-    """
-    may_be_done = False
-    try:
-        return await _attempt(call, lend)
-    except Conflict:
-        pass
-    except OutcomeUnknown as error:
-        has_time = not isinstance(error.__cause__, TimeoutError)
-        if not (is_repeatable and has_time):
-            raise
-        may_be_done = True
-    try:
-        return await _attempt(call, lend)
-    except StoreUnavailable as error:
-        if may_be_done:
-            raise OutcomeUnknown(str(error)) from error.__cause__
-        raise
-
-
-async def _attempt(call: Call[AnySession, Result], lend: Lend[AnySession]) -> Result:
-    async with translated, lend() as session:
-        return await call(session)
-
-
-async def check_revision(engine: AsyncEngine) -> None:
-    """Raise `StoreUnavailable` if the store does not have the schema of this version."""
-    async with translated, command_session_of(engine) as session:
-        await _check_revision(session)
-
-
-async def _check(session: CommandSession) -> None:
-    missing = await session.missing_grants()
-    if missing:
-        raise StoreUnavailable(f"The database user lacks {', '.join(missing)}.")
-    await _check_revision(session)
-
-
-async def _check_revision(session: CommandSession) -> None:
-    tables = await session.tables()
-    if VERSION_TABLE in tables:
-        # A newer version may migrate while this one serves, until it is replaced.
-        revisions = await session.fetch(version_of(VERSION_TABLE))
-        if any(row["version_num"] >= REVISION for row in revisions):
-            return
-    elif {"pets", SHARED_VERSION_TABLE} <= tables:
-        revisions = await session.fetch(version_of(SHARED_VERSION_TABLE))
-        if FIRST_REVISION not in {row["version_num"] for row in revisions}:
-            raise StoreUnavailable(
-                "Version 1.1 or older made the store: export its pets with that version, and import"
-                " them into a new one."
-            )
-    raise StoreUnavailable(NOT_MIGRATED)
-
-
-def session_of(engine: AsyncEngine) -> Session:
-    """Return a session for a call of a request. It begins and ends with an `async with`."""
-    is_postgresql = engine.dialect.name == "postgresql"
-    return PostgreSQL(engine) if is_postgresql else SQLite(engine)
-
-
-def command_session_of(engine: AsyncEngine) -> CommandSession:
-    """Return a session for a command. It begins and ends with an `async with`."""
-    is_postgresql = engine.dialect.name == "postgresql"
-    return PostgreSQLCommands(engine) if is_postgresql else SQLite(engine)
+        return await run(call, self._lend, is_repeatable=is_repeatable)
 
 
 def _by_id(rows: Rows) -> Mapping[int, Pet]:
     return {pet.id: pet for pet in pets_of(rows)}
 
 
-def _possible(ids: Collection[int]) -> list[int]:
-    """Leave out integers that no id can be, because they do not fit the column's type."""
-    return [id_ for id_ in ids if 1 <= id_ <= MAX_ID]
+def _possible(ids: Iterable[int]) -> list[tuple[int]]:
+    """Return rows of ids, without integers that do not fit the type of the column."""
+    return [(id_,) for id_ in ids if 1 <= id_ <= MAX_ID]

@@ -23,7 +23,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.sqlalchemy import sqlite_load
 from pets.adapters.sqlalchemy import sqlite_statements as own
-from pets.adapters.sqlalchemy.failures import Meaning, domain_error, meaning_of, spoils
+from pets.adapters.sqlalchemy.failures import (
+    Outcome,
+    domain_error,
+    leaves_connection_unusable,
+    outcome_of,
+)
 from pets.adapters.sqlalchemy.listing import COST_OF_GATHERING, Shape, parameters_of
 from pets.adapters.sqlalchemy.sessions import ConnectionSession
 from pets.adapters.sqlalchemy.sqlite_file import STORE_FILE, StoreFile
@@ -82,21 +87,18 @@ class SQLite(ConnectionSession):
         """
         if not isinstance(error, Exception):
             return False
-        if meaning_of(error) is Meaning.READ_ONLY:
+        if outcome_of(error) is Outcome.READ_ONLY:
             return os.access(self._file.path, os.W_OK)
-        return spoils(error)
+        return leaves_connection_unusable(error)
 
-    async def write(self, statement: Executable, parameters: Parameters) -> Rows:
-        """Run a statement that changes something."""
-        self._check_room()
-        return await self.fetch(statement, parameters)
-
-    async def add(self, statement: Executable, parameters: Parameters) -> Rows:
-        """Run a statement that adds pets."""
+    async def fetch(self, statement: Executable, parameters: Parameters | None = None) -> Rows:
+        if statement.is_dml:
+            self._check_room()
         try:
-            return await self.write(statement, parameters)
+            return await super().fetch(statement, parameters)
         except DBAPIError as error:
-            await self._raise_if_no_ids(error)
+            if statement.is_insert:
+                await self._raise_if_no_ids(error)
             raise
 
     async def pages(self, queries: Sequence[PetQuery]) -> Mapping[PetQuery, PetPage]:
@@ -146,14 +148,14 @@ class SQLite(ConnectionSession):
 
     async def add_once(self, pets: Mapping[str, NewPet], key_ttl: timedelta) -> Rows:
         s = self.statements
-        keys = s.keys.of(pets)
+        keys = s.keys.of((key,) for key in pets)
         async with self.without_writers():
             await self.fetch(own.FORGET_KEYS, keys | {"key_ttl": key_ttl})
             used = await self.fetch(s.find_keys, keys)
             new = list(pets.keys() - {row["key"] for row in used})
             if not new:
                 return used
-            added = await self.add(s.add, s.new.of(members_of(pets[key]) for key in new))
+            added = await self.fetch(s.add, s.new.of(members_of(pets[key]) for key in new))
             ids = sorted(row["id"] for row in added)
             await self.fetch(own.ADD_KEYS, own.NEW_KEYS.of(zip(new, ids, strict=True)))
             return await self.fetch(s.find_keys, keys)
@@ -177,6 +179,7 @@ class SQLite(ConnectionSession):
 
     async def raise_ids(self, id_: int) -> None:
         """Let no id up to this one be given. It must be within `without_writers`."""
+        self._check_room()
         await sqlite_load.raise_sequence(self._driver, id_)
 
     async def _raise_if_no_ids(self, error: Exception) -> None:
@@ -185,13 +188,12 @@ class SQLite(ConnectionSession):
         It says the same when there are no ids left. An insert of many pets may have come close to
         the end of the ids, and was undone.
         """
-        if meaning_of(error) is Meaning.DISK and max(await self.ids()) > MAX_ID - _MANY:
+        if outcome_of(error) is Outcome.DISK and max(await self.ids()) > MAX_ID - _MANY:
             raise NoIdsLeft from error
 
     @asynccontextmanager
     async def without_writers(self) -> AsyncIterator[None]:
         """Run statements as one transaction, in which nobody else writes."""
-        self._check_room()
         await self.fetch(_BEGIN)
         try:
             yield
@@ -214,7 +216,7 @@ class SQLite(ConnectionSession):
         """Raise `StoreUnavailable` before a change that might never leave `-wal`."""
         if not self._file.has_room():
             reason = f"the disk of {self._file.path} is nearly full"
-            raise domain_error(Meaning.DISK) from OSError(reason)
+            raise domain_error(Outcome.DISK) from OSError(reason)
 
 
 # The engine commits each statement by itself, so its own transactions would do nothing.

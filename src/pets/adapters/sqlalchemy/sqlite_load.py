@@ -10,9 +10,9 @@ from sqlalchemy.dialects.sqlite import aiosqlite as dialect
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.schema import CreateTable, DropTable
 
-from pets.adapters.sqlalchemy.commit import finish
 from pets.adapters.sqlalchemy.listing import ZERO
 from pets.adapters.sqlalchemy.models import pets
+from pets.adapters.sqlalchemy.sessions import finish
 from pets.adapters.sqlalchemy.sqlite_statements import IS_OF_PETS, SEQUENCES
 from pets.adapters.sqlalchemy.statements import (
     MEMBERS,

@@ -49,23 +49,11 @@ class JSONRows:
         selected = select(*values, rows.c.key.label("position"))
         self.table: FromClause = selected.subquery(name)
 
+    def has(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+        return column.in_(select(self.table.c[column.name]))
+
     def of(self, rows: Iterable[Sequence[object]]) -> Parameters:
         return {self._name: dumps(list(rows), default=str)}
-
-
-class JSONValues:
-    """Values, as a JSON array."""
-
-    def __init__(self, name: str, _: ColumnElement[Any]) -> None:
-        self._name = name
-        values = func.json_each(bindparam(name, type_=Text)).table_valued("value")
-        self._values = select(values.c.value)
-
-    def has(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
-        return column.in_(self._values)
-
-    def of(self, values: Iterable[object]) -> Parameters:
-        return {self._name: dumps(list(values))}
 
 
 class _Ago(TypeDecorator[timedelta]):
@@ -82,7 +70,6 @@ class SQLiteDatabase:
     """What SQLite writes in its own way."""
 
     rows = JSONRows
-    values = JSONValues
 
     def is_one_of(self, column: ColumnElement[Any], selected: Select[Any]) -> ColumnElement[bool]:
         return column.in_(selected)

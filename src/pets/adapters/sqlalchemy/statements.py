@@ -48,22 +48,25 @@ CHANGEABLE: Final = [pets.c[member.name] for member in fields(PetChange)]
 members_of: Final = attrgetter(*(column.name for column in MEMBERS))
 changes_of: Final = attrgetter(*(column.name for column in CHANGEABLE))
 _values_of: Final = itemgetter(*Pet._fields)
+_TYPE: Final = Pet._fields.index("type")
 _KINDS: Final = {str(kind): kind for kind in PetType}  # A look-up takes less than a call.
-
-
-def pets_of_columns(columns: Mapping[str, Iterable[Any]]) -> list[Pet]:
-    """Return pets, given their members by the names of the columns."""
-    members = {member: columns[member] for member in Pet._fields}
-    members["type"] = map(_KINDS.__getitem__, members["type"])
-    return list(map(Pet, *members.values()))
 
 
 def pets_of(rows: Rows) -> list[Pet]:
     """Return the pets of rows that have the columns of a pet."""
-    if not rows:
-        return []
-    columns = zip(*map(_values_of, rows), strict=True)
-    return pets_of_columns(dict(zip(Pet._fields, columns, strict=True)))
+    pets = []
+    for row in rows:
+        values = list(_values_of(row))
+        values[_TYPE] = _KINDS[values[_TYPE]]
+        pets.append(Pet(*values))
+    return pets
+
+
+def pets_of_columns(columns: Row) -> list[Pet]:
+    """Return the pets of one row that has all values of each column of a pet."""
+    values = list(_values_of(columns))
+    values[_TYPE] = map(_KINDS.__getitem__, values[_TYPE])
+    return list(map(Pet, *values))
 
 
 @cache
@@ -84,17 +87,13 @@ class RowSet(Protocol):
     table: FromClause
     """The rows as the statement reads them. Beside their columns they have their `position`."""
 
+    def has(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Whether one of the rows has the value of this column, in their column of its name."""
+        ...
+
     def of(self, rows: Iterable[Sequence[object]]) -> Parameters:
         """Return the parameters of the statement with these rows."""
         ...
-
-
-class ValueSet(Protocol):
-    """Values that are passed to a statement."""
-
-    def has(self, column: ColumnElement[Any]) -> ColumnElement[bool]: ...
-
-    def of(self, values: Iterable[object]) -> Parameters: ...
 
 
 class Database(Protocol):
@@ -103,8 +102,6 @@ class Database(Protocol):
     def rows(self, name: str, columns: Sequence[ColumnElement[Any]]) -> RowSet:
         """Return a set of rows. Each set of a statement has another name."""
         ...
-
-    def values(self, name: str, column: ColumnElement[Any]) -> ValueSet: ...
 
     def is_one_of(self, column: ColumnElement[Any], selected: Select[Any]) -> ColumnElement[bool]:
         """Whether a selection has the value of the column."""
@@ -120,8 +117,8 @@ class Statements:
 
     def __init__(self, database: Database) -> None:
         self.new = database.rows("new", MEMBERS)
-        self.ids = database.values("ids", pets.c.id)
-        self.keys = database.values("keys", pet_keys.c.key)
+        self.ids = database.rows("chosen", [pets.c.id])
+        self.keys = database.rows("used", [pet_keys.c.key])
         self.expected = database.rows("expected", PET)
         self.changes = database.rows("change", [pets.c.id, *CHANGEABLE])
 
@@ -130,13 +127,14 @@ class Statements:
         self.add = insert(pets).from_select(MEMBERS, added).returning(pets.c.id)
         self.find = select(*PET).where(self.ids.has(pets.c.id))
 
-        chosen = self._chosen().cte("chosen")
-        self.remove = delete(pets).where(pets.c.id.in_(select(chosen.c.id))).returning(pets.c.id)
+        locked = self._locked(self.ids).cte("locked")
+        self.remove = delete(pets).where(pets.c.id.in_(select(locked.c.id))).returning(pets.c.id)
+        locked = self._locked(self.changes).cte("locked")
         change = self.changes.table.c
         self.change = (
             update(pets)
             .values({column: func.coalesce(change[column.name], column) for column in CHANGEABLE})
-            .where(pets.c.id == chosen.c.id, change.id == chosen.c.id)
+            .where(pets.c.id == locked.c.id, change.id == locked.c.id)
             .returning(*PET)
         )
 
@@ -150,20 +148,20 @@ class Statements:
         )
         self.clear_keys = delete(pet_keys).where(database.is_one_of(pet_keys.c.key, oldest))
 
-    def _chosen(self) -> Select[tuple[int]]:
-        """Select the pets with the ids, except for those that differ from what is expected.
+    def _locked(self, chosen: RowSet) -> Select[tuple[int]]:
+        """Select the chosen pets, except for those that differ from what is expected.
 
         They are locked in the order of ids, so that calls for the same pets cannot deadlock.
         SQLite has one writer at a time, and knows no such lock.
         """
         expected = self.expected.table.c
         is_expected = or_(
-            pets.c.id.not_in(select(expected.id)),
+            ~self.expected.has(pets.c.id),
             tuple_(*PET).in_(select(*(expected[column.name] for column in PET))),
         )
         return (
             select(pets.c.id)
-            .where(self.ids.has(pets.c.id), is_expected)
+            .where(chosen.has(pets.c.id), is_expected)
             .order_by(pets.c.id)
             .with_for_update()
         )

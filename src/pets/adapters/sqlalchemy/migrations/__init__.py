@@ -8,12 +8,12 @@ from alembic.util import CommandError
 from sqlalchemy import URL
 
 from pets.adapters.sqlalchemy.engine import create_config
-from pets.adapters.sqlalchemy.failures import FAILURES, Meaning, cause_of, meaning_of
+from pets.adapters.sqlalchemy.failures import FAILURES, Outcome, cause_of, outcome_of
 from pets.adapters.sqlalchemy.sqlite_file import Access, StoreFile, obstacle, path_of
 from pets.domain.errors import StoreUnavailable, StoreUnreachable
 
 # The migration is one transaction, which can be repeated even if it may have been done.
-_PASSING: Final = {Meaning.NOT_NOW, Meaning.CONFLICT, Meaning.UNKNOWN}
+_PASSING: Final = {Outcome.NOT_NOW, Outcome.CONFLICT, Outcome.UNKNOWN}
 
 
 def upgrade(url: URL, seconds: float | None = None) -> None:
@@ -43,4 +43,4 @@ def _may_pass(error: BaseException, url: URL) -> bool:
     if isinstance(error, FileNotFoundError):
         # A server that starts makes its socket. With a host, a file for TLS is missing.
         return not url.host or url.host.startswith("/")
-    return meaning_of(error) in _PASSING
+    return outcome_of(error) in _PASSING
