@@ -34,7 +34,7 @@ class Server(NamedTuple):
 
 
 # It is text, because it is about the servers and no table.
-_LOOK: Final = {
+_SERVER: Final = {
     "postgresql": text("""
         SELECT 'PostgreSQL' AS name, current_setting('server_version') AS version,
             CAST(current_setting('server_version_num') AS integer) AS number,
@@ -52,7 +52,7 @@ _LOOK: Final = {
 async def look_at_server(engine: AsyncEngine) -> Server:
     """Raises `StoreUnavailable`, also if the server is too old."""
     async with translated, command_session_of(engine) as session:
-        (found,) = await session.fetch(_LOOK[engine.dialect.name])
+        (found,) = await session.fetch(_SERVER[engine.dialect.name])
     number = found["number"]
     if number is not None and (obstacle := too_old(found["version"], number)):
         raise StoreUnavailable(obstacle)
@@ -119,15 +119,15 @@ _counts: Final = union_all(
 ).subquery("counts")
 _kept_in_all: Final = cast(func.sum(_counts.c.kept), BigInteger)
 _found_in_all: Final = cast(func.sum(_counts.c.found), BigInteger)
-_CHECK: Final = (
+_WRONG_COUNTS: Final = (
     select(_counts.c.age, _counts.c.type, _kept_in_all.label("kept"), _found_in_all.label("found"))
     .group_by(_counts.c.age, _counts.c.type)
     .having(_kept_in_all != _found_in_all)
     .order_by(_counts.c.age, _counts.c.type)
 )
 # TRUNCATE would keep listings waiting.
-_FORGET: Final = delete(pet_counts)
-_KEEP: Final = insert(pet_counts).from_select(
+_CLEAR_COUNTS: Final = delete(pet_counts)
+_FILL_COUNTS: Final = insert(pet_counts).from_select(
     [pet_counts.c.age, pet_counts.c.type, pet_counts.c.count], select(_found)
 )
 
@@ -178,7 +178,7 @@ async def find_old_versions(engine: AsyncEngine) -> OldVersions:
 async def check_counts(engine: AsyncEngine) -> Sequence[WrongCount]:
     """Return the kept counts that are wrong. Raises `StoreUnavailable`."""
     async with translated, command_session_of(engine) as session:
-        return _wrong_counts(await session.fetch(_CHECK))
+        return _wrong_counts(await session.fetch(_WRONG_COUNTS))
 
 
 async def repair_counts(engine: AsyncEngine) -> Sequence[WrongCount]:
@@ -189,9 +189,9 @@ async def repair_counts(engine: AsyncEngine) -> Sequence[WrongCount]:
     async with translated, command_session_of(engine) as session:
         with owners_alone("Only the owner of the tables can repair the counts."):
             async with session.without_writers():
-                wrong = await session.fetch(_CHECK)
-                await session.fetch(_FORGET)
-                await session.fetch(_KEEP)
+                wrong = await session.fetch(_WRONG_COUNTS)
+                await session.fetch(_CLEAR_COUNTS)
+                await session.fetch(_FILL_COUNTS)
     return _wrong_counts(wrong)
 
 
@@ -214,7 +214,7 @@ async def check_ids(engine: AsyncEngine) -> IdsBehind | None:
     Raises `StoreUnavailable`.
     """
     async with translated, command_session_of(engine) as session:
-        return await _look(session)
+        return await _ids_behind(session)
 
 
 async def repair_ids(engine: AsyncEngine) -> IdsBehind | None:
@@ -223,16 +223,16 @@ async def repair_ids(engine: AsyncEngine) -> IdsBehind | None:
     Raises `StoreUnavailable`, also if the user is not the owner of the tables.
     """
     async with translated, command_session_of(engine) as session:
-        if not await _look(session):
+        if not await _ids_behind(session):
             return None
         with owners_alone("Only the owner of the tables can repair the sequence of ids."):
             async with session.without_writers():
-                behind = await _look(session)
+                behind = await _ids_behind(session)
                 if behind:
                     await session.raise_ids(behind.highest)
                 return behind
 
 
-async def _look(session: CommandSession) -> IdsBehind | None:
+async def _ids_behind(session: CommandSession) -> IdsBehind | None:
     given, highest = await session.ids()
     return IdsBehind(given, highest) if given is not None and given < highest else None

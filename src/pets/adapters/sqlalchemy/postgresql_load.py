@@ -33,15 +33,15 @@ logger = logging.getLogger(__name__)
 _COLUMNS: Final = [column.name for column in MEMBERS]
 _STAGED_COLUMNS: Final = [column.name for column in STAGED.c]
 
-_STAGE: Final = CreateTable(STAGED)
+_CREATE_STAGED: Final = CreateTable(STAGED)
 _staged_pets: Final = select(*(STAGED.c[column.name] for column in PET))
-_KEEP: Final = KeepingIds(pets).from_select(PET, _staged_pets)
-_KEEP_FIRST: Final = (
+_ADD_STAGED: Final = KeepingIds(pets).from_select(PET, _staged_pets)
+_ADD_FIRST_OF_EACH_ID: Final = (
     KeepingIds(pets)
     .from_select(PET, _staged_pets.order_by(STAGED.c.id, STAGED.c.number))
     .on_conflict_do_nothing(index_elements=[pets.c.id])
 )
-_HIGHEST: Final = select(func.max(STAGED.c.id).label("highest"))
+_HIGHEST_STAGED_ID: Final = select(func.max(STAGED.c.id).label("highest"))
 
 
 async def load(
@@ -78,20 +78,20 @@ async def _load_kept(
     skip_taken: bool,
 ) -> Sequence[int]:
     """Load pets that keep their ids, and return the numbers of those refused."""
-    await fetch(driver, _STAGE)
+    await fetch(driver, _CREATE_STAGED)
     await driver.copy_records_to_table(STAGED.name, records=records, columns=_STAGED_COLUMNS)
     # From here to the commit writers wait, so that nobody else takes an id. Readers do not wait.
     await lock_against_writers(driver)
     refused: list[int] = []
     try:
         async with driver.transaction():
-            await fetch(driver, _KEEP)
+            await fetch(driver, _ADD_STAGED)
     except UniqueViolationError:
         refused = [row["number"] for row in await fetch(driver, REFUSED)]
         if not skip_taken:
             return refused
-        await fetch(driver, _KEEP_FIRST)
-    (staged,) = await fetch(driver, _HIGHEST)
+        await fetch(driver, _ADD_FIRST_OF_EACH_ID)
+    (staged,) = await fetch(driver, _HIGHEST_STAGED_ID)
     await fetch(driver, RAISE_IDS, {"id": max(staged["highest"], last_id())})
     return refused
 
@@ -156,7 +156,7 @@ _LOCK: Final = """
     SET LOCAL lock_timeout = 0;
 """
 # Without this, a transaction sees the sessions as they were when it first asked for them.
-_LOOK_AGAIN: Final = "SELECT pg_stat_clear_snapshot()"
+_FORGET_SNAPSHOT: Final = "SELECT pg_stat_clear_snapshot()"
 # A role that may not see what another one's session does sees at least its user. An autovacuum has
 # none. A prepared transaction has no process.
 _HOLDERS: Final = """
@@ -182,7 +182,7 @@ async def lock_against_writers(driver: asyncpg.Connection) -> None:
     cancelled: set[int] = set()
     say_again = 0.0
     while not await _try_to_lock(driver, seconds):
-        await driver.execute(_LOOK_AGAIN)
+        await driver.execute(_FORGET_SNAPSHOT)
         holders = await driver.fetch(_HOLDERS)
         if holders and time.monotonic() >= say_again:
             say_again = time.monotonic() + _SAY_SECONDS

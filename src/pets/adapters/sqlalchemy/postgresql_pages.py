@@ -83,9 +83,9 @@ def listing(shape: Shape) -> Select[Any]:
         joined = source.join(page, true())
         return select(asked.c.position, total.c.count, *page.c).select_from(joined)
     chosen = kept_count(*shape.kept_filters(asked.c)).lateral("chosen")
-    are = _choice(asked, chosen, total)
-    page = _page(_walk_or_gathering(shape, asked, are), asked, are)
-    joined = source.join(chosen, true()).join(are, true()).join(page, true())
+    choice = _choice(asked, chosen, total)
+    page = _page(_walk_or_gathering(shape, asked, choice), asked, choice)
+    joined = source.join(chosen, true()).join(choice, true()).join(page, true())
     return select(asked.c.position, chosen.c.count, *page.c).select_from(joined)
 
 
@@ -121,22 +121,23 @@ def _filters(shape: Shape, asked: Columns, fold: Fold) -> list[ColumnElement[boo
 
 
 def _choice(asked: FromClause, chosen: FromClause, total: FromClause) -> LateralFromClause:
-    """Return whether the chosen pets are few, so that to gather them is shorter than to walk."""
+    """Return `gathers`: whether the chosen pets are few, so that gathering is the shorter way."""
     # float8, because the squares of large counts do not fit into bigint.
     count, all_ = cast(chosen.c.count, Double), cast(total.c.count, Double)
     gathered: ColumnElement[float] = literal_column(str(COST_OF_GATHERING)) * count * count
-    few = (gathered <= asked.c.page_limit * all_).label("few")
-    return select(few).correlate(asked, chosen, total).lateral("are")
+    gathers = (gathered <= asked.c.page_limit * all_).label("gathers")
+    return select(gathers).correlate(asked, chosen, total).lateral("choice")
 
 
-def _walk_or_gathering(shape: Shape, asked: FromClause, are: FromClause) -> Any:
-    walk = select(pets).where(*shape.walk_filters(asked.c, pets.c), ~are.c.few)
-    walk = shape.first(asked.c, walk, pets.c, _CODE_POINTS).correlate(asked, are)
+def _walk_or_gathering(shape: Shape, asked: FromClause, choice: FromClause) -> Any:
+    gathers = choice.c.gathers
+    walk = select(pets).where(*shape.walk_filters(asked.c, pets.c), ~gathers)
+    walk = shape.first(asked.c, walk, pets.c, _CODE_POINTS).correlate(asked, choice)
     # OFFSET 0 has PostgreSQL gather pets before it sorts them. Otherwise it might walk here too.
-    gathered = select(pets).where(*shape.filters(asked.c, pets.c), are.c.few).offset(ZERO)
-    few = gathered.correlate(asked, are).subquery("gathered")
-    sorted_ = shape.first(asked.c, select(few), few.c, _CODE_POINTS).correlate(asked)
-    return union_all(walk, sorted_)
+    gathered = select(pets).where(*shape.filters(asked.c, pets.c), gathers).offset(ZERO)
+    found = gathered.correlate(asked, choice).subquery("gathered")
+    first = shape.first(asked.c, select(found), found.c, _CODE_POINTS).correlate(asked)
+    return union_all(walk, first)
 
 
 def _page(found: Any, *correlated: FromClause) -> LateralFromClause:

@@ -8,7 +8,7 @@ connection, and asyncpg runs the text. That takes half as long (docs/decisions/0
 import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import asyncpg
 from sqlalchemy import Executable
@@ -28,14 +28,6 @@ from pets.adapters.sqlalchemy.statements import Parameters, Rows, compiled
 from pets.domain.errors import OutcomeUnknown
 
 DIALECT: Final = dialect.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's
-
-
-class Session(Protocol):
-    """What runs statements."""
-
-    async def fetch(self, statement: Executable, parameters: Parameters | None = None) -> Rows:
-        """Run a statement, and return its rows."""
-        ...
 
 
 class ConnectionSession:
@@ -63,6 +55,7 @@ class ConnectionSession:
         return leaves_connection_unusable(error)
 
     async def fetch(self, statement: Executable, parameters: Parameters | None = None) -> Rows:
+        """Run a statement, and return its rows."""
         result = await self.connection.execute(statement, parameters)
         if not result.returns_rows:
             return []

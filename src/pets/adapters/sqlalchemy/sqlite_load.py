@@ -34,11 +34,11 @@ With its usual 2 MiB it writes the same pages again and again, and takes twice a
 
 _DIALECT: Final = dialect.dialect()
 
-_STAGE: Final = CreateTable(STAGED)
-_FILL: Final = insert(STAGED)
-_FORGET: Final = DropTable(STAGED, if_exists=True)
+_CREATE_STAGED: Final = CreateTable(STAGED)
+_FILL_STAGED: Final = insert(STAGED)
+_DROP_STAGED: Final = DropTable(STAGED, if_exists=True)
 _keeps_id: Final = STAGED.c.id.is_not(None)
-_KEEP: Final = (
+_ADD_WITH_IDS: Final = (
     insert(pets)
     .from_select(
         PET,
@@ -48,7 +48,7 @@ _KEEP: Final = (
     )
     .on_conflict_do_nothing(index_elements=[pets.c.id])
 )
-_KEEP_NEW: Final = insert(pets).from_select(
+_ADD_WITHOUT_IDS: Final = insert(pets).from_select(
     MEMBERS,
     select(*(STAGED.c[column.name] for column in MEMBERS))
     .where(~_keeps_id)
@@ -86,9 +86,9 @@ async def load(
         await driver.execute("BEGIN IMMEDIATE")
         refused = [number async for (number,) in await _run(driver, REFUSED)]
         if skip_taken or not refused:
-            await _run(driver, _KEEP)
+            await _run(driver, _ADD_WITH_IDS)
             await raise_sequence(driver, last_id())
-            await _run(driver, _KEEP_NEW)
+            await _run(driver, _ADD_WITHOUT_IDS)
         await finish(driver.execute("COMMIT"))
     finally:
         # A call that is cancelled now may have been committed.
@@ -100,7 +100,7 @@ async def _clean_up(driver: aiosqlite.Connection) -> None:
     # The statement of a call that was cancelled is still running in the driver's thread.
     await driver.interrupt()
     await driver.rollback()
-    await _run(driver, _FORGET)
+    await _run(driver, _DROP_STAGED)
 
 
 async def raise_sequence(driver: aiosqlite.Connection, id_: int) -> None:
@@ -118,8 +118,8 @@ async def _run(
 
 async def _stage(driver: aiosqlite.Connection, loaded: AsyncIterable[Numbered]) -> None:
     """Put pets into a temporary table, because their ids can only be checked when all are read."""
-    await _run(driver, _STAGE)
-    fill, _ = compiled(_FILL, _DIALECT)
+    await _run(driver, _CREATE_STAGED)
+    fill, _ = compiled(_FILL_STAGED, _DIALECT)
     async for chunk in loaded:
         rows = []
         for number, pet in chunk:
