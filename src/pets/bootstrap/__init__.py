@@ -119,7 +119,7 @@ def check_tracing() -> bool:
         import_module("pets.telemetry.traces")
     except ImportError:
         raise SettingsError(
-            "OTEL_TRACES_EXPORTER: traces need the extra: pip install 'pets[otel]'"
+            "OTEL_TRACES_EXPORTER: traces need the extra: pip install '.[otel]'"
         ) from None
     return True
 
