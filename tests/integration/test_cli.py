@@ -61,7 +61,7 @@ def test_a_signal_ends_a_start_that_waits_for_the_store(number: int) -> None:
     [("/dev/full", "No space left on device"), (None, "Bad file descriptor")],
 )
 @pytest.mark.parametrize(
-    "command", ["--help", "serve --help", "keys -h", "keys new --help", "openapi"]
+    "command", ["--help", "--version", "serve --help", "keys -h", "keys new --help", "openapi"]
 )
 def test_a_document_that_cannot_be_printed_is_one_line_and_exit_code_1(
     command: str, output: str | None, reason: str

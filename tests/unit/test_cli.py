@@ -1,6 +1,7 @@
 """The command line: its arguments, settings and exit codes."""
 
 import json
+from importlib.metadata import version
 
 import pytest
 
@@ -36,6 +37,37 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     for word in ("serve", "migrate", "openapi", "PETS_DATABASE_URL"):
         assert word in printed
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"pets {version('pets')}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "completions"),
+    [
+        ("pets op", ["plain,openapi"]),
+        ("pets keys ", ["plain,new"]),
+        ("pets export --type ", ["plain,cat", "plain,dog"]),
+        ("pets import ", ["file,"]),
+        ("pets --version op", ["plain,openapi"]),
+        ("pets export --output ", ["file,"]),
+    ],
+)
+def test_a_shell_can_complete_a_line(
+    line: str,
+    completions: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = line.split(" ")
+    monkeypatch.setenv("_PETS_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    with pytest.raises(SystemExit, match="0"):
+        main([])
+    assert sorted(capsys.readouterr().out.split()) == completions
 
 
 @pytest.mark.parametrize(

@@ -27,15 +27,15 @@ _PROBLEMS: Final = {
     "`Idempotency-Key`, which is safe to send again.\n",
 }
 
-_MEDIA_TYPES: Final = {
-    "swagger-ui-bundle.js": b"text/javascript; charset=utf-8",
-    "swagger-ui.css": b"text/css; charset=utf-8",
-    "favicon-32x32.png": b"image/png",
+_SWAGGER_FILES: Final = {
+    "swagger-ui-bundle.js": ("swagger_bundle.js", b"text/javascript; charset=utf-8"),
+    "swagger-ui.css": ("swagger_style.css", b"text/css; charset=utf-8"),
 }
+"""Swagger UI's own names of the files, and their names and media types in the package `offapi`."""
 
 
-# The package that contains the files is not imported, because its code is not needed.
-_FOLDER: Final = Path(str(distribution("swagger-ui-py").locate_file("swagger_ui/static")))
+# The package is not imported, because its code would read all its files.
+_FOLDER: Final = Path(str(distribution("offapi").locate_file("offapi")))
 
 
 _POLICY: Final = (
@@ -67,8 +67,8 @@ def _own_file(name: str, media_type: bytes, *headers: Header) -> File:
 
 @cache
 def _swagger_file(name: str) -> File:
-    headers = ((b"cache-control", b"max-age=86400"),)
-    return File(_FOLDER.joinpath(name), _MEDIA_TYPES[name], *headers)
+    file, media_type = _SWAGGER_FILES[name]
+    return File(_FOLDER / file, media_type, (b"cache-control", b"max-age=86400"))
 
 
 class DocsController(Controller):
@@ -100,9 +100,9 @@ class DocsController(Controller):
 
     @get("/docs/swagger-ui/{name:str}")
     async def file(self, name: FromPath[str], request: ApiRequest) -> Answer:
-        if name not in _MEDIA_TYPES:
+        if name not in _SWAGGER_FILES:
             raise NotFoundException
-        # To write 1.5 MB takes as long as several listings. So at most one of these answers begins
+        # To write 1.6 MB takes as long as several listings. So at most one of these answers begins
         # in a turn of the event loop, even if there are many requests for them.
         async with self._turn:
             await asyncio.sleep(0)

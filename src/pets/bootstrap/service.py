@@ -150,7 +150,7 @@ def _answer_refusal(around: Callable[[ASGIApp], ASGIApp], refusal: Refusal) -> A
         headers: list[Header] = []
         if refusal.status == 503:  # The admission logs it.
             type_ = NOT_DONE
-            seconds = randint(1, MAX_RETRY_AFTER_SECONDS)  # noqa: S311  # Guessing it gains nothing.
+            seconds = randint(1, MAX_RETRY_AFTER_SECONDS)  # noqa: S311  # It is no secret.
             headers.append((b"retry-after", b"%d" % seconds))
         else:
             log_refusal(refusal)

@@ -24,6 +24,14 @@ class CommandFailed(Exception):
     """A command cannot do its work. The message is one line that says why."""
 
 
+class ReaderGone(CommandFailed):
+    """The reader of the output has gone, most often because it has all that it wants."""
+
+
+class Interrupted(Exception):
+    """A signal has ended a command. The message says what that means for its work, if anything."""
+
+
 class _Forgiving:
     """A text stream that discards what it cannot write."""
 
@@ -68,7 +76,7 @@ def warnings_said() -> Iterator[None]:
 
 
 def print_document(text: str) -> None:
-    """Print to standard output. Raises `CommandFailed` and `BrokenPipeError`."""
+    """Print to standard output. Raises `CommandFailed`, such as `ReaderGone`."""
     try:
         with failures_of("standard output"):
             print(text, flush=True)
@@ -91,19 +99,26 @@ class Group(Command, click.Group):
     command_class = Command
     group_class = type
 
+    def invoke(self, ctx: click.Context) -> int:
+        """Run a command and return its exit status. Raises `Interrupted`."""
+        try:
+            status: int = super().invoke(ctx)
+        except KeyboardInterrupt as effect:  # click would print an empty line.
+            raise Interrupted(str(effect)) from None
+        return status
+
 
 @contextmanager
 def failures_of(file: str) -> Iterator[None]:
     """Turn a failure to read or write a file into a message that names the file.
 
-    Raises `CommandFailed`, or `BrokenPipeError` if the reader of the file has gone.
+    Raises `CommandFailed`, such as `ReaderGone`.
     """
     try:
         yield
-    except BrokenPipeError:
-        raise
     except OSError as error:
-        raise CommandFailed(f"{file}: {error.strerror}") from error
+        kind = ReaderGone if isinstance(error, BrokenPipeError) else CommandFailed
+        raise kind(f"{file}: {error.strerror}") from error
 
 
 def discard(number: int) -> None:

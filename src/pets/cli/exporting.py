@@ -36,7 +36,7 @@ def export_pets(settings: Settings, query: PetQuery, output: str, format_: str |
     """Export the pets that a query chooses into a file, or to standard output, which is `-`.
 
     The file appears whole or not at all. Raises `CommandFailed`, also if the reader takes nothing
-    for a minute, `StoreUnavailable`, `BrokenPipeError` if the reader stops early, or
+    for a minute, `StoreUnavailable`, `ReaderGone` if the reader stops early, or
     `KeyboardInterrupt` for SIGINT.
     """
     # asyncio's own handler waits for the next turn of its loop. A reader that does not read could

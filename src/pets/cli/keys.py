@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from pets.api.api_keys import ApiKey, InvalidKeys, KeyScope, new_secret, parse_keys, text_of
-from pets.cli.console import CommandFailed, failures_of, print_document
+from pets.cli.console import CommandFailed, ReaderGone, failures_of, print_document
 from pets.cli.files import is_special, replacing
 from pets.settings import SettingsError
 
@@ -37,8 +37,8 @@ def make_key(name: str, scope: KeyScope, file: str | None) -> None:
 def _print_key(secret: str) -> None:
     try:
         print_document(f"key:  {secret}")
-    except BrokenPipeError as error:  # Nobody has seen the key.
-        raise CommandFailed(f"standard output: {error.strerror}") from None
+    except ReaderGone as error:  # Nobody has seen the key.
+        raise CommandFailed(str(error)) from None
 
 
 @contextmanager

@@ -11,12 +11,15 @@ from dataclasses import replace
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from pets.api.api_keys import KeyScope
 from pets.cli.console import (
     STANDARD_OUTPUT,
     CommandFailed,
     Group,
+    Interrupted,
+    ReaderGone,
     discard,
     print_document,
     say,
@@ -39,25 +42,21 @@ def main(arguments: Sequence[str]) -> int:
     SIGTERM and SIGINT end a command with 130, at any time, and `serve` with 0 once its modules are
     loaded.
     """
-    context = click.Context(_pets, info_name="pets", help_option_names=["-h", "--help"])
     try:
-        _pets.parse_args(context, [*arguments])
-        status: int = _pets.invoke(context)
-    except click.exceptions.Exit as end:  # after --help
-        status = end.exit_code
+        status: int = _pets.main([*arguments], "pets", standalone_mode=False)
     except click.UsageError as error:
         status = _fail(2, _usage_message(error))
     except SettingsError as error:
         status = _fail(2, error)
     except StoreUnavailable as error:
         status = _fail(1, f"PETS_DATABASE_URL: {_store_message(error)}")
-    except (CannotServe, CommandFailed) as error:
-        status = _fail(1, error)
-    except BrokenPipeError:  # The reader of the output has all that it wants.
+    except ReaderGone:  # It has all that it wants.
         discard(STANDARD_OUTPUT)
         status = 0
-    except KeyboardInterrupt as effect:
-        status = _interrupted(str(effect))
+    except (CannotServe, CommandFailed) as error:
+        status = _fail(1, error)
+    except Interrupted as error:
+        status = _interrupted(str(error))
     return status
 
 
@@ -109,12 +108,35 @@ _format = click.option(
 )
 
 
+def _complete_file(*_: object) -> list[CompletionItem]:
+    """Let the shell complete a name with its own files."""
+    return [CompletionItem("", type="file")]
+
+
+# click's own option would end with a traceback if the output cannot be written.
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001  # click calls it.
+    if wanted and not context.resilient_parsing:  # Otherwise a shell completes the line.
+        from importlib.metadata import version
+
+        print_document(f"pets {version('pets')}")
+        context.exit()
+
+
 @click.group(
     cls=Group,
     no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="The store is chosen by the variable PETS_DATABASE_URL: sqlite+aiosqlite:///FILE"
     f" (the default is {Settings.database_url}), postgresql://USER:PASSWORD@HOST:PORT/DATABASE,"
     f" or {MEMORY}, which forgets all pets when it ends.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
 )
 def _pets() -> None:
     """Run a REST service for pets, dogs and cats."""
@@ -148,7 +170,13 @@ def _serve(**options: str | int | None) -> int:
 
 
 @_pets.command("export")
-@click.option("--output", metavar="FILE", default="-", help="The default is standard output, -.")
+@click.option(
+    "--output",
+    metavar="FILE",
+    default="-",
+    shell_complete=_complete_file,
+    help="The default is standard output, -.",
+)
 @click.option("--type", type=click.Choice(PetType, case_sensitive=False), help="Only dogs or cats.")
 @click.option("--age-min", type=int, metavar="YEARS", help="Only pets of at least this age.")
 @click.option("--age-max", type=int, metavar="YEARS", help="Only pets of at most this age.")
@@ -172,7 +200,7 @@ def _export(output: str, format_: str | None, **choice: Any) -> int:
 
 
 @_pets.command("import")
-@click.argument("file")
+@click.argument("file", shell_complete=_complete_file)
 @click.option("--keep-ids", is_flag=True, help="Keep the ids of the file, and give no new ones.")
 @click.option(
     "--on-error",
@@ -194,7 +222,7 @@ def _import(file: str, format_: str | None, on_error: str, *, keep_ids: bool) ->
 
 
 @_pets.command("backup")
-@click.argument("file", type=_text)
+@click.argument("file", type=_text, shell_complete=_complete_file)
 def _backup(file: str) -> int:
     """Copy a SQLite store to FILE, also while a service writes. PostgreSQL has pg_dump."""
     from pets.cli.backups import make_backup
@@ -205,7 +233,7 @@ def _backup(file: str) -> int:
 
 
 @_pets.command("restore")
-@click.argument("file", type=_text)
+@click.argument("file", type=_text, shell_complete=_complete_file)
 def _restore(file: str) -> int:
     """Put a copy of a SQLite store in its place. The service must be stopped."""
     from pets.cli.backups import restore_backup
@@ -273,7 +301,12 @@ def _keys() -> None:
 @click.option(
     "--scope", type=click.Choice(list(map(str, KeyScope))), required=True, help="What it allows."
 )
-@click.option("--file", type=_text, help="The file that gets the line of the key.")
+@click.option(
+    "--file",
+    type=_text,
+    shell_complete=_complete_file,
+    help="The file that gets the line of the key.",
+)
 def _keys_new(name: str, scope: str, file: str | None) -> int:
     """Make a key and print it. It cannot be shown again."""
     from pets.cli.keys import make_key
