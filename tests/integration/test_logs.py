@@ -83,6 +83,7 @@ except AttributeError:
     assert "hunter2" not in printed
 
 
+@pytest.mark.thorough
 def test_requests_are_not_logged_by_default() -> None:
     with served("memory://") as service:
         service.request("GET", "/pets/")
@@ -111,6 +112,7 @@ def test_the_access_log_has_a_line_for_each_request() -> None:
     assert all(0 < line["milliseconds"] < 10_000 for line in lines)
 
 
+@pytest.mark.thorough
 def test_a_long_path_is_cut_off() -> None:
     with served("memory://", PETS_ACCESS_LOG="true") as service:
         service.request("GET", f"/pets/{'%7F' * 10_000}?name=x")
@@ -119,6 +121,7 @@ def test_a_long_path_is_cut_off() -> None:
     assert len(line["path"]) <= 3000
 
 
+@pytest.mark.thorough
 def test_a_client_that_leaves_within_its_body_is_no_error() -> None:
     with served("memory://", PETS_ACCESS_LOG="true") as service:
         with socket.create_connection(("127.0.0.1", service.port)) as connection:
@@ -127,6 +130,7 @@ def test_a_client_that_leaves_within_its_body_is_no_error() -> None:
     assert (line["level"], line["status"]) == ("info", 400)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("parent", "trace"),
     [
@@ -146,6 +150,7 @@ def test_a_line_names_the_trace_of_its_request(parent: str, trace: str | None) -
     assert line.get("trace_id") == trace
 
 
+@pytest.mark.thorough
 def test_the_level_says_which_lines_are_logged() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -158,6 +163,7 @@ def test_the_level_says_which_lines_are_logged() -> None:
         assert log_after_stop(service) == []
 
 
+@pytest.mark.thorough
 def test_a_refused_request_has_the_same_id_in_its_answer_and_in_the_log() -> None:
     with served("memory://") as service:
         with socket.create_connection(("127.0.0.1", service.port)) as connection:
@@ -170,6 +176,7 @@ def test_a_refused_request_has_the_same_id_in_its_answer_and_in_the_log() -> Non
     assert f'"request_id":"{id_}"'.encode() in answer
 
 
+@pytest.mark.thorough
 def test_a_failing_store_is_logged_with_the_id_of_the_request(tmp_path: Path) -> None:
     file = tmp_path / "pets.db"
     with served(f"sqlite+aiosqlite:///{file}") as service:

@@ -23,6 +23,8 @@ from pets.telemetry.metrics import Metrics
 from pets.telemetry.prometheus_files import FOLDER, use_files_of
 from tests.integration.served import Served, served, start
 
+pytestmark = pytest.mark.thorough
+
 PAGE = Path(__file__).parents[2] / "docs" / "operation.md"
 DURATION = "http_server_request_duration_seconds"
 ROW = re.compile(r"^\| `((?:pets|http)_\w+)` \|", re.MULTILINE)

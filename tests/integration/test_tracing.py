@@ -17,6 +17,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from pets.settings import SettingsError, wants_traces
 from tests.integration.served import Served, served, start
 
+pytestmark = pytest.mark.thorough
+
 BOY = {"name": "Hidden", "age": 7, "type": "dog"}
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"

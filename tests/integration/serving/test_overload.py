@@ -354,6 +354,7 @@ def connect(service: Served) -> socket.socket:
     return socket.create_connection(("127.0.0.1", service.port), timeout=10)
 
 
+@pytest.mark.thorough
 async def test_health_answers_in_time_while_the_store_hangs(postgresql_url: str) -> None:
     """Hundreds create pets meanwhile. Some wait for the store, and the others are rejected."""
     with served(postgresql_url) as service, ExitStack() as stack:
@@ -388,6 +389,7 @@ def has_answer(client: socket.socket) -> bool:
         client.settimeout(10)
 
 
+@pytest.mark.thorough
 async def test_connections_beyond_the_open_files_wait_until_others_end() -> None:
     """They are neither reset nor starved, and the service stops as usual."""
     with served("memory://", open_files=RESERVED_FILES + 60) as service, ExitStack() as stack:

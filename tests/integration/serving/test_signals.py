@@ -11,6 +11,8 @@ import pytest
 from tests.integration.served import COMMAND, Served, start
 from tests.integration.serving.test_workers import started_with
 
+pytestmark = pytest.mark.thorough
+
 # Python tells an audit hook of each import, each socket, each call of SQLite, and so on.
 SIGNAL_AT = """
 import gc, os, signal, sys, threading

@@ -359,6 +359,7 @@ class TestAStop:
         assert (answer.status, answer.headers["connection"]) == (200, "close")
 
 
+@pytest.mark.thorough
 def test_a_stop_cuts_off_clients_that_do_not_read(sqlite_url: str) -> None:
     """The log has no error."""
     body = json.dumps({"name": "x" * 100, "age": 7, "type": "dog"}).encode()
@@ -545,6 +546,7 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # Their names do not matter.
 
 
+@pytest.mark.thorough
 async def test_a_locked_table_costs_each_request_its_time_alone(
     postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ from pets.serving.accepting import AcceptingLoop
 from pets.serving.timeouts import QUIET_SECONDS, SWEEP_SECONDS
 from tests.integration.served import Served, served, start
 
+pytestmark = pytest.mark.thorough
+
 GET = b"GET /pets/?limit=1 HTTP/1.1\r\nhost: pets\r\n\r\n"
 READY = b"GET /health/ready HTTP/1.1\r\nhost: pets\r\n\r\n"
 BODY = json.dumps({"name": "boy", "age": 7, "type": "dog"}).encode()
