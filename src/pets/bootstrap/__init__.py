@@ -1,4 +1,4 @@
-"""The composition root: settings → store → application → service. The only room that knows all.
+"""The composition root: settings → store → application → service. It alone imports adapters.
 
 `create_app` puts the application together. `served_store` opens its store, and `stores` opens those
 of commands. `service` runs the application in processes.
