@@ -1,8 +1,11 @@
 FROM python:3.14-slim AS build
 WORKDIR /build
 RUN python -m venv /opt/pets
-COPY requirements.txt ./
-RUN /opt/pets/bin/pip install --no-cache-dir --require-hashes --requirement requirements.txt
+COPY requirements.txt requirements-otel.txt ./
+# EXTRA=otel adds what traces need.
+ARG EXTRA=
+RUN /opt/pets/bin/pip install --no-cache-dir --require-hashes \
+    --requirement requirements${EXTRA:+-$EXTRA}.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
 RUN /opt/pets/bin/pip install --no-cache-dir --no-deps . \

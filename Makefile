@@ -56,6 +56,7 @@ mutants: .venv/mutants ## Change the code in a thousand ways, in half an hour, a
 lock: .venv/dev ## Renew requirements.txt and the other requirements-*.txt
 	$(COMPILE) pyproject.toml --output-file requirements.txt
 	$(COMPILE) pyproject.toml --extra otel --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(COMPILE) pyproject.toml --extra otel --constraint requirements-dev.txt --output-file requirements-otel.txt
 	$(COMPILE) pyproject.toml --extra otel --group bench --constraint requirements-dev.txt --output-file requirements-bench.txt
 	$(COMPILE) --group mutants --constraint requirements-dev.txt --output-file requirements-mutants.txt
 

@@ -231,4 +231,4 @@ def test_without_the_extra_a_command_says_what_is_missing(
         _, log = process.communicate(timeout=30)
     assert process.returncode == 2
     (line,) = log.splitlines()
-    assert "pip install 'pets[otel]'" in line
+    assert "pip install '.[otel]'" in line

@@ -15,6 +15,7 @@ from pets.settings import MEMORY, Settings
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 API = ROOT / "docs" / "api.md"
+CODE = ROOT / "docs" / "code.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 PERFORMANCE = ROOT / "docs" / "performance.md"
 RESULTS = ROOT / "bench" / "results.md"
@@ -31,6 +32,8 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 NOT_IN_ANCHOR = re.compile(r"[^\w\- ]")
 SETTING = re.compile(r"^\| `(PETS_\w+)` \|[^|]*\| `([^`]*)` \|", re.MULTILINE)
 ARROW = re.compile(r"^ *(\w+) --> (.+)$", re.MULTILINE)
+STEP = re.compile(r"^\d\. \[.+\]\((src/pets/\S+)\)", re.MULTILINE)
+NAME = re.compile(r"`(\w+)`")
 TEST = re.compile(r"\b(?:test_\w+|Test[A-Z]\w+)")
 CALL = re.compile(r"^\| `([A-Z]+ /\S*)` \|", re.MULTILINE)
 AT_64_CONNECTIONS = re.compile(r"^\| (\S.*\S) +\| +64 \| (`\w+`) +\| +([\d,]+) \|", re.MULTILINE)
@@ -161,6 +164,27 @@ def test_the_picture_has_exactly_the_arrows_of_the_code() -> None:
             for target in imports(path) - {importer}:
                 existing.add((importer, target))
     assert drawn == existing
+
+
+def test_the_half_hour_needs_no_file_of_the_server() -> None:
+    steps = [ROOT / step for step in STEP.findall(README.read_text())]
+    assert len(steps) == 8
+    *before, composition_root = steps
+    assert composition_root == SOURCE / "bootstrap" / "__init__.py"
+    for step in before:
+        for path in [step] if step.is_file() else step.glob("*.py"):
+            assert "serving" not in imports(path), path
+
+
+def test_the_page_about_the_code_names_what_its_files_have() -> None:
+    rows = [row for row in CODE.read_text().splitlines() if "](../src" in row]
+    assert len(rows) > 11
+    for row in rows:
+        _, answer = row.strip("| ").split(" | ")
+        files = [CODE.parent / link for link in LINK.findall(answer)]
+        sources = "".join(path.read_text() for path in files if path.is_file())
+        for name in NAME.findall(answer):
+            assert re.search(rf"\b{name}\b", sources), name
 
 
 def test_every_error_in_the_log_is_explained() -> None:

@@ -1,1 +1,1 @@
-"""Stores of pets: each file implements the port with the technology that it is named after."""
+"""Stores of pets, named after their technology, and `batching`, which wraps a store."""

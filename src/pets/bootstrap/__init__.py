@@ -1,4 +1,4 @@
-"""The composition root: settings → store → application → service. The only room that knows all.
+"""The composition root: settings → store → application → service. It alone imports adapters.
 
 `create_app` puts the application together. `served_store` opens its store, and `stores` opens those
 of commands. `service` runs the application in processes.
@@ -119,7 +119,7 @@ def check_tracing() -> bool:
         import_module("pets.telemetry.traces")
     except ImportError:
         raise SettingsError(
-            "OTEL_TRACES_EXPORTER: traces need the extra: pip install 'pets[otel]'"
+            "OTEL_TRACES_EXPORTER: traces need the extra: pip install '.[otel]'"
         ) from None
     return True
 

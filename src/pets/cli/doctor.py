@@ -19,7 +19,10 @@ from pets.cli.counts import line_of_ids, lines_of
 from pets.settings import MEMORY, Settings, variable_of
 
 MAX_SKEW_SECONDS: Final = 5
-"""How much the clocks may differ. `created_at` comes from the database."""
+"""How much the clocks may differ.
+
+`created_at` of a pet is by the clock of the service. Keys of idempotency expire by the store's.
+"""
 
 MAX_SECONDS: Final = 60
 """How long the store may take. Counting reads the whole table."""

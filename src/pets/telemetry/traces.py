@@ -1,4 +1,4 @@
-"""Traces for OpenTelemetry. This module needs the extra `pets[otel]`.
+"""Traces for OpenTelemetry. This module needs the extra `otel`.
 
 https://opentelemetry.io/docs/specs/semconv/http/http-spans/
 """
