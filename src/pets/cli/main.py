@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
         status = 0
     except (CannotServe, CommandFailed) as error:
         status = _fail(1, error)
-    except Interrupted as error:
+    except (Interrupted, click.Abort) as error:  # click aborts if no command runs any more.
         status = _interrupted(str(error))
     return status
 
