@@ -38,6 +38,7 @@ from pets.adapters.sqlalchemy.statements import (
     changes_of,
     members_of,
     pets_of,
+    pets_of_values,
 )
 from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange
@@ -124,7 +125,7 @@ class SQLAlchemyPetRepository:
             aclosing(session.export(query)) as chunks,
         ):
             async for rows in chunks:
-                yield pets_of(rows)
+                yield pets_of_values(rows)
 
     async def change(
         self, changes: Mapping[int, PetChange], *, expected: Mapping[int, Pet] | None = None
