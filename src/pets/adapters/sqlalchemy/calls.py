@@ -1,6 +1,7 @@
 """Running a call on a session of its own, and once more if that is safe."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeAlias, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -18,10 +19,10 @@ Call: TypeAlias = Callable[[AnySession], Awaitable[Result]]
 Lend: TypeAlias = Callable[[], AnySession]
 
 
-def session_of(engine: AsyncEngine) -> Session:
-    """Return a session for a call of a request. It begins and ends with an `async with`."""
+def sessions_of(engine: AsyncEngine) -> Lend[Session]:
+    """Return what makes a session for each call of a request. It is an `async with`."""
     is_postgresql = engine.dialect.name == "postgresql"
-    return PostgreSQL(engine) if is_postgresql else SQLite(engine)
+    return partial(PostgreSQL if is_postgresql else SQLite, engine)
 
 
 def command_session_of(engine: AsyncEngine) -> CommandSession:

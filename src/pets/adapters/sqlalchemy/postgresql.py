@@ -12,7 +12,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 from asyncpg.exceptions import PostgresError
@@ -27,7 +27,7 @@ from pets.adapters.sqlalchemy.postgresql_load import lock_against_writers
 from pets.adapters.sqlalchemy.postgresql_session import UNREPLICATED
 from pets.adapters.sqlalchemy.sessions import ConnectionSession, DriverSession, fetch
 from pets.adapters.sqlalchemy.statements import Parameters, Row, Rows, members_of, pets_of_columns
-from pets.domain.pet import NewPet
+from pets.domain.pet import NewPet, Pet
 from pets.domain.query import PetQuery
 from pets.domain.repository import Numbered, PetPage
 
@@ -106,12 +106,14 @@ class PostgreSQLCommands(ConnectionSession):
         """Return the grants that the user needs and does not have, as "INSERT on pets"."""
         return [row["grant"] for row in await self.fetch(own.MISSING_GRANTS)]
 
-    async def export(self, query: PetQuery) -> AsyncGenerator[Rows, None]:
+    # Any: each column has a type of its own.
+    async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Sequence[Any]], None]:
+        """Yield the values of the columns `PET` of each pet, which takes less than mappings."""
         statement = pages.export(Shape.of(query), await fold_of(await self._driver()))
         await self.connection.execution_options(isolation_level="READ COMMITTED")  # for a cursor
         parameters = parameters_of_search(query) | {"page_limit": None}
         async with self.connection.begin(), self.connection.stream(statement, parameters) as rows:
-            chunks = aiter(rows.mappings().partitions(_EXPORT_ROWS))
+            chunks = aiter(rows.columns(*Pet._fields).partitions(_EXPORT_ROWS))
             while True:
                 async with asyncio.timeout(_EXPORT_SECONDS):
                     chunk = await anext(chunks, None)

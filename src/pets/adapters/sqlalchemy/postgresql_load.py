@@ -13,7 +13,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Final
 
 import asyncpg
@@ -21,7 +21,7 @@ from asyncpg.exceptions import LockNotAvailableError, UniqueViolationError
 from sqlalchemy import func, select
 from sqlalchemy.schema import CreateTable
 
-from pets.adapters.sqlalchemy.models import pets
+from pets.adapters.sqlalchemy.models import TimeWithZone, pets
 from pets.adapters.sqlalchemy.postgresql_statements import RAISE_IDS, KeepingIds
 from pets.adapters.sqlalchemy.sessions import fetch, finish
 from pets.adapters.sqlalchemy.statements import MEMBERS, PET, REFUSED, STAGED, members_of
@@ -31,6 +31,9 @@ from pets.domain.repository import Numbered
 logger = logging.getLogger(__name__)
 
 _COLUMNS: Final = [column.name for column in MEMBERS]
+_TIMES: Final = [
+    index for index, column in enumerate(MEMBERS) if isinstance(column.type, TimeWithZone)
+]
 _STAGED_COLUMNS: Final = [column.name for column in STAGED.c]
 
 _CREATE_STAGED: Final = CreateTable(STAGED)
@@ -114,13 +117,12 @@ async def _records(
 
 
 def _record(number: int, pet: NewPet | Pet) -> Sequence[object]:
-    # The driver would take a time without a zone for one in the time zone of this machine.
-    members = [_with_zone(value) for value in members_of(pet)]
+    members = list(members_of(pet))
+    for index in _TIMES:
+        # The driver would take a time without a zone for one in the time zone of this machine.
+        if members[index] is not None:
+            members[index] = members[index].replace(tzinfo=UTC)
     return [number, pet.id, *members] if isinstance(pet, Pet) else members
-
-
-def _with_zone(value: object) -> object:
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ from pets.adapters.sqlalchemy.calls import (
     Session,
     command_session_of,
     run,
-    session_of,
+    sessions_of,
 )
 from pets.adapters.sqlalchemy.checks import check_schema
 from pets.adapters.sqlalchemy.failures import translated
@@ -38,6 +38,7 @@ from pets.adapters.sqlalchemy.statements import (
     changes_of,
     members_of,
     pets_of,
+    pets_of_values,
 )
 from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange
@@ -63,13 +64,13 @@ class SQLAlchemyPetRepository:
         key_ttl: timedelta = timedelta(days=1),
         searching: AsyncEngine | None = None,
     ) -> None:
-        self._statements = session_of(engine).statements
         self._searching = searching or engine
         self._key_ttl = key_ttl
         self._keys_since_clearing = CLEAR_EVERY  # Clear on the first call after a start.
-        self._lend: Lend[Session] = partial(session_of, engine)
-        self._lend_to_search: Lend[Session] = partial(session_of, self._searching)
+        self._lend = sessions_of(engine)
+        self._lend_to_search = sessions_of(self._searching)
         self._lend_to_command: Lend[CommandSession] = partial(command_session_of, engine)
+        self._statements = self._lend().statements
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
         s = self._statements
@@ -124,7 +125,7 @@ class SQLAlchemyPetRepository:
             aclosing(session.export(query)) as chunks,
         ):
             async for rows in chunks:
-                yield pets_of(rows)
+                yield pets_of_values(rows)
 
     async def change(
         self, changes: Mapping[int, PetChange], *, expected: Mapping[int, Pet] | None = None

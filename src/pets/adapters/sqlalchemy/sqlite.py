@@ -14,7 +14,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import aiosqlite
 from sqlalchemy import Executable, text
@@ -34,7 +34,7 @@ from pets.adapters.sqlalchemy.sessions import ConnectionSession
 from pets.adapters.sqlalchemy.sqlite_file import STORE_FILE, StoreFile
 from pets.adapters.sqlalchemy.statements import Parameters, Rows, members_of, pets_of
 from pets.domain.errors import NoIdsLeft, OutcomeUnknown, StoreUnavailable
-from pets.domain.pet import MAX_ID, NewPet
+from pets.domain.pet import MAX_ID, NewPet, Pet
 from pets.domain.query import PetQuery
 from pets.domain.repository import Numbered, PetPage
 
@@ -139,11 +139,13 @@ class SQLite(ConnectionSession):
         statement = own.page(shape, walks=is_long and not shape.has_name)
         return PetPage.cut(query, count, pets_of(await self.fetch(statement, parameters)))
 
-    async def export(self, query: PetQuery) -> AsyncGenerator[Rows, None]:
+    # Any: each column has a type of its own.
+    async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Sequence[Any]], None]:
+        """Yield the values of the columns `PET` of each pet, which takes less than mappings."""
         statement = own.page(Shape.of(query), walks=False)
         parameters = _parameters_of(query) | {"page_limit": -1}
         async with self.connection.stream(statement, parameters) as rows:
-            async for chunk in rows.mappings().partitions(_EXPORT_ROWS):
+            async for chunk in rows.columns(*Pet._fields).partitions(_EXPORT_ROWS):
                 yield chunk
 
     async def add_once(self, pets: Mapping[str, NewPet], key_ttl: timedelta) -> Rows:

@@ -54,9 +54,14 @@ _KINDS: Final = {str(kind): kind for kind in PetType}  # A look-up takes less th
 
 def pets_of(rows: Rows) -> list[Pet]:
     """Return the pets of rows that have the columns of a pet."""
+    return pets_of_values(map(_values_of, rows))
+
+
+def pets_of_values(rows: Iterable[Iterable[Any]]) -> list[Pet]:  # Any: as above.
+    """Return the pets of rows that have the values of the columns `PET`, in this order."""
     pets = []
     for row in rows:
-        values = list(_values_of(row))
+        values = list(row)
         values[_TYPE] = _KINDS[values[_TYPE]]
         pets.append(Pet(*values))
     return pets
