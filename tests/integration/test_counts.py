@@ -140,6 +140,7 @@ async def test_counts_follow_copy(postgresql: AsyncEngine) -> None:
         assert sum(number for _, number in totals(kept)) == 10
 
 
+@pytest.mark.thorough
 async def test_counts_are_exact_in_every_snapshot_while_many_write(engine: AsyncEngine) -> None:
     repository = SQLAlchemyPetRepository(engine)
     writing = True

@@ -62,6 +62,7 @@ def send(service: Served, key: str) -> socket.socket:
     return connection
 
 
+@pytest.mark.thorough
 def test_concurrent_requests_to_two_processes_create_one_pet(service: Served, key: str) -> None:
     before = count(service)
     with ThreadPoolExecutor(20) as pool:
@@ -80,6 +81,7 @@ def test_a_repeat_after_lost_answers_creates_no_second_pet(service: Served, key:
     assert count(service) == before + 1
 
 
+@pytest.mark.thorough
 @pytest.mark.anyio
 async def test_a_repeat_after_a_killed_process_creates_no_second_pet(
     postgresql_url: str, key: str
@@ -100,6 +102,7 @@ async def test_a_repeat_after_a_killed_process_creates_no_second_pet(
         assert count(again) == before + 1
 
 
+@pytest.mark.thorough
 def test_keys_are_forgotten_after_the_configured_time(
     monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
-from pets.api.problems import MAX_BODY_BYTES
+from pets.api.body import MAX_BODY_BYTES
 from pets.api.schemas import MAX_DIGITS, MAX_FAULTS, MAX_IDS_BYTES, MAX_LIMIT
 from pets.cli.main import main
 from pets.cli.records import MAX_RECORD_BYTES

@@ -192,6 +192,7 @@ def test_migrating_again_keeps_the_pets(empty_database_url: str) -> None:
     assert asyncio.run(add_and_count()) == 6
 
 
+@pytest.mark.thorough
 def test_several_processes_can_migrate_at_once(empty_database_url: str) -> None:
     with ExitStack() as stack:
         processes = [start("migrate", database_url=empty_database_url) for _ in range(6)]

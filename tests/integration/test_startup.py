@@ -133,6 +133,7 @@ FEWEST_FILES = 154
 """How many open files a service with one worker needs, as docs/limits.md says."""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("files", "workers"), [(20, 1), (FEWEST_FILES - 1, 1), (FEWEST_FILES + 2, 4)]
 )
@@ -151,6 +152,7 @@ def test_too_few_open_files_are_one_line_and_exit_status_2(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.thorough
 def test_the_fewest_open_files_are_enough_to_serve(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/pets.db"
     metrics = str(free_port())
@@ -167,6 +169,7 @@ def through(port: int, url: str) -> str:
     return parts.render_as_string(hide_password=False)
 
 
+@pytest.mark.thorough
 def test_serves_when_the_database_starts_last(postgresql_url: str) -> None:
     port, database_port = free_port(), free_port()
     url = through(database_port, postgresql_url)
@@ -181,6 +184,7 @@ def test_serves_when_the_database_starts_last(postgresql_url: str) -> None:
             assert service.stop() == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "reason", [b"57P03 the database system is starting up", b"53300 too many clients already"]
 )
@@ -242,6 +246,7 @@ def test_waits_for_the_socket_of_a_server_that_starts(
     assert "waiting up to 2 s" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_waits_for_another_process_that_migrates(postgresql_url: str) -> None:
     lock = "SELECT pg_advisory_lock(7378697629483820646)"
     with asyncio.Runner() as runner:
@@ -267,6 +272,7 @@ def test_waits_after_a_failure_that_left_the_driver_confused(
         migrate(Settings(database_url=HUNTER.format(port=1)))
 
 
+@pytest.mark.thorough
 def test_gives_up_if_the_store_stops_to_answer(
     postgresql_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

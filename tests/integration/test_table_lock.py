@@ -39,6 +39,7 @@ def line_of(process: subprocess.Popen[str], part: str) -> str:
     return next(line for line in process.stderr if part in line)
 
 
+@pytest.mark.thorough
 async def test_a_command_says_which_transaction_it_waits_for(
     command: list[str], used_postgresql: str
 ) -> None:
@@ -81,6 +82,7 @@ def vacuumed_url() -> Iterator[str]:
         yield url
 
 
+@pytest.mark.thorough
 async def test_a_command_has_an_autovacuum_cancelled(command: list[str], vacuumed_url: str) -> None:
     observer = await asyncpg.connect(vacuumed_url)
     try:

@@ -95,6 +95,7 @@ def store(request: pytest.FixtureRequest, new_database: Callable[[str], str]) ->
     return Store(url, partial(locked, url))
 
 
+@pytest.mark.thorough
 async def test_reads_do_not_wait_for_writes_that_wait_for_a_lock(store: Store) -> None:
     with served(store.url) as service, ExitStack() as stack:
         async with store.locked():

@@ -12,6 +12,9 @@ from pets.api.request import ApiRequest
 from pets.api.strict_json import Invalid, NotJSON, decode
 from pets.asgi import header_values
 
+MAX_BODY_BYTES: Final = 16 * 1024
+"""The largest body of most operations. A pet needs at most 1,300 bytes, but white space is free."""
+
 JSON_TYPES: Final = ("application/json",)
 MERGE_PATCH_TYPES: Final = (*JSON_TYPES, "application/merge-patch+json")
 """The media types of a merge patch (RFC 7396)."""

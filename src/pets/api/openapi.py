@@ -16,10 +16,9 @@ from msgspec import Struct
 from pets.api import schemas
 from pets.api.access import CHALLENGES, OPEN
 from pets.api.application import Application
-from pets.api.body import JSON_TYPES
+from pets.api.body import JSON_TYPES, MAX_BODY_BYTES
 from pets.api.problems import (
     BUG,
-    MAX_BODY_BYTES,
     MAX_RETRY_AFTER_SECONDS,
     MEDIA_TYPE,
     RETRY_AFTER_SECONDS,

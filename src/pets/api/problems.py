@@ -19,8 +19,6 @@ from pets.telemetry.request_context import request_id
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
-MAX_BODY_BYTES: Final = 16 * 1024
-"""The largest body of most operations. A pet needs at most 1,300 bytes, but white space is free."""
 
 NOTHING_HERE: Final = "There is nothing at this path."
 BUG: Final = "The service failed because of an error in the service itself."

@@ -20,11 +20,12 @@ from litestar.types import LifespanHook
 from pets.adapters.sqlalchemy.sqlite_file import StoreFile
 from pets.api.api_keys import ApiKeys, InvalidKeys, KeyFile
 from pets.api.application import Application
+from pets.api.body import MAX_BODY_BYTES
 from pets.api.docs import DocsController
 from pets.api.health import HealthController
 from pets.api.openapi import openapi_config
 from pets.api.pets import PetsController
-from pets.api.problems import EXCEPTION_HANDLERS, MAX_BODY_BYTES
+from pets.api.problems import EXCEPTION_HANDLERS
 from pets.api.request import ApiRequest
 from pets.api.schemas import Problem
 from pets.asgi import ASGIApp
