@@ -17,7 +17,7 @@ BACKLOG: Final = 65_535
 def configuration(
     factory: Callable[[], Admission], lifespan: Literal["on", "off"] = "on"
 ) -> uvicorn.Config:
-    """Return it for the application that the factory makes when the worker starts."""
+    """Return the configuration for an application that `factory` makes when a worker starts."""
     return uvicorn.Config(
         factory,
         factory=True,
