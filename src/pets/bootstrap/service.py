@@ -182,7 +182,7 @@ def create_served_app(
     admission = create_admission(app, app.state.capacity, settings.request_timeout)
     if metrics:
         metrics.sample(
-            "pets_requests_waiting", "Requests that wait to be let in.", admission.waiting
+            "pets_requests_waiting", "Requests that wait to be admitted.", admission.waiting
         )
         metrics.sample_total(
             "pets_requests_rejected", "Requests that waited in vain.", admission.rejected

@@ -17,7 +17,7 @@ from pets.serving.reading import ReadingProtocol
 from pets.serving.timeouts import Sweep, TimedProtocol
 
 MAX_WAIT_SECONDS: Final = 1.2
-"""How long a request waits to be let in. After that it is rejected."""
+"""How long a request waits to be admitted. After that it is rejected."""
 
 MAX_STARTS: Final = 64
 """How many requests begin in one turn of the event loop, so that a turn stays short."""

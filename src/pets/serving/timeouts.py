@@ -119,7 +119,7 @@ class Sweep:
     """Ends connections and requests that take too long. It looks at all of them once a second.
 
     A timer for each request would take more time. A request has `request_seconds`, give or take
-    one, from when it is let in and has arrived in full, also if its client has gone.
+    one, from when it is admitted and has arrived in full, also if its client has gone.
     """
 
     _state: ServerState
