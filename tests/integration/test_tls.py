@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -26,16 +26,24 @@ class Certificates:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.authority = self._make("authority", "keyUsage=critical,keyCertSign,cRLSign")
-        self.other_authority = self._make("other", "keyUsage=critical,keyCertSign,cRLSign")
+        # The configuration of the system would make each of them an authority.
+        self._config = folder / "openssl.cnf"
+        self._config.write_text("[req]\ndistinguished_name = name\n[name]\n")
+        signs = ("basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign")
+        self.authority = self._make("authority", signs)
+        self.other_authority = self._make("other", signs)
+        # Python 3.13 and newer ask for all that RFC 5280 asks for.
+        leaf = ("basicConstraints=CA:FALSE", "authorityKeyIdentifier=keyid")
         key = self.authority.with_suffix(".key")
         signed = ("-CA", str(self.authority), "-CAkey", str(key), "-passin", f"pass:{PASSPHRASE}")
-        self.server = self._make("server", "subjectAltName=IP:127.0.0.1", *signed)
-        self.client = self._make("client", "extendedKeyUsage=clientAuth", *signed)
+        self.server = self._make("server", (*leaf, "subjectAltName=IP:127.0.0.1"), *signed)
+        self.client = self._make("client", (*leaf, "extendedKeyUsage=clientAuth"), *signed)
 
-    def _make(self, name: str, extension: str, *options: str) -> Path:
+    def _make(self, name: str, extensions: Sequence[str], *options: str) -> Path:
         certificate = self._folder / f"{name}.crt"
-        new = ["-x509", "-subj", f"/CN={name}", "-addext", extension]
+        new = ["-x509", "-config", str(self._config), "-subj", f"/CN={name}"]
+        for extension in ("subjectKeyIdentifier=hash", *extensions):
+            new += ["-addext", extension]
         new += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
         files = ["-out", str(certificate), "-keyout", str(certificate.with_suffix(".key"))]
         subprocess.run(
