@@ -16,7 +16,7 @@ help: ## Print this help
 run: .venv/run ## Serve on http://127.0.0.1:3000, with the pets in the file pets.db
 	@exec $(BIN)/pets serve
 
-test: .venv/dev ## Run the tests that need nothing but Python, in 3 minutes
+test: .venv/dev ## Run the tests that need nothing but Python, in 4 minutes
 	$(BIN)/pytest $(IN_PARALLEL) -m "not thorough"
 
 test-all: .venv/dev ## Run all tests, also with Docker, browsers and more versions, and measure coverage
