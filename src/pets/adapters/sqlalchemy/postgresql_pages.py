@@ -27,7 +27,7 @@ from sqlalchemy import (
     true,
     union_all,
 )
-from sqlalchemy.sql.selectable import LateralFromClause
+from sqlalchemy.sql.selectable import LateralFromClause, SelectBase
 
 from pets.adapters.sqlalchemy.listing import (
     ALL_AGES,
@@ -129,7 +129,7 @@ def _choice(asked: FromClause, chosen: FromClause, total: FromClause) -> Lateral
     return select(gathers).correlate(asked, chosen, total).lateral("choice")
 
 
-def _walk_or_gathering(shape: Shape, asked: FromClause, choice: FromClause) -> Any:
+def _walk_or_gathering(shape: Shape, asked: FromClause, choice: FromClause) -> SelectBase:
     gathers = choice.c.gathers
     walk = select(pets).where(*shape.walk_filters(asked.c, pets.c), ~gathers)
     walk = shape.first(asked.c, walk, pets.c, _CODE_POINTS).correlate(asked, choice)
@@ -140,11 +140,11 @@ def _walk_or_gathering(shape: Shape, asked: FromClause, choice: FromClause) -> A
     return union_all(walk, first)
 
 
-def _page(found: Any, *correlated: FromClause) -> LateralFromClause:
+def _page(found: SelectBase, *correlated: FromClause) -> LateralFromClause:
     rows = found.subquery("found")
     arrays = []
     for each in PET:
-        values = rows.c[each.name]
+        values: ColumnElement[Any] = rows.c[each.name]
         if isinstance(each.type, TimeWithZone):
             values = utc(values)
         arrays.append(func.array_agg(values).label(each.name))

@@ -50,8 +50,8 @@ class ArrayRows:
         return column == any_(self._arrays[column.name])
 
     def of(self, rows: Iterable[Sequence[object]]) -> Parameters:
-        # It is not strict, because that keyword would take two microseconds of each request.
-        return dict(zip(self._names, zip(*rows))) or self._none  # noqa: B905
+        arrays = tuple(zip(*rows, strict=True))
+        return dict(zip(self._names, arrays, strict=True)) if arrays else self._none
 
 
 def _with_zones(rows: TableValuedAlias) -> FromClause:
