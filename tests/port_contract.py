@@ -14,7 +14,7 @@ import pytest
 from pets.domain.errors import NoIdsLeft
 from pets.domain.pet import EARLIEST, LATEST, MAX_ID, NewPet, Pet, PetChange, PetType
 from pets.domain.query import PetQuery, PetSort, Position
-from pets.domain.repository import PetPage, PetRepository
+from pets.domain.repository import AddedOnce, PetPage, PetRepository
 from tests.factories import CHANGEABLE, MEMBERS, NewPetFactory
 
 MANY = 50
@@ -107,6 +107,10 @@ def place(position: Position) -> tuple[Any, int]:  # Any: values of one type wit
     return position.value, position.id
 
 
+def replayed(added: AddedOnce) -> AddedOnce:
+    return replace(added, is_replay=True)
+
+
 async def page_of(repository: PetRepository, query: PetQuery) -> PetPage:
     (page,) = await repository.pages([query])
     return page
@@ -175,9 +179,9 @@ class PetRepositoryContract:
             assert await walk(repository, query) == expected(query, pets)
         await load(repository, pets[0]._replace(id=pets[-1].id + 1))
         assert {pet.created_at for pet in await exported(repository)} == {created_at}
-        keyed = await repository.add_once({"k": replace(BOY, created_at=created_at)})
-        assert await repository.add_once({"k": BOY}) == keyed
-        wanted = {keyed["k"].id: keyed["k"]}
+        keyed = (await repository.add_once({"k": [replace(BOY, created_at=created_at)]}))["k"]
+        assert await repository.add_once({"k": [BOY]}) == {"k": replayed(keyed)}
+        wanted = {pet.id: pet for pet in keyed.pets}
         assert await repository.remove(wanted, expected=wanted) == set(wanted)
 
     async def test_ids_ascend_in_the_order_of_the_pets(self, repository: PetRepository) -> None:
@@ -528,69 +532,102 @@ class PetRepositoryContract:
         await gather(*(use_repository() for _ in range(20)))
 
     async def test_under_a_key_a_pet_is_added_once(self, repository: PetRepository) -> None:
-        first = await repository.add_once({"k": BOY})
-        assert first["k"] == BOY.with_id(first["k"].id)
-        assert await repository.add_once({"k": BOY}) == first
-        assert (await page_of(repository, PetQuery())).items == [first["k"]]
+        first = (await repository.add_once({"k": [BOY]}))["k"]
+        (pet,) = first.pets
+        assert pet == BOY.with_id(pet.id)
+        assert not first.is_replay
+        assert await repository.add_once({"k": [BOY]}) == {"k": replayed(first)}
+        assert (await page_of(repository, PetQuery())).items == [pet]
 
-    async def test_a_key_returns_the_pet_as_it_was_added(self, repository: PetRepository) -> None:
+    async def test_under_a_key_a_set_of_pets_is_added_once(self, repository: PetRepository) -> None:
+        new = new_pets(12)  # So many have keys that sort otherwise by text than by number.
+        first = await repository.add_once({"k": new, "l": [BOY]})
+        pets = first["k"].pets
+        assert [pet.id for pet in pets] == sorted({pet.id for pet in pets})
+        assert list(pets) == [each.with_id(pet.id) for each, pet in zip(new, pets, strict=True)]
+        assert first["k"].answers(new)
+        assert await repository.add_once({"k": new}) == {"k": replayed(first["k"])}
+        assert (await page_of(repository, PetQuery())).count == len(new) + 1
+
+    @pytest.mark.parametrize("number", [1, 2, 4, 5])
+    async def test_a_key_of_another_set_adds_nothing(
+        self, repository: PetRepository, number: int
+    ) -> None:
+        new = new_pets(5)
+        await repository.add_once({"k": new[:3]})
+        again = (await repository.add_once({"k": new[:number]}))["k"]
+        assert again.is_replay
+        assert not again.answers(new[:number])
+        assert (await page_of(repository, PetQuery())).count == 3
+
+    async def test_a_key_returns_the_pets_as_they_were_added(
+        self, repository: PetRepository
+    ) -> None:
         new = NewPetFactory.build()
-        first = await repository.add_once({"k": new, "l": new})
-        assert first == {key: new.with_id(pet.id) for key, pet in first.items()}
+        first = await repository.add_once({"k": [new], "l": [new]})
+        (changed,), (removed,) = first["k"].pets, first["l"].pets
         other = NewPetFactory.unlike(new)
         change = PetChange(**{name: getattr(other, name) for name in CHANGEABLE})
-        await repository.change({first["k"].id: change})
-        await repository.remove([first["l"].id])
-        assert await repository.add_once({"k": other, "l": other}) == first
+        await repository.change({changed.id: change})
+        await repository.remove([removed.id])
+        again = await repository.add_once({"k": [other], "l": [other]})
+        assert again == {"k": replayed(first["k"]), "l": replayed(first["l"])}
         assert (await page_of(repository, PetQuery())).count == 1
 
     async def test_new_and_used_keys_can_come_together(self, repository: PetRepository) -> None:
-        first = await repository.add_once({"k": BOY})
-        both = await repository.add_once({"new": BOY, "k": BOY})
-        assert both["k"] == first["k"]
-        assert both["new"].id > first["k"].id
+        first = await repository.add_once({"k": [BOY]})
+        both = await repository.add_once({"new": [BOY], "k": [BOY]})
+        assert both["k"] == replayed(first["k"])
+        assert not both["new"].is_replay
+        assert both["new"].pets[0].id > first["k"].pets[0].id
         assert await repository.add_once({}) == {}
 
-    async def test_concurrent_callers_with_a_key_all_get_the_same_pet(
+    async def test_concurrent_callers_with_a_key_all_get_the_same_pets(
         self, repository: PetRepository
     ) -> None:
         keys = [f"k{n}" for n in range(5)]
         answers = await gather(
             *(
-                repository.add_once(dict.fromkeys(keys if n % 2 else keys[::-1], BOY))
+                repository.add_once({key: [BOY, BOY] for key in (keys if n % 2 else keys[::-1])})
                 for n in range(MANY)
             )
         )
-        assert all(answer == answers[0] for answer in answers)
-        assert (await page_of(repository, PetQuery())).count == 5
+        assert len({answer[key].pets[1] for answer in answers for key in keys}) == len(keys)
+        assert (await page_of(repository, PetQuery())).count == 2 * len(keys)
+        for key in keys:
+            assert sum(not answer[key].is_replay for answer in answers) == 1
 
     async def test_a_key_is_forgotten_after_its_time(
         self, repository: PetRepository, pass_time: PassTime
     ) -> None:
-        first = await repository.add_once({"k": BOY})
+        first = await repository.add_once({"k": new_pets(3)})
         await pass_time(KEY_TTL - timedelta(minutes=1))
-        assert await repository.add_once({"k": BOY}) == first
+        assert (await repository.add_once({"k": [BOY]}))["k"].is_replay
         await pass_time(timedelta(minutes=1))
-        again = await repository.add_once({"k": BOY})
-        assert again["k"].id > first["k"].id
-        assert await repository.add_once({"k": BOY}) == again
+        again = await repository.add_once({"k": [BOY]})
+        assert not again["k"].is_replay
+        assert again["k"].pets[0].id > first["k"].pets[-1].id
+        # What is left of the longer set does not count.
+        assert await repository.add_once({"k": [BOY]}) == {"k": replayed(again["k"])}
 
     @pytest.mark.parametrize("days", [-1000, 1000])
     async def test_the_clocks_of_callers_do_not_matter_to_keys(
         self, repository: PetRepository, pass_time: PassTime, days: int
     ) -> None:
         wrong = replace(BOY, created_at=BOY.created_at + timedelta(days=days))
-        kept = await repository.add_once({"k": BOY})
-        added = await repository.add_once({"wrong": wrong})
-        assert added["wrong"].created_at == wrong.created_at
-        assert await repository.add_once({"k": wrong, "wrong": BOY}) == {**kept, **added}
+        kept = await repository.add_once({"k": [BOY]})
+        added = await repository.add_once({"wrong": [wrong]})
+        assert added["wrong"].pets[0].created_at == wrong.created_at
+        again = await repository.add_once({"k": [wrong], "wrong": [BOY]})
+        assert again == {"k": replayed(kept["k"]), "wrong": replayed(added["wrong"])}
         await pass_time(KEY_TTL)
-        again = await repository.add_once({"k": BOY, "wrong": BOY})
-        assert min(pet.id for pet in again.values()) > added["wrong"].id
+        later = await repository.add_once({"k": [BOY], "wrong": [BOY]})
+        assert not any(each.is_replay for each in later.values())
 
     @pytest.mark.parametrize("key", ["k" * 255, "'; DROP TABLE pets; --", "%", "\\", '"', " "])
     async def test_a_key_is_any_text(self, repository: PetRepository, key: str) -> None:
-        assert await repository.add_once({key: BOY}) == await repository.add_once({key: BOY})
+        first = await repository.add_once({key: [BOY]})
+        assert await repository.add_once({key: [BOY]}) == {key: replayed(first[key])}
 
     async def test_a_store_that_is_ready_says_so(self, repository: PetRepository) -> None:
         await repository.check()
@@ -694,7 +731,7 @@ class PetRepositoryContract:
         with pytest.raises(NoIdsLeft):
             await repository.add([BOY])
         with pytest.raises(NoIdsLeft):
-            await repository.add_once({"k": BOY})
+            await repository.add_once({"k": [BOY]})
         with pytest.raises(NoIdsLeft):
             await load(repository, BOY)
         await load(repository, kept)

@@ -17,6 +17,7 @@ from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.cli.main import main
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import NewPet, Pet, PetChange
+from pets.domain.repository import AddedOnce
 
 DELAY_SECONDS: Final = 0.1
 """How long a database that is not on this machine takes to answer."""
@@ -109,10 +110,9 @@ def _twice(write: Callable[Parameters, Call[Result]]) -> Callable[Parameters, Ca
 
 def key_is_forgotten() -> None:
     async def forget(
-        self: SQLAlchemyPetRepository, pets: Mapping[str, NewPet]
-    ) -> Mapping[str, Pet]:
-        added = await self.add(list(pets.values()))
-        return dict(zip(pets, added, strict=True))
+        self: SQLAlchemyPetRepository, sets: Mapping[str, Sequence[NewPet]]
+    ) -> Mapping[str, AddedOnce]:
+        return {key: AddedOnce(await self.add(new), is_replay=False) for key, new in sets.items()}
 
     SQLAlchemyPetRepository.add_once = forget  # type: ignore[method-assign]  # the fault
 

@@ -129,10 +129,10 @@ async def test_expired_keys_are_deleted_as_new_ones_are_added(
     async with engine.connect() as connection:
         await connection.execute(pet_keys.delete())
     repository = SQLAlchemyPetRepository(engine, key_ttl=timedelta(days=1))
-    await repository.add_once({f"old {number}": NEW for number in range(2 * CLEAR_EVERY)})
+    await repository.add_once({f"old {number}": [NEW] for number in range(2 * CLEAR_EVERY)})
     await make_keys_older(database_url, timedelta(days=1))
     for number in range(CLEAR_EVERY + 1):
-        await repository.add_once({f"new {number}": NEW})
+        await repository.add_once({f"new {number}": [NEW]})
     async with engine.connect() as connection:
         expired = select(func.count()).where(pet_keys.c.key.startswith("old "))
         assert (await connection.execute(expired)).scalar() == 0

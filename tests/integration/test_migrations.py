@@ -265,7 +265,7 @@ def test_a_database_of_version_1_2_is_migrated_while_that_version_serves(
                 await repository.check()
             await asyncio.to_thread(migrate, Settings(database_url=empty_database_url))
             await repository.check()
-            pet = (await repository.add_once({"k": replace(NEW, name="other")}))["k"]
+            (pet,) = (await repository.add_once({"k": [replace(NEW, name="other")]}))["k"].pets
             assert pet._asdict().items() >= older.items()
             (page,) = await repository.pages([PetQuery(sort=PetSort.CREATED_AT)])
             times = [pet.created_at for pet in page.items]
@@ -309,9 +309,10 @@ def test_a_database_of_an_older_version_is_migrated_while_that_version_writes(
                         await connection.exec_driver_sql(statement.format(zone=zone, key=key))
                     await asyncio.to_thread(migrate, Settings(database_url=empty_database_url))
             await repository.check()
-            keyed = await repository.add_once(dict.fromkeys(("before", "after"), NEW))
+            keyed = await repository.add_once({"before": [NEW], "after": [NEW]})
             (page,) = await repository.pages([PetQuery()])
-            return [*(pet._replace(created_at=AT) for pet in keyed.values()), *page.items]
+            kept = [pet for added in keyed.values() for pet in added.pets]
+            return [*(pet._replace(created_at=AT) for pet in kept), *page.items]
         finally:
             await engine.dispose()
 

@@ -20,7 +20,7 @@ from pets.adapters.memory import InMemoryPetRepository
 from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 from pets.domain.pet import NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
-from pets.domain.repository import PetPage
+from pets.domain.repository import AddedOnce, PetPage
 from tests.factories import NewPetFactory
 from tests.port_contract import PetRepositoryContract, page_of
 
@@ -65,9 +65,9 @@ class GatedRepository(InMemoryPetRepository):
         await self._gate(set(ids))
         return await super().find(ids)
 
-    async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
-        await self._gate(list(pets))
-        return await super().add_once(pets)
+    async def add_once(self, sets: Mapping[str, Sequence[NewPet]]) -> Mapping[str, AddedOnce]:
+        await self._gate(list(sets))
+        return await super().add_once(sets)
 
     async def change(
         self, changes: Mapping[int, PetChange], *, expected: Mapping[int, Pet] | None = None
@@ -128,7 +128,7 @@ class Scene:
         new = NewPetFactory.build()
         calls: dict[str, Callable[[], Coroutine[None, None, object]]] = {
             "add": lambda: self.repository.add([new]),
-            "add_once": lambda: self.repository.add_once({str(number): new}),
+            "add_once": lambda: self.repository.add_once({str(number): [new]}),
             "find": lambda: self.repository.find([number]),
             "change": lambda: self.repository.change({number: PetChange(age=1)}),
             "remove": lambda: self.repository.remove([number]),

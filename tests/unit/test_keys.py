@@ -1,6 +1,6 @@
 """The key that the store gets for the header `Idempotency-Key`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +9,8 @@ from litestar.testing import TestClient
 
 from pets.adapters.memory import InMemoryPetRepository
 from pets.bootstrap import create_app
-from pets.domain.pet import NewPet, Pet
+from pets.domain.pet import NewPet
+from pets.domain.repository import AddedOnce
 
 BOY = {"name": "boy", "age": 7, "type": "dog"}
 
@@ -19,9 +20,9 @@ class RecordingRepository(InMemoryPetRepository):
         super().__init__()
         self.keys: list[str] = []
 
-    async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
-        self.keys += pets
-        return await super().add_once(pets)
+    async def add_once(self, sets: Mapping[str, Sequence[NewPet]]) -> Mapping[str, AddedOnce]:
+        self.keys += sets
+        return await super().add_once(sets)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ async def test_each_call_is_observed_with_its_number_of_pets_ids_or_queries() ->
 
     repository = ObservedPetRepository(InMemoryPetRepository(), observe)
     await repository.add([BOY, BOY])
-    await repository.add_once({"key": BOY})
+    await repository.add_once({"key": [BOY]})
     await repository.find([1, 2, 3])
     await repository.pages([PetQuery(), PetQuery(limit=1)])
     await repository.change({1: PetChange(age=1)})

@@ -9,13 +9,14 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from dataclasses import replace
 from itertools import chain, islice
 from typing import Final, TypeVar
 
 from pets.adapters.lanes import Lane
 from pets.domain.pet import NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
-from pets.domain.repository import Numbered, PetPage, PetRepository
+from pets.domain.repository import AddedOnce, Numbered, PetPage, PetRepository
 
 MAX_PETS: Final = 256
 MAX_IDS: Final = 1_000
@@ -34,8 +35,8 @@ MAX_SEARCHES: Final = 5
 MAX_ALONE: Final = 64
 """How many calls that cannot be shared may wait or run before no more writes should come."""
 
-Key = TypeVar("Key")
 Result = TypeVar("Result")
+_KeyedSets = Mapping[str, Sequence[NewPet]]
 _Changes = tuple[Mapping[int, PetChange], Mapping[int, Pet]]
 _Removal = tuple[Collection[int], Mapping[int, Pet]]
 
@@ -64,7 +65,7 @@ class BatchingPetRepository:
         self._inner = inner
         self._alone = 0
         self._adding = Lane(self._add, len, MAX_PETS, seconds=seconds)
-        self._adding_once = Lane(self._add_once, len, MAX_PETS, seconds=seconds)
+        self._adding_once = Lane(self._add_once, _pets_in, MAX_PETS, seconds=seconds)
         self._finding = Lane(self._find, len, MAX_IDS, seconds=seconds, shares=True)
         self._removing = Lane(self._remove, len, MAX_IDS, seconds=seconds)
         self._changing = Lane(self._change, _ids, MAX_PETS, seconds=seconds)
@@ -98,8 +99,8 @@ class BatchingPetRepository:
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
         return await self._adding.call(pets)
 
-    async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
-        return await self._adding_once.call(pets)
+    async def add_once(self, sets: _KeyedSets) -> Mapping[str, AddedOnce]:
+        return await self._adding_once.call(sets)
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
         return await self._finding.call(frozenset(ids))
@@ -160,13 +161,19 @@ class BatchingPetRepository:
         added = iter(await self._inner.add(pets))
         return [list(islice(added, len(part))) for part in sets]
 
-    async def _add_once(self, sets: Sequence[Mapping[str, NewPet]]) -> Sequence[Mapping[str, Pet]]:
-        pets: dict[str, NewPet] = {}
-        for part in sets:
-            for key, pet in part.items():
-                pets.setdefault(key, pet)
-        added = await self._inner.add_once(pets)
-        return [_chosen(added, part) for part in sets]
+    async def _add_once(self, parts: Sequence[_KeyedSets]) -> Sequence[Mapping[str, AddedOnce]]:
+        sets: dict[str, Sequence[NewPet]] = {}
+        for part in parts:
+            for key, pets in part.items():
+                # The longest, because of a longer set the store need not return all pets.
+                sets[key] = max(sets.get(key, ()), pets, key=len)
+        added = dict(await self._inner.add_once(sets))
+        answers = []
+        for part in parts:
+            answers.append({key: added[key] for key in part})
+            for key in part:
+                added[key] = replace(added[key], is_replay=True)
+        return answers
 
     async def _find(self, sets: Sequence[frozenset[int]]) -> Sequence[Mapping[int, Pet]]:
         pets = await self._inner.find(set().union(*sets))
@@ -194,8 +201,12 @@ class BatchingPetRepository:
         return [await self._inner.remove(ids, expected=pets) for ids, pets in removals]
 
 
-def _chosen(pets: Mapping[Key, Pet], keys: Collection[Key]) -> dict[Key, Pet]:
+def _chosen(pets: Mapping[int, Pet], keys: Collection[int]) -> dict[int, Pet]:
     return {key: pets[key] for key in keys if key in pets}
+
+
+def _pets_in(sets: _KeyedSets) -> int:
+    return sum(map(len, sets.values()))
 
 
 def _ids(changes: _Changes) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 from pets.domain.errors import NoIdsLeft
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange
 from pets.domain.query import PetQuery, Position
-from pets.domain.repository import Numbered, PetPage
+from pets.domain.repository import AddedOnce, Numbered, PetPage
 
 
 class InMemoryPetRepository:
@@ -29,8 +29,8 @@ class InMemoryPetRepository:
     def __init__(self, key_ttl: timedelta = timedelta(days=1)) -> None:
         self._pets: dict[int, Pet] = {}  # in the order of ids
         self._last_id = 0
-        # A pet with the time of its key, in the order in which the keys were first used.
-        self._keys: dict[str, tuple[float, Pet]] = {}
+        # Pets with the time of their key, in the order in which the keys were first used.
+        self._keys: dict[str, tuple[float, Sequence[Pet]]] = {}
         self._key_ttl = key_ttl
 
     async def add(self, pets: Sequence[NewPet]) -> Sequence[Pet]:
@@ -43,17 +43,19 @@ class InMemoryPetRepository:
         self._pets[pet.id] = pet
         return pet
 
-    async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
+    async def add_once(self, sets: Mapping[str, Sequence[NewPet]]) -> Mapping[str, AddedOnce]:
         now = monotonic()
         expired = now - self._key_ttl.total_seconds()
         # At least two for each key that is added, so that expired keys become fewer.
-        for key in [*pets, *islice(self._keys, 2 * len(pets))]:
+        for key in [*sets, *islice(self._keys, 2 * len(sets))]:
             if key in self._keys and self._keys[key][0] <= expired:
                 del self._keys[key]
-        new = [key for key in pets if key not in self._keys]
-        for key, pet in zip(new, await self.add([pets[key] for key in new]), strict=True):
-            self._keys[key] = now, pet
-        return {key: self._keys[key][1] for key in pets}
+        used = sets.keys() & self._keys.keys()
+        new = {key: pets for key, pets in sets.items() if key not in used}
+        _check_ids(sum(map(len, new.values())), self._last_id)
+        for key, pets in new.items():
+            self._keys[key] = now, await self.add(pets)
+        return {key: AddedOnce(self._keys[key][1], key in used) for key in sets}
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
         return {id_: self._pets[id_] for id_ in ids if id_ in self._pets}

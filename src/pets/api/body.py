@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from pets.api.problems import InvalidBody
 from pets.api.request import ApiRequest
-from pets.api.strict_json import Invalid, NotJSON, decode
+from pets.api.schemas import PetCreate, PetsCreate
+from pets.api.strict_json import Invalid, NotJSON, decode, decode_array
 from pets.asgi import header_values
 
 MAX_BODY_BYTES: Final = 16 * 1024
@@ -18,6 +19,8 @@ MAX_BODY_BYTES: Final = 16 * 1024
 JSON_TYPES: Final = ("application/json",)
 MERGE_PATCH_TYPES: Final = (*JSON_TYPES, "application/merge-patch+json")
 """The media types of a merge patch (RFC 7396)."""
+
+_WHITE_SPACE: Final = b" \t\n\r"  # RFC 8259, 2
 
 Body = TypeVar("Body", bound=Struct)
 
@@ -46,18 +49,38 @@ async def read_body(
     Raises `HTTPException` 415 for another media type or a coding, `InvalidBody` for JSON that is
     not such a struct, `MissingBody`, and `ClientException` for anything else.
     """
+    body = await _json(request, media_types)
+    try:
+        return decode(body, struct)
+    except (NotJSON, Invalid) as error:
+        raise _refusal(error, f"a valid {struct.__name__}") from None
+
+
+async def read_new_pets(request: ApiRequest) -> tuple[list[PetCreate], bool]:
+    """Return the pets of a body, and whether they were in an array. Raises as `read_body`."""
+    body = await _json(request, JSON_TYPES)
+    is_array = body.lstrip(_WHITE_SPACE).startswith(b"[")
+    try:
+        pets = decode_array(body, PetsCreate, PetCreate) if is_array else [decode(body, PetCreate)]
+    except (NotJSON, Invalid) as error:
+        expected = "an array of valid PetCreate" if is_array else "a valid PetCreate"
+        raise _refusal(error, expected) from None
+    return pets, is_array
+
+
+async def _json(request: ApiRequest, media_types: Collection[str]) -> bytes:
     body = await request.body()
     if not body:
         raise MissingBody
     _check_media_type(request, media_types)
     _check_coding(request)
-    try:
-        return decode(body.removeprefix(BOM_UTF8), struct)  # RFC 8259, 8.1
-    except NotJSON as error:
-        raise ClientException(f"The body {error}.") from None
-    except Invalid as error:
-        detail = f"The body is not a valid {struct.__name__}."
-        raise InvalidBody(detail, error.faults) from None
+    return body.removeprefix(BOM_UTF8)  # RFC 8259, 8.1
+
+
+def _refusal(error: NotJSON | Invalid, expected: str) -> ClientException:
+    if isinstance(error, Invalid):
+        return InvalidBody(f"The body is not {expected}.", error.faults)
+    return ClientException(f"The body {error}.")
 
 
 def _check_media_type(request: ApiRequest, media_types: Collection[str]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from litestar.exceptions import ClientException, HTTPException
@@ -9,6 +10,8 @@ from litestar.exceptions import ClientException, HTTPException
 from pets.api.access import owner_of
 from pets.api.request import ApiRequest
 from pets.asgi import header_values
+from pets.domain.pet import NewPet
+from pets.domain.repository import AddedOnce
 
 MAX_KEY_LENGTH: Final = 255
 
@@ -21,7 +24,7 @@ _KEY_PATTERN: Final = (
 _KEY: Final = re.compile(_KEY_PATTERN)
 
 KEY_DESCRIBED: Final = {
-    "description": "Makes the request safe to send again: with the same key and the same pet, "
+    "description": "Makes the request safe to send again: with the same key and the same pets, "
     "the answer is the same as the first one.",
     "schema": {
         "type": "string",
@@ -32,7 +35,21 @@ KEY_DESCRIBED: Final = {
 }
 
 
-def idempotency_key(request: ApiRequest) -> str | None:
+async def add_once(request: ApiRequest, new: Sequence[NewPet]) -> AddedOnce:
+    """Add the pets, but only once if the request has a key.
+
+    Raises `ClientException` for a bad key, and `KeyReused`.
+    """
+    key = _idempotency_key(request)
+    if key is None:
+        return AddedOnce(await request.repository.add(new), is_replay=False)
+    added = (await request.repository.add_once({key: new}))[key]
+    if not added.answers(new):
+        raise KeyReused
+    return added
+
+
+def _idempotency_key(request: ApiRequest) -> str | None:
     """Return the key of a request, if it has one.
 
     If clients have API keys, the same key sent with two API keys counts as two keys.
@@ -59,6 +76,14 @@ def _key_of(owner: str, key: str) -> str:
     return hashlib.sha256(f"{owner}:{key}".encode()).hexdigest()
 
 
+REPLAYED: Final = (b"idempotent-replayed", b"true")
+REPLAYED_DESCRIBED: Final = {
+    "description": "This is the answer to an earlier request with the same `Idempotency-Key`.",
+    "schema": {"type": "string", "enum": ["true"]},
+    "required": False,
+}
+
+
 class KeyReused(HTTPException):
     status_code = 422
-    detail = "The `Idempotency-Key` was used for another pet; a new request needs a new key."
+    detail = "The `Idempotency-Key` was used for other pets; a new request needs a new key."

@@ -25,6 +25,8 @@ from pets.api.problems import (
 )
 from pets.telemetry.request_context import MAX_REQUEST_ID_LENGTH, REQUEST_ID_PATTERN
 
+_REFERENCE: Final = "#/components/schemas/{name}"
+
 JSON = dict[str, Any]  # Any: whatever JSON can hold.
 
 _COMPONENTS: Final = [
@@ -97,19 +99,24 @@ def described_answers(
 
 
 def described_body(
-    struct: type[Struct],
+    *kinds: Any,  # Any: mypy knows no type of annotations.
     media_types: Iterable[str] = JSON_TYPES,
-    *,
     required: bool = True,
     max_bytes: int = MAX_BODY_BYTES,
 ) -> JSON:
-    """Return the description of a body that holds a struct."""
-    content = {"schema": {"$ref": f"#/components/schemas/{struct.__name__}"}}
+    """Return the description of a body that holds a value of one of these kinds."""
+    content = {"schema": described_schema(*kinds)}
     return {
         "description": f"At most {max_bytes // 1024} KiB.",
         "required": required,
         "content": dict.fromkeys(media_types, content),
     }
+
+
+def described_schema(*kinds: Any) -> JSON:  # Any: as above.
+    """Return the schema of values of these kinds. It refers to the structs of the document."""
+    schemas, _ = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
+    return schemas[0] if len(kinds) == 1 else {"anyOf": schemas}
 
 
 def document(app: Application) -> JSON:
@@ -119,7 +126,8 @@ def document(app: Application) -> JSON:
       members are refused, and rounds 2^63-1.
     - The path of the collection gets its trailing slash, though the path without it works too.
     - The options `body`, `query` and `header` of a handler describe the parts that it reads from
-      the raw request. Its option `answer_headers` describes the headers of its answers, by status.
+      the raw request. Its option `answer_headers` describes the headers of its answers, by status,
+      and `answer_body` their bodies, if Litestar cannot.
     """
     options: JSON = {}
     for handlers in app.route_handler_method_map.values():
@@ -134,9 +142,7 @@ def document(app: Application) -> JSON:
             _complete(operation, options[operation["operationId"]])
     if app.needs_key:
         _require_key(paths)
-    _, components = msgspec.json.schema_components(
-        _COMPONENTS, ref_template="#/components/schemas/{name}"
-    )
+    _, components = msgspec.json.schema_components(_COMPONENTS, ref_template=_REFERENCE)
     described: JSON = {"schemas": components}
     if app.needs_key:
         described["securitySchemes"] = _SCHEMES
@@ -181,6 +187,8 @@ def _complete(operation: JSON, options: JSON) -> None:
             parameters.append({"in": place, "name": name} | described)
     if "body" in options:
         operation["requestBody"] = options["body"]
+    for status, schema in options.get("answer_body", {}).items():
+        operation["responses"][str(status)]["content"] = {JSON_TYPES[0]: {"schema": schema}}
     headers = {503: {"Retry-After": _RETRY_AFTER}} | options.get("answer_headers", {})
     for status, response in operation["responses"].items():
         response["headers"] = {}

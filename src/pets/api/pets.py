@@ -4,14 +4,14 @@ import re
 from functools import partial
 from typing import Annotated, Final
 
-from litestar import Controller, delete, get, patch, post
+from litestar import Controller, delete, get, patch, post, put
 from litestar.exceptions import ClientException, NotFoundException
 from litestar.openapi.spec import OpenAPIType
 from litestar.params import PathParameter
 
 from pets.api import schemas
 from pets.api.answer import Answer
-from pets.api.body import MERGE_PATCH_TYPES, MissingBody, read_body
+from pets.api.body import MERGE_PATCH_TYPES, MissingBody, read_body, read_new_pets
 from pets.api.conditions import (
     CONDITIONS_DESCRIBED,
     ETAG_DESCRIBED,
@@ -22,8 +22,8 @@ from pets.api.conditions import (
     raise_unless_met,
     to_json,
 )
-from pets.api.idempotency import KEY_DESCRIBED, KeyReused, idempotency_key
-from pets.api.openapi import described_answers, described_body
+from pets.api.idempotency import KEY_DESCRIBED, REPLAYED, REPLAYED_DESCRIBED, add_once
+from pets.api.openapi import described_answers, described_body, described_schema
 from pets.api.queries import (
     FILTERS_DESCRIBED,
     IDS_DESCRIBED,
@@ -34,7 +34,16 @@ from pets.api.queries import (
     read_query,
 )
 from pets.api.request import ApiRequest
-from pets.api.schemas import MAX_IDS_BYTES, PetCreate, PetsDelete, PetsDeleted, PetUpdate, encode
+from pets.api.schemas import (
+    MAX_IDS_BYTES,
+    MAX_NEW_PETS_BYTES,
+    PetCreate,
+    PetsCreate,
+    PetsDelete,
+    PetsDeleted,
+    PetUpdate,
+    encode,
+)
 from pets.domain.pet import MAX_ID
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
@@ -46,7 +55,8 @@ _ID: Final = re.compile("[1-9][0-9]{0,18}")
 _PLACES_OF_IDS: Final = "The ids must be either in the body or in query parameters `ids`."
 _TAGGED: Final = {"ETag": ETAG_DESCRIBED}
 _LOCATION_DESCRIBED: Final = {
-    "description": "The path of the pet.",
+    "description": "The path of the pet, unless an array was sent.",
+    "required": False,
     "schema": {
         "type": "string",
         "pattern": "^/pets/[1-9][0-9]*$",
@@ -91,28 +101,41 @@ class PetsController(Controller):
 
     @post(
         operation_id="createPet",
-        summary="Create a pet",
-        description="All members are required, and no others are allowed.",
+        summary="Create a pet, or several",
+        description="All members are required, and no others are allowed. "
+        "Of an array, either all pets are created or none.",
+        request_max_body_size=MAX_NEW_PETS_BYTES,
         responses=described_answers(
-            201, schemas.Pet, "The pet.", 400, 412, 413, 415, 422, 500, 503, 507
+            201,
+            schemas.Pet,
+            "The pet, or an array of the pets in the order in which they were sent.",
+            *(400, 412, 413, 415, 422, 500, 503, 507),
         ),
-        body=described_body(PetCreate),
+        body=described_body(PetCreate, PetsCreate, max_bytes=MAX_NEW_PETS_BYTES),
         header={"Idempotency-Key": KEY_DESCRIBED},
-        answer_headers={201: {"Location": _LOCATION_DESCRIBED}},
+        answer_body={201: described_schema(schemas.Pet, schemas.Pets)},
+        answer_headers={
+            201: {
+                "Location": _LOCATION_DESCRIBED,
+                "ETag": ETAG_DESCRIBED | {"required": False},
+                "Idempotent-Replayed": REPLAYED_DESCRIBED,
+            }
+        },
     )
     async def create_pet(self, request: ApiRequest) -> Answer:
-        body = await read_body(request, PetCreate)
+        bodies, is_array = await read_new_pets(request)
         read_parameters(request.scope["query_string"])
         raise_unless_met(request, NO_TAG)
-        new = body.to_domain()
-        key = idempotency_key(request)
-        if key is None:
-            (pet,) = await request.repository.add([new])
-        else:
-            pet = (await request.repository.add_once({key: new}))[key]
-            if not new.is_like(pet):
-                raise KeyReused
-        return Answer(201, to_json(pet), (b"location", b"/pets/%d" % pet.id))
+        new = [body.to_domain() for body in bodies]
+        added = await add_once(request, new)
+        headers = [REPLAYED] if added.is_replay else []
+        if is_array:
+            pets = [schemas.Pet.from_domain(pet) for pet in added.pets]
+            return Answer(201, encode(pets), *headers)
+        (pet,) = added.pets
+        body = to_json(pet)
+        location = (b"location", b"/pets/%d" % pet.id)
+        return Answer(201, body, location, (b"etag", entity_tag(body)), *headers)
 
     @get(
         operation_id="listPets",
@@ -179,6 +202,22 @@ class PetsController(Controller):
             return Answer(304, b"", (b"etag", tag))
         return Answer(200, body, (b"etag", tag))
 
+    @put(
+        "/{pet_id:str}",
+        operation_id="replacePet",
+        summary="Replace a pet",
+        description="All members are required. The id and `created_at` stay as they are. "
+        "With its tag in `If-Match`, a pet that was changed meanwhile is not replaced.",
+        responses=described_answers(
+            200, schemas.Pet, "The pet, as it is now.", 400, 404, 412, 413, 415, 500, 503
+        ),
+        body=described_body(PetCreate),
+        header=CONDITIONS_DESCRIBED,
+        answer_headers={200: _TAGGED},
+    )
+    async def replace_pet(self, pet_id: Id, request: ApiRequest) -> Answer:
+        return await _change(pet_id, request, await read_body(request, PetCreate))
+
     @patch(
         "/{pet_id:str}",
         operation_id="updatePet",
@@ -188,17 +227,14 @@ class PetsController(Controller):
         responses=described_answers(
             200, schemas.Pet, "The pet, as it is now.", 400, 404, 412, 413, 415, 500, 503
         ),
-        body=described_body(PetUpdate, MERGE_PATCH_TYPES),
+        body=described_body(PetUpdate, media_types=MERGE_PATCH_TYPES),
         header=CONDITIONS_DESCRIBED,
         answer_headers={200: _TAGGED},
     )
     async def update_pet(self, pet_id: Id, request: ApiRequest) -> Answer:
-        update = await read_body(request, PetUpdate, MERGE_PATCH_TYPES)
-        id_ = _read_id(pet_id, request)
-        change = partial(request.repository.change, {id_: update.to_domain()})
-        changed = await act_if_conditions_hold(request, id_, change)
-        body = to_json(changed[id_])
-        return Answer(200, body, (b"etag", entity_tag(body)))
+        return await _change(
+            pet_id, request, await read_body(request, PetUpdate, MERGE_PATCH_TYPES)
+        )
 
     @delete(
         "/{pet_id:str}",
@@ -212,6 +248,14 @@ class PetsController(Controller):
         id_ = _read_id(pet_id, request)
         remove = partial(request.repository.remove, [id_])
         await act_if_conditions_hold(request, id_, remove)
+
+
+async def _change(pet_id: str, request: ApiRequest, update: PetCreate | PetUpdate) -> Answer:
+    id_ = _read_id(pet_id, request)
+    change = partial(request.repository.change, {id_: update.to_change()})
+    changed = await act_if_conditions_hold(request, id_, change)
+    body = to_json(changed[id_])
+    return Answer(200, body, (b"etag", entity_tag(body)))
 
 
 def _read_id(pet_id: str, request: ApiRequest) -> int:

@@ -25,6 +25,12 @@ from pets.domain.repository import PetPage as DomainPetPage
 from pets.telemetry.request_context import MAX_REQUEST_ID_LENGTH, REQUEST_ID_PATTERN
 
 MAX_LIMIT: Final = 1000
+MAX_NEW_PETS: Final = 1000
+"""How many pets one request creates."""
+
+MAX_NEW_PETS_BYTES: Final = 1024 * 1024
+"""The largest body with pets. A pet of 100 letters in any script takes up to 1,300 bytes."""
+
 MAX_IDS: Final = 10_000
 MAX_IDS_BYTES: Final = 320 * 1024
 """The largest body with ids. It holds MAX_IDS of the longest, each in a line of its own."""
@@ -56,6 +62,19 @@ class PetCreate(Struct, frozen=True, forbid_unknown_fields=True):
     def to_domain(self) -> domain.NewPet:
         return domain.NewPet(**asdict(self))
 
+    def to_change(self) -> domain.PetChange:
+        return domain.PetChange(**asdict(self))
+
+
+PetsCreate = Annotated[
+    list[PetCreate],
+    Meta(
+        min_length=1,
+        max_length=MAX_NEW_PETS,
+        description=f"an array of 1 to {MAX_NEW_PETS:,} pets",
+    ),
+]
+
 
 class PetUpdate(Struct, frozen=True, forbid_unknown_fields=True):
     """Changes of a pet (a merge patch, RFC 7396). Members that are left out stay as they are."""
@@ -64,7 +83,7 @@ class PetUpdate(Struct, frozen=True, forbid_unknown_fields=True):
     age: Age | UnsetType = UNSET
     type: Type | UnsetType = UNSET
 
-    def to_domain(self) -> domain.PetChange:
+    def to_change(self) -> domain.PetChange:
         members = asdict(self).items()
         return domain.PetChange(**{name: value for name, value in members if value is not UNSET})
 
@@ -100,6 +119,9 @@ class Pet(Struct, frozen=True):
         return cls(*pet)
 
 
+Pets = Annotated[list[Pet], Meta(max_length=MAX_LIMIT)]
+
+
 class PetPage(Struct, frozen=True):
     """The first pets that match, and how many match in all."""
 
@@ -112,7 +134,7 @@ class PetPage(Struct, frozen=True):
             examples=[2],
         ),
     ]
-    items: Annotated[list[Pet], Meta(max_length=MAX_LIMIT)]
+    items: Pets
 
     @classmethod
     def from_domain(cls, page: DomainPetPage) -> Self:

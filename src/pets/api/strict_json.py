@@ -6,7 +6,7 @@ checked, but a value is decoded only as the type that it must have.
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, TypeAlias, TypeVar, get_args, get_origin
+from typing import Any, Final, TypeAlias, TypeVar, get_args, get_origin
 from urllib.parse import quote
 
 import msgspec
@@ -15,6 +15,8 @@ from msgspec import Raw, Struct, UnsetType
 from pets.api.schemas import MAX_FAULTS, Fault
 
 AnyStruct = TypeVar("AnyStruct", bound=Struct)
+_FAILURES: Final = (RecursionError, UnicodeDecodeError, msgspec.DecodeError)
+
 Members = dict[str, Raw]
 Annotation: TypeAlias = Any  # Any: mypy knows no type of annotations.
 
@@ -34,21 +36,62 @@ class Invalid(ValueError):
 def decode(text: bytes, struct: type[AnyStruct]) -> AnyStruct:
     """Return the struct that JSON holds. Raises `NotJSON` and `Invalid`."""
     try:
+        return _decode(text, struct, "#")
+    except _FAILURES as error:
+        raise _not_json(error) from None
+
+
+def decode_array(text: bytes, array: Annotation, struct: type[AnyStruct]) -> list[AnyStruct]:
+    """Return the structs of an array, which is `Annotated[list[struct], Meta(…)]`.
+
+    Raises `NotJSON` and `Invalid`.
+    """
+    try:
+        return _decode_array(text, array, struct)
+    except _FAILURES as error:
+        raise _not_json(error) from None
+
+
+def _not_json(error: Exception) -> NotJSON:
+    match error:
+        case RecursionError():
+            return NotJSON("is nested too deeply")
+        case UnicodeDecodeError():
+            return NotJSON("cannot be read as JSON: it is not UTF-8")
+        case _:
+            return NotJSON(f"cannot be read as JSON: {error}")
+
+
+def _decode(text: bytes, struct: type[AnyStruct], pointer: str) -> AnyStruct:
+    try:
+        return msgspec.json.decode(text, type=struct)
+    except msgspec.ValidationError:
+        # If a member occurs twice, the last one counts, but the decoder has checked both.
+        members = _members(text)
+        faults = list(islice(_faults(members, struct, pointer), MAX_FAULTS))
+        if faults:
+            raise Invalid(struct, faults) from None
+        return msgspec.json.decode(msgspec.json.encode(members), type=struct)
+
+
+def _decode_array(text: bytes, array: Annotation, struct: type[AnyStruct]) -> list[AnyStruct]:
+    _, rule = get_args(array)
+    text.decode()  # `Raw` takes any bytes in a string.
+    items = _items(msgspec.json.decode(text, type=Raw))
+    if items is None or not rule.min_length <= len(items) <= rule.max_length:
+        raise Invalid(struct, [Fault("#", f"must be {rule.description}")])
+    structs = []
+    faults: list[Fault] = []
+    for index, item in enumerate(items):
         try:
-            return msgspec.json.decode(text, type=struct)
-        except msgspec.ValidationError:
-            # If a member occurs twice, the last one counts, but the decoder has checked both.
-            members = _members(text)
-            faults = list(islice(_faults(members, struct), MAX_FAULTS))
-            if faults:
-                raise Invalid(struct, faults) from None
-            return msgspec.json.decode(msgspec.json.encode(members), type=struct)
-    except RecursionError:
-        raise NotJSON("is nested too deeply") from None
-    except UnicodeDecodeError:
-        raise NotJSON("cannot be read as JSON: it is not UTF-8") from None
-    except msgspec.DecodeError as error:
-        raise NotJSON(f"cannot be read as JSON: {error}") from None
+            structs.append(_decode(bytes(item), struct, f"#/{index}"))
+        except Invalid as error:
+            faults += error.faults
+        if len(faults) >= MAX_FAULTS:
+            break
+    if faults:
+        raise Invalid(struct, faults[:MAX_FAULTS])
+    return structs
 
 
 def convert(document: object, struct: type[AnyStruct]) -> AnyStruct:
@@ -72,20 +115,20 @@ def _members(text: bytes) -> Members | None:
         return None
 
 
-def _faults(members: Members | None, struct: type[Struct]) -> Iterator[Fault]:
+def _faults(members: Members | None, struct: type[Struct], place: str) -> Iterator[Fault]:
     if members is None:
-        yield Fault("#", "must be an object")
+        yield Fault(place, "must be an object")
         return
     unknown = dict(members)
     for field in msgspec.structs.fields(struct):
-        pointer = f"#/{field.name}"
+        pointer = f"{place}/{field.name}"
         if field.name in unknown:
             yield from _value_faults(unknown.pop(field.name), _annotation(field.type), pointer)
         elif field.required:
             yield Fault(pointer, "is required")
     for name in unknown:
         escaped = name.replace("~", "~0").replace("/", "~1")
-        yield Fault(f"#/{quote(escaped)}", "is not a member that is known here")
+        yield Fault(f"{place}/{quote(escaped)}", "is not a member that is known here")
 
 
 def _annotation(annotation: Annotation) -> Annotation:

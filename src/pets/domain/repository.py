@@ -34,6 +34,21 @@ class PetPage:
         return cls(count, items, query.following(items[-1]) if items else None)
 
 
+@dataclass(frozen=True, slots=True)
+class AddedOnce:
+    """The pets that were added under a key, as they were when they were added."""
+
+    pets: Sequence[Pet]
+    is_replay: bool
+    """Whether an earlier call added them."""
+
+    def answers(self, new: Sequence[NewPet]) -> bool:
+        """Whether these are the new pets, and no others."""
+        if len(new) != len(self.pets):
+            return False
+        return all(map(NewPet.is_like, new, self.pets))
+
+
 class PetRepository(Protocol):
     """A store of pets.
 
@@ -53,12 +68,16 @@ class PetRepository(Protocol):
         """
         ...
 
-    async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
-        """Add each pet unless one was already added under its key, and return the first by key.
+    async def add_once(self, sets: Mapping[str, Sequence[NewPet]]) -> Mapping[str, AddedOnce]:
+        """Add each set of pets unless one was already added under its key.
 
-        The result has the pets as they were when they were added, even if they were changed or
-        removed since. A key has up to 255 characters. It is forgotten after the store's `key_ttl`,
-        by the clock of the store. The `created_at` of the pets, which callers set, does not matter.
+        The result has the set that was added first under each key, even if its pets were changed
+        or removed since. Of a set that is longer than the given one, it may have one more pet only.
+        The pets of a set are in the order in which they were given, with ascending ids.
+
+        A set has 1 pet or more. A key has up to 255 characters and no line breaks. It is forgotten
+        after the store's `key_ttl`, by the clock of the store. The `created_at` of the pets, which
+        callers set, does not matter.
         """
         ...
 

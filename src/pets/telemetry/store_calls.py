@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 
 from pets.domain.pet import NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
-from pets.domain.repository import Numbered, PetPage, PetRepository
+from pets.domain.repository import AddedOnce, Numbered, PetPage, PetRepository
 
 ObserveCall = Callable[[str, int], AbstractContextManager[None]]
 """Takes the name of a call and its number of pets, ids or queries, and surrounds the call."""
@@ -25,9 +25,9 @@ class ObservedPetRepository:
         with self._observe("add", len(pets)):
             return await self._inner.add(pets)
 
-    async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
-        with self._observe("add_once", len(pets)):
-            return await self._inner.add_once(pets)
+    async def add_once(self, sets: Mapping[str, Sequence[NewPet]]) -> Mapping[str, AddedOnce]:
+        with self._observe("add_once", sum(map(len, sets.values()))):
+            return await self._inner.add_once(sets)
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
         with self._observe("find", len(ids)):

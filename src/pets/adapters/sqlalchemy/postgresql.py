@@ -22,14 +22,15 @@ from pets.adapters.sqlalchemy import postgresql_load
 from pets.adapters.sqlalchemy import postgresql_pages as pages
 from pets.adapters.sqlalchemy import postgresql_statements as own
 from pets.adapters.sqlalchemy.failures import Outcome, cause_of, domain_error
+from pets.adapters.sqlalchemy.keyed_sets import KeyedSets, added_sets, keys_of
 from pets.adapters.sqlalchemy.listing import Shape, parameters_of, values_of
 from pets.adapters.sqlalchemy.postgresql_load import lock_against_writers
 from pets.adapters.sqlalchemy.postgresql_session import UNREPLICATED
 from pets.adapters.sqlalchemy.sessions import ConnectionSession, DriverSession, fetch
-from pets.adapters.sqlalchemy.statements import Parameters, Row, Rows, members_of, pets_of_columns
-from pets.domain.pet import NewPet, Pet
+from pets.adapters.sqlalchemy.statements import Parameters, Row, pets_of_columns
+from pets.domain.pet import Pet
 from pets.domain.query import PetQuery
-from pets.domain.repository import Numbered, PetPage
+from pets.domain.repository import AddedOnce, Numbered, PetPage
 
 _EXPORT_ROWS: Final = 1000
 _EXPORT_SECONDS: Final = 60
@@ -58,25 +59,25 @@ class PostgreSQL(DriverSession):
         (page,) = await self.fetch(statement, parameters_of_search(query))
         return _page_of(query, page)
 
-    async def add_once(self, pets: Mapping[str, NewPet], key_ttl: timedelta) -> Rows:
-        keys = self.statements.keys
+    async def add_once(self, sets: KeyedSets, key_ttl: timedelta) -> dict[str, AddedOnce]:
+        s = self.statements
         rows: list[Row] = []
+        added: set[str] = set()
         try:
-            while missing := pets.keys() - {row["key"] for row in rows}:
-                new = own.NEW_KEYS.of((key, *members_of(pets[key])) for key in missing)
+            while missing := sets.keys() - {row["key"] for row in rows}:
+                new = own.new_keys({key: sets[key] for key in missing})
                 rows += await self.fetch(own.ADD_ONCE, new | {"key_ttl": key_ttl})
+                added.update(row["key"] for row in rows)
                 # Another call can clear a key before this one reads it. The next round adds it.
-                used = missing.difference(row["key"] for row in rows)
+                used = {key: sets[key] for key in missing - added}
                 if used:
-                    rows += await self.fetch(
-                        self.statements.find_keys, keys.of((key,) for key in used)
-                    )
+                    rows += await self.fetch(s.find_keys, s.keys.of(keys_of(used)))
         except PostgresError as error:
             if not rows:
                 raise
             # Some pets are committed.
             raise domain_error(Outcome.UNKNOWN) from cause_of(error)
-        return rows
+        return added_sets(sets, rows, added)
 
 
 class PostgreSQLCommands(ConnectionSession):

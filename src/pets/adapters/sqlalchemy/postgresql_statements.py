@@ -10,6 +10,7 @@ from sqlalchemy import (
     Integer,
     Select,
     TableValuedAlias,
+    Text,
     any_,
     bindparam,
     cast,
@@ -20,14 +21,24 @@ from sqlalchemy import (
     select,
     table,
     text,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, REGCLASS, TIMESTAMP, Insert, insert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.dml import ReturningInsert
 
+from pets.adapters.sqlalchemy.keyed_sets import KeyedSets, key_of
 from pets.adapters.sqlalchemy.listing import ZERO
 from pets.adapters.sqlalchemy.models import TimeWithZone, pet_ids, pet_keys, pets, utc
-from pets.adapters.sqlalchemy.statements import MEMBERS, PET, Parameters, Statements, keyed
+from pets.adapters.sqlalchemy.statements import (
+    MEMBERS,
+    PET,
+    Parameters,
+    Statements,
+    keyed,
+    members_of,
+)
 
 
 class ArrayRows:
@@ -92,16 +103,26 @@ def _override_ids(insert: KeepingIds, compiler: SQLCompiler, **options: Any) -> 
     return sql.replace(") SELECT", ") OVERRIDING SYSTEM VALUE SELECT", 1)
 
 
-NEW_KEYS: Final = ArrayRows("new", [pet_keys.c.key, *MEMBERS])
-"""The pets that `ADD_ONCE` adds, each with its key."""
+NEW_KEYS: Final = ArrayRows("new", [pet_keys.c.key, column("set", Text), *MEMBERS])
+"""The pets that `ADD_ONCE` adds, each with its key and the key of its set."""
+
+
+def new_keys(sets: KeyedSets) -> Parameters:
+    """Return the parameters of `ADD_ONCE` with these sets, by their keys."""
+    return NEW_KEYS.of(
+        (key_of(key, place), key, *members_of(pet))
+        for key, pets in sets.items()
+        for place, pet in enumerate(pets)
+    )
 
 
 def _add_once() -> Select[Any]:
-    """Return the statement that adds pets under keys that are not used, and returns those.
+    """Return the statement that adds the sets of pets whose keys are not used, and returns those.
 
     Of several calls with one key at once, all but the first wait here for the first one's commit,
     and then find the key used. Keys are claimed in their order, so that calls for the same keys
-    cannot deadlock.
+    cannot deadlock. The keys of the other pets of a set follow when its first one is claimed. They
+    can only be used by pets of a set whose key was forgotten.
     """
     new = NEW_KEYS.table.c
     claim = {
@@ -111,14 +132,25 @@ def _add_once() -> Select[Any]:
         "created_at": func.date_trunc(literal_column("'second'"), func.now()),
         "pet_created_at": new.created_at,
     }
-    selected = select(*claim.values()).order_by(new.key)
-    claimed = insert(pet_keys).from_select(list(claim), selected)
-    claimed = claimed.on_conflict_do_update(
-        index_elements=[pet_keys.c.key],
-        set_={name: claimed.excluded[name] for name in claim if name != "key"},
-        where=DATABASE.is_expired(pet_keys.c.created_at),
-    )
-    added = claimed.returning(*keyed()).cte("claimed")
+
+    def claimed(
+        selected: Select[Any], where: ColumnElement[bool] | None = None
+    ) -> ReturningInsert[Any]:
+        keys = insert(pet_keys).from_select(list(claim), selected)
+        values = {name: keys.excluded[name] for name in claim if name != "key"}
+        keys = keys.on_conflict_do_update(index_elements=[pet_keys.c.key], set_=values, where=where)
+        return keys.returning(*keyed())
+
+    is_first = new.key == new.set
+    first = claimed(
+        select(*claim.values()).where(is_first).order_by(new.key),
+        DATABASE.is_expired(pet_keys.c.created_at),
+    ).cte("first")
+    is_of_claimed = new.set.in_(select(first.c.key))
+    others = claimed(
+        select(*claim.values()).where(~is_first, is_of_claimed).order_by(new.position)
+    ).cte("others")
+    added = union_all(select(first), select(others)).cte("claimed")
     pet = [added.c[column.name] for column in PET]
     return select(added).add_cte(KeepingIds(pets).from_select(PET, select(*pet)).cte("added"))
 

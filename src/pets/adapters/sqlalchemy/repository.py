@@ -43,7 +43,7 @@ from pets.adapters.sqlalchemy.statements import (
 from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
-from pets.domain.repository import Numbered, PetPage
+from pets.domain.repository import AddedOnce, Numbered, PetPage
 
 CLEAR_EVERY: Final = 100
 """After how many added keys the expired ones are cleared."""
@@ -79,24 +79,23 @@ class SQLAlchemyPetRepository:
         ids = sorted(row["id"] for row in rows)
         return [pet.with_id(id_) for pet, id_ in zip(pets, ids, strict=True)]
 
-    async def add_once(self, pets: Mapping[str, NewPet]) -> Mapping[str, Pet]:
-        if not pets:
+    async def add_once(self, sets: Mapping[str, Sequence[NewPet]]) -> Mapping[str, AddedOnce]:
+        if not sets:
             return {}
-        self._keys_since_clearing += len(pets)
+        self._keys_since_clearing += sum(map(len, sets.values()))
         number = 0
         if self._keys_since_clearing >= CLEAR_EVERY:
             # Clear twice as many keys as were added, so that expired ones become fewer.
             number = 2 * self._keys_since_clearing
             self._keys_since_clearing = 0
 
-        async def add(session: Session) -> Rows:
+        async def add(session: Session) -> Mapping[str, AddedOnce]:
             if number:
                 oldest: Parameters = {"key_ttl": self._key_ttl, "number": number}
                 await session.fetch(session.statements.clear_keys, oldest)
-            return await session.add_once(pets, self._key_ttl)
+            return await session.add_once(sets, self._key_ttl)
 
-        rows = await self._write(add, is_repeatable=True)
-        return dict(zip((row["key"] for row in rows), pets_of(rows), strict=True))
+        return await self._write(add, is_repeatable=True)
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
         s = self._statements

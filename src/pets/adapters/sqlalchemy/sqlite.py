@@ -29,14 +29,15 @@ from pets.adapters.sqlalchemy.failures import (
     leaves_connection_unusable,
     outcome_of,
 )
+from pets.adapters.sqlalchemy.keyed_sets import KeyedSets, added_sets, key_of, keys_of
 from pets.adapters.sqlalchemy.listing import COST_OF_GATHERING, Shape, parameters_of
 from pets.adapters.sqlalchemy.sessions import ConnectionSession
 from pets.adapters.sqlalchemy.sqlite_file import STORE_FILE, StoreFile
 from pets.adapters.sqlalchemy.statements import Parameters, Rows, members_of, pets_of
 from pets.domain.errors import NoIdsLeft, OutcomeUnknown, StoreUnavailable
-from pets.domain.pet import MAX_ID, NewPet, Pet
+from pets.domain.pet import MAX_ID, Pet
 from pets.domain.query import PetQuery
-from pets.domain.repository import Numbered, PetPage
+from pets.domain.repository import AddedOnce, Numbered, PetPage
 
 _EXPORT_ROWS: Final = 1000
 _MANY: Final = 2**31
@@ -148,19 +149,22 @@ class SQLite(ConnectionSession):
             async for chunk in rows.columns(*Pet._fields).partitions(_EXPORT_ROWS):
                 yield chunk
 
-    async def add_once(self, pets: Mapping[str, NewPet], key_ttl: timedelta) -> Rows:
+    async def add_once(self, sets: KeyedSets, key_ttl: timedelta) -> dict[str, AddedOnce]:
         s = self.statements
-        keys = s.keys.of((key,) for key in pets)
+        keys = s.keys.of(keys_of(sets))
         async with self.without_writers():
             await self.fetch(own.FORGET_KEYS, keys | {"key_ttl": key_ttl})
-            used = await self.fetch(s.find_keys, keys)
-            new = list(pets.keys() - {row["key"] for row in used})
-            if not new:
-                return used
-            added = await self.fetch(s.add, s.new.of(members_of(pets[key]) for key in new))
-            ids = sorted(row["id"] for row in added)
-            await self.fetch(own.ADD_KEYS, own.NEW_KEYS.of(zip(new, ids, strict=True)))
-            return await self.fetch(s.find_keys, keys)
+            rows = await self.fetch(s.find_keys, keys)
+            new = sets.keys() - {row["key"] for row in rows}
+            if new:
+                pets = {
+                    key_of(key, place): pet for key in new for place, pet in enumerate(sets[key])
+                }
+                added = await self.fetch(s.add, s.new.of(map(members_of, pets.values())))
+                ids = sorted(row["id"] for row in added)
+                await self.fetch(own.ADD_KEYS, own.NEW_KEYS.of(zip(pets, ids, strict=True)))
+                rows = await self.fetch(s.find_keys, keys)
+        return added_sets(sets, rows, new)
 
     async def load(
         self, pets: AsyncIterable[Numbered], *, skip_taken: bool, last_id: Callable[[], int]

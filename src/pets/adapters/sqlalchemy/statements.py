@@ -179,7 +179,7 @@ def keyed() -> list[ColumnElement[Any]]:
         members[column.name] = pet_keys.c[column.name]
     created_at = func.coalesce(pet_keys.c.pet_created_at, pet_keys.c.created_at)
     members["created_at"] = created_at.label("created_at")
-    return [pet_keys.c.key, *members.values()]
+    return [pet_keys.c.key, pet_keys.c.created_at.label("claimed_at"), *members.values()]
 
 
 STAGED: Final = Table(
