@@ -16,7 +16,13 @@ from litestar.testing import TestClient
 from pets.api.application import Application
 from pets.domain.pet import MAX_ID, NewPet
 from tests.factories import CHANGEABLE, NewPetFactory, PetCreateFactory
-from tests.hostile import BadRequest, bad_queries_and_keys, bad_requests, bad_requests_to_one_pet
+from tests.hostile import (
+    JSON,
+    BadRequest,
+    bad_queries_and_keys,
+    bad_requests,
+    bad_requests_to_one_pet,
+)
 
 TITLES = {
     400: "Bad Request",
@@ -25,6 +31,7 @@ TITLES = {
     413: "Content Too Large",
     415: "Unsupported Media Type",
 }
+BOY = b'{"name": "boy", "age": 7, "type": "dog"}'
 Client = TestClient[Application]
 NOT_FOUND = "Pet with the matching ID was not found."
 
@@ -70,6 +77,7 @@ class CreatingAPet:
         assert response.headers["content-type"] == "application/json"
         pet = response.json()
         assert response.headers["location"] == f"/pets/{pet['id']}"
+        assert response.headers["etag"] == tag_of(client, pet["id"])
         assert pet == {
             "id": pet["id"],
             "name": "boy",
@@ -153,6 +161,43 @@ class CreatingAPet:
             client.post("/pets/", json=body, headers={"content-encoding": coding}).status_code
             == 201
         )
+
+
+class CreatingSeveralPets:
+    def test_answers_201_with_the_pets_in_the_order_in_which_they_were_sent(
+        self, client: Client
+    ) -> None:
+        sent = [members_of(pet) for pet in NewPetFactory.batch(12)]
+        response = client.post("/pets/", json=sent)
+        assert response.status_code == 201
+        pets = response.json()
+        assert [{name: pet[name] for name in CHANGEABLE} for pet in pets] == sent
+        assert "location" not in response.headers
+        assert listed(client) == {"count": 12, "items": pets}
+
+    def test_of_an_array_of_one_pet_answers_an_array(self, client: Client) -> None:
+        response = client.post("/pets/", content=b" \t\r\n[" + BOY + b"]", headers=JSON)
+        assert response.status_code == 201
+        assert [pet["name"] for pet in response.json()] == ["boy"]
+
+    def test_takes_1000_pets_and_no_more(self, client: Client) -> None:
+        for number, status in ((1000, 201), (1001, 400)):
+            response = client.post(
+                "/pets/", content=b"[" + b",".join([BOY] * number) + b"]", headers=JSON
+            )
+            assert response.status_code == status
+        assert response.json()["errors"] == [
+            {"pointer": "#", "detail": "must be an array of 1 to 1,000 pets"}
+        ]
+        assert listed(client, "?limit=0")["count"] == 1000
+
+    def test_with_a_bad_pet_creates_none(self, client: Client) -> None:
+        body = b"[" + BOY + b', {"name": "", "age": 7}, 1, ' + BOY + b"]"
+        response = client.post("/pets/", content=body, headers=JSON)
+        assert response.status_code == 400
+        pointers = [error["pointer"] for error in response.json()["errors"]]
+        assert pointers == ["#/1/name", "#/1/type", "#/2"]
+        assert listed(client)["count"] == 0
 
 
 class ListingPets:
@@ -301,9 +346,32 @@ class OnePet:
         response = client.options("/pets/1")
         assert (response.status_code, response.headers["allow"]) == (
             204,
-            "DELETE, GET, HEAD, OPTIONS, PATCH",
+            "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
         )
         assert response.headers["accept-patch"] == "application/json, application/merge-patch+json"
+
+
+class ReplacingAPet:
+    def test_sets_every_member_except_its_id_and_its_time(self, client: Client) -> None:
+        old = NewPetFactory.build()
+        new = members_of(NewPetFactory.unlike(old))
+        pet, other = create(client, **members_of(old)), create(client)
+        response = client.put(f"/pets/{pet['id']}", json=new)
+        assert (response.status_code, response.json()) == (200, pet | new)
+        assert response.headers["etag"] == tag_of(client, pet["id"])
+        assert listed(client) == {"count": 2, "items": [pet | new, other]}
+
+    def test_needs_every_member(self, client: Client) -> None:
+        pet = create(client, age=7)
+        response = client.put(f"/pets/{pet['id']}", json={"age": 8})
+        assert response.status_code == 400
+        assert [each["pointer"] for each in response.json()["errors"]] == ["#/name", "#/type"]
+        assert client.get(f"/pets/{pet['id']}").json() == pet
+
+    def test_creates_no_pet(self, client: Client) -> None:
+        response = client.put("/pets/9223372036854775807", content=BOY, headers=JSON)
+        assert (response.status_code, response.json()["detail"]) == (404, NOT_FOUND)
+        assert listed(client)["count"] == 0
 
 
 def tag_of(client: Client, pet: int) -> str:
@@ -345,14 +413,10 @@ class Conditions:
     @pytest.mark.parametrize("wanted", ["{}", '"x", {}', '"x" ,W/"y",{}', "*"])
     def test_a_condition_that_holds_permits_every_method(self, client: Client, wanted: str) -> None:
         pet = create(client, age=7)["id"]
-        for method, status in (("GET", 200), ("PATCH", 200), ("DELETE", 204)):
-            condition = {"if-match": wanted.format(tag_of(client, pet))}
-            assert (
-                client.request(
-                    method, f"/pets/{pet}", json={"age": 8}, headers=condition
-                ).status_code
-                == status
-            )
+        for method, status in (("GET", 200), ("PATCH", 200), ("PUT", 200), ("DELETE", 204)):
+            headers = JSON | {"if-match": wanted.format(tag_of(client, pet))}
+            response = client.request(method, f"/pets/{pet}", content=BOY, headers=headers)
+            assert response.status_code == status
         assert listed(client)["count"] == 0
 
     @pytest.mark.parametrize(
@@ -372,8 +436,8 @@ class Conditions:
         path = f"/pets/{pet['id']}"
         old, new = tag_of(client, pet["id"]), client.patch(path, json={"age": 8}).headers["etag"]
         name, value = condition.format(old=old, new=new).split(": ")
-        for method in ("PATCH", "DELETE"):
-            response = client.request(method, path, json={"age": 9}, headers={name: value})
+        for method in ("PATCH", "PUT", "DELETE"):
+            response = client.request(method, path, content=BOY, headers=JSON | {name: value})
             assert (response.status_code, response.json()["title"]) == (412, "Precondition Failed")
             assert response.headers["content-type"] == "application/problem+json"
         assert client.get(path).json() == pet | {"age": 8}
@@ -737,6 +801,35 @@ class SendingAgain:
         }
         assert listed(client)["count"] == 1
 
+    def test_says_whether_the_answer_is_repeated(self, client: Client, key: str) -> None:
+        answers = [
+            client.post("/pets/", json=self.BOY, headers={"idempotency-key": key}) for _ in range(2)
+        ]
+        repeated = [answer.headers.get("idempotent-replayed") for answer in answers]
+        assert repeated == [None, "true"]
+        assert len({answer.headers["etag"] for answer in answers}) == 1
+
+    def test_with_the_same_key_creates_an_array_of_pets_once(
+        self, client: Client, key: str
+    ) -> None:
+        sent = [members_of(pet) for pet in NewPetFactory.batch(3)]
+        first, again = [
+            client.post("/pets/", json=sent, headers={"idempotency-key": key}) for _ in range(2)
+        ]
+        assert (again.status_code, again.content) == (201, first.content)
+        assert again.headers["idempotent-replayed"] == "true"
+        assert listed(client) == {"count": 3, "items": first.json()}
+
+    @pytest.mark.parametrize("number", [1, 2, 4])
+    def test_rejects_another_array_under_the_same_key(
+        self, client: Client, key: str, number: int
+    ) -> None:
+        sent = [members_of(pet) for pet in NewPetFactory.batch(4)]
+        first = client.post("/pets/", json=sent[:3], headers={"idempotency-key": key})
+        other = client.post("/pets/", json=sent[:number], headers={"idempotency-key": key})
+        assert (first.status_code, other.status_code) == (201, 422)
+        assert listed(client)["count"] == 3
+
     def test_without_a_key_creates_another_pet(self, client: Client) -> None:
         assert create(client)["id"] != create(client)["id"]
 
@@ -929,7 +1022,7 @@ class TheDocument:
             "/health/ready",
         }
         assert set(document["paths"]["/pets/"]) == {"get", "post", "delete"}
-        assert set(document["paths"]["/pets/{pet_id}"]) == {"get", "patch", "delete"}
+        assert set(document["paths"]["/pets/{pet_id}"]) == {"get", "put", "patch", "delete"}
 
     def test_describes_a_new_pet(self, document: dict[str, Any]) -> None:
         schema = document["components"]["schemas"]["PetCreate"]
@@ -984,9 +1077,11 @@ class TheDocument:
 
 class APIOverAnyStore(
     CreatingAPet,
+    CreatingSeveralPets,
     ListingPets,
     DeletingPets,
     OnePet,
+    ReplacingAPet,
     Conditions,
     ConditionsOnAllPets,
     Pages,

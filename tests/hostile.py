@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 JSON = {"content-type": "application/json"}
+MERGE_PATCH = {"content-type": "application/merge-patch+json"}
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,9 @@ def _member(name: str, value: object) -> bytes:
 
 
 BODIES_THAT_ARE_NOT_JSON = {
+    "half an array": b'[{"name": "boy", "age": 7, "type": "dog"}, ',
+    "two arrays": b"[][]",
+    "an array of bad UTF-8": b'["\xff"]',
     "empty": b"",
     "white space": b" \n",
     "half a document": b'{"name": "boy", ',
@@ -63,7 +67,6 @@ BODIES_THAT_ARE_NO_OBJECT = {
     "true": b"true",
     "a number": b"1",
     "a string": b'"ids"',
-    "an array": b'[{"ids": [1]}]',
 }
 
 BAD_PETS = {
@@ -120,7 +123,26 @@ BAD_PETS = {
     ),
 }
 
+_GOOD_PET = _member("age", 7)
+BAD_ARRAYS_OF_PETS = {
+    "no pets": (b"[]", ["#"]),
+    "arrays": (b"[[], [[]]]", ["#/0", "#/1"]),
+    "nothing": (b"[null]", ["#/0"]),
+    "a pet of ids": (b'[{"ids": [1]}]', ["#/0/name", "#/0/age", "#/0/type", "#/0/ids"]),
+    "a bad pet among good ones": (
+        b"[%b, %b, %b]" % (_GOOD_PET, _member("age", 101), _GOOD_PET),
+        ["#/1/age"],
+    ),
+    "a member that needs escaping": (b"[%b]" % _member("a/b~c d", 1), ["#/0/a~1b~0c%20d"]),
+    "more pets than allowed": (b"[" + b",".join([_GOOD_PET] * 1001) + b"]", ["#"]),
+    "very many bad pets": (
+        b"[" + b",".join([b"1"] * 1000) + b"]",
+        [f"#/{index}" for index in range(100)],
+    ),
+}
+
 BAD_IDS = {
+    "an array": (b'[{"ids": [1]}]', ["#"]),
     "no ids": (b"{}", ["#/ids"]),
     "ids null": (b'{"ids": null}', ["#/ids"]),
     "ids a number": (b'{"ids": 1}', ["#/ids"]),
@@ -183,6 +205,7 @@ BAD_LIMITS = {
 }
 
 BAD_CHANGES = {
+    "an array": (b"[]", ["#"]),
     "a member too many": (b'{"age": 8, "id": 2}', ["#/id"]),
     "a time": (b'{"created_at": "2021-05-18T19:10:17"}', ["#/created_at"]),
     "name null": (b'{"name": null}', ["#/name"]),
@@ -292,7 +315,7 @@ OTHER_MEDIA_TYPES = {
     "multipart": {"content-type": "multipart/form-data; boundary=x"},
     "MessagePack": {"content-type": "application/x-msgpack"},
     "a relative of JSON": {"content-type": "application/jsonx"},
-    "a merge patch": {"content-type": "application/merge-patch+json"},
+    "a merge patch": MERGE_PATCH,
     "nonsense": {"content-type": ";;;,"},
 }
 
@@ -411,20 +434,33 @@ def bad_requests_to_one_pet() -> list[BadRequest]:
     for name, headers in OTHER_MEDIA_TYPES.items():
         if name != "a merge patch":
             requests += [BadRequest(f"PATCH as {name}", 415, "PATCH", "/pets/1", b"{}", headers)]
+    for name, (content, pointers) in BAD_PETS.items():
+        requests += [
+            BadRequest(f"PUT with {name}", 400, "PUT", "/pets/1", content, pointers=pointers)
+        ]
     requests += [
-        BadRequest("PATCH over 16 KiB", 413, "PATCH", "/pets/1", b"{}".ljust(16 * 1024 + 1))
+        BadRequest("PUT as a merge patch", 415, "PUT", "/pets/1", _member("age", 7), MERGE_PATCH),
+        BadRequest("PUT with an array", 400, "PUT", "/pets/1", b"[]", pointers=["#"]),
     ]
-    for method in ("GET", "PATCH", "DELETE"):
+    for method in ("PATCH", "PUT"):
+        too_large = b"{}".ljust(16 * 1024 + 1)
+        requests += [BadRequest(f"{method} over 16 KiB", 413, method, "/pets/1", too_large)]
+    for method in ("GET", "PATCH", "PUT", "DELETE"):
         requests += [
             BadRequest(
-                f"{method} with a query", 400, method, "/pets/1?type=dog", b"{}", detail="'type'"
+                f"{method} with a query",
+                400,
+                method,
+                "/pets/1?type=dog",
+                _member("age", 7),
+                detail="'type'",
             )
         ]
         requests += [
-            BadRequest(f"{method} of a pet 0{id_}", 404, method, f"/pets/0{id_}", b"{}")
+            BadRequest(f"{method} of a pet 0{id_}", 404, method, f"/pets/0{id_}", _member("age", 7))
             for id_ in (0, 1)
         ]
-    for method in ("POST", "PUT", "TRACE", "FROBNICATE"):
+    for method in ("POST", "TRACE", "FROBNICATE"):
         requests += [BadRequest(f"{method} on a pet", 405, method, "/pets/1")]
     return requests
 
@@ -432,7 +468,7 @@ def bad_requests_to_one_pet() -> list[BadRequest]:
 def bad_requests() -> list[BadRequest]:  # noqa: C901  # each table has its own loop
     requests: list[BadRequest] = []
     for method, valid, kib in (
-        ("POST", _member("name", "boy"), 16),
+        ("POST", _member("name", "boy"), 1024),
         ("DELETE", b'{"ids": [1]}', 320),
     ):
         for name, content in BODIES_THAT_ARE_NOT_JSON.items():
@@ -451,6 +487,12 @@ def bad_requests() -> list[BadRequest]:  # noqa: C901  # each table has its own 
     for name, (content, pointers) in BAD_PETS.items():
         requests += [
             BadRequest(f"POST with {name}", 400, "POST", "/pets/", content, pointers=pointers)
+        ]
+    for name, (content, pointers) in BAD_ARRAYS_OF_PETS.items():
+        requests += [
+            BadRequest(
+                f"POST of an array of {name}", 400, "POST", "/pets/", content, pointers=pointers
+            )
         ]
     for name, (content, pointers) in BAD_IDS.items():
         requests += [

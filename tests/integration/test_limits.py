@@ -9,7 +9,14 @@ import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
 from pets.api.body import MAX_BODY_BYTES
-from pets.api.schemas import MAX_DIGITS, MAX_FAULTS, MAX_IDS_BYTES, MAX_LIMIT
+from pets.api.schemas import (
+    MAX_DIGITS,
+    MAX_FAULTS,
+    MAX_IDS_BYTES,
+    MAX_LIMIT,
+    MAX_NEW_PETS,
+    MAX_NEW_PETS_BYTES,
+)
 from pets.cli.main import main
 from pets.cli.records import MAX_RECORD_BYTES
 from pets.domain.pet import MAX_ID, NewPet, PetType
@@ -75,10 +82,24 @@ def deletion(number: int) -> bytes:
 
 SIZES = {
     "a body": Size(
-        lambda size: with_body("POST /pets/", pet_of_size(size)), MAX_BODY_BYTES, 201, 413
+        lambda size: with_body("PUT /pets/1", pet_of_size(size)), MAX_BODY_BYTES, 404, 413
     ),
     "a body in chunks": Size(
-        lambda size: in_chunks("POST /pets/", pet_of_size(size)), MAX_BODY_BYTES, 201, 413
+        lambda size: in_chunks("PUT /pets/1", pet_of_size(size)), MAX_BODY_BYTES, 404, 413
+    ),
+    "a body with new pets": Size(
+        lambda size: with_body("POST /pets/", b"[%b]" % pet_of_size(size - len(b"[]"))),
+        MAX_NEW_PETS_BYTES,
+        201,
+        413,
+    ),
+    "new pets": Size(
+        lambda number: with_body(
+            "POST /pets/", b"[" + b",".join([pet_of_size(50)] * number) + b"]"
+        ),
+        MAX_NEW_PETS,
+        201,
+        400,
     ),
     "a body with ids": Size(
         lambda size: with_body("DELETE /pets/", b'{"ids": [1]}'.ljust(size)),

@@ -129,7 +129,7 @@ class TestUnderOtherDefaults:
         PetRepositoryContract.test_only_one_of_concurrent_changes_of_an_expected_pet_succeeds
     )
     test_concurrent_callers_with_a_key_all_get_the_same_pets = (
-        PetRepositoryContract.test_concurrent_callers_with_a_key_all_get_the_same_pet
+        PetRepositoryContract.test_concurrent_callers_with_a_key_all_get_the_same_pets
     )
     test_every_valid_value_is_returned_unchanged = (
         PetRepositoryContract.test_every_valid_value_is_returned_unchanged

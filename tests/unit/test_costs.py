@@ -64,7 +64,12 @@ def send() -> Send:
     return send
 
 
-OPERATIONS: Final = {"POST": ("/pets/", 16), "PATCH": ("/pets/1", 16), "DELETE": ("/pets/", 320)}
+OPERATIONS: Final = {
+    "POST": ("/pets/", 1024),
+    "PUT": ("/pets/1", 16),
+    "PATCH": ("/pets/1", 16),
+    "DELETE": ("/pets/", 320),
+}
 """The path of each operation that takes a body, and the KiB of the largest body."""
 
 
@@ -103,6 +108,8 @@ DOCUMENTS: Final = [
     "[*]",
     "{*}",
     '{"ids":["x",*]}',
+    '[{"name":"boy","age":7,"type":"dog"},*]',
+    '[{"name":*}]',
 ]
 """Documents to fill with parts."""
 

@@ -14,7 +14,7 @@ _ACCEPTED: Final = (
     b"X-API-Key, traceparent, tracestate"
 )
 _PREFLIGHT: Final[tuple[Header, ...]] = (
-    (b"access-control-allow-methods", b"GET, HEAD, POST, PATCH, DELETE, OPTIONS"),
+    (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
     (b"access-control-allow-headers", _ACCEPTED),
     (b"access-control-max-age", b"600"),
 )

@@ -48,7 +48,7 @@ _DESCRIPTIONS: Final = {
     412: "`If-Match` does not name the tag of the pet, or `If-None-Match` does.",
     413: "The body is larger than this operation takes.",
     415: "The body has a media type or a coding that the operation does not take.",
-    422: "The `Idempotency-Key` was used for another pet.",
+    422: "The `Idempotency-Key` was used for other pets.",
     431: "The path, the query and the header fields are over 64 KiB.",
     500: BUG,
     503: "The store cannot be reached, or the service is overloaded. "
