@@ -17,6 +17,7 @@ from pets.api import schemas
 from pets.api.access import CHALLENGES, OPEN
 from pets.api.application import Application
 from pets.api.body import JSON_TYPES, MAX_BODY_BYTES
+from pets.api.examples import add_examples
 from pets.api.problems import (
     BUG,
     MAX_RETRY_AFTER_SECONDS,
@@ -73,12 +74,14 @@ _SCHEMES: Final = {
 }
 _REQUEST_ID: Final = {
     "description": "The id of the request: the client's own, or else one that was made for it.",
+    "required": True,
     "schema": {
         "type": "string",
         "pattern": f"^{REQUEST_ID_PATTERN}$",
         "maxLength": MAX_REQUEST_ID_LENGTH,
     },
 }
+_REQUEST_ID_REF: Final = {"$ref": "#/components/headers/Request-Id"}
 
 
 def described_answers(
@@ -134,14 +137,15 @@ def document(app: Application) -> JSON:
             _complete(operation, options[operation["operationId"]])
     if app.needs_key:
         _require_key(paths)
+    add_examples(paths)
     _, components = msgspec.json.schema_components(
         _COMPONENTS, ref_template="#/components/schemas/{name}"
     )
-    described: JSON = {"schemas": components}
+    described: JSON = {"schemas": components, "headers": {"Request-Id": _REQUEST_ID}}
     if app.needs_key:
         described["securitySchemes"] = _SCHEMES
     document |= {"paths": paths, "components": described}
-    _add_formats(document)
+    _complete_schemas(document)
     return document
 
 
@@ -155,23 +159,25 @@ def _require_key(paths: JSON) -> None:
             for status in statuses:
                 operation["responses"][str(status)] = {
                     "description": _DESCRIPTIONS[status],
-                    "headers": {
-                        "Request-Id": {"required": True} | _REQUEST_ID,
-                        "WWW-Authenticate": _CHALLENGE,
-                    },
+                    "headers": {"Request-Id": _REQUEST_ID_REF, "WWW-Authenticate": _CHALLENGE},
                     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
                 }
 
 
-def _add_formats(part: Any) -> None:  # Any: whatever JSON can hold.
-    """Give each integer that has a maximum the format that holds it."""
+def _complete_schemas(part: Any) -> None:  # Any: whatever JSON can hold.
+    """Give each integer that has a maximum the format that holds it, and each enum its type.
+
+    msgspec leaves out both. Without its type, an enum is shown as "any".
+    """
     if isinstance(part, dict):
         if part.get("type") == "integer" and "maximum" in part:
             part["format"] = "int32" if part["maximum"] < 2**31 else "int64"
+        if "enum" in part:
+            part.setdefault("type", "string")
         part = list(part.values())
     if isinstance(part, list):
         for inner in part:
-            _add_formats(inner)
+            _complete_schemas(inner)
 
 
 def _complete(operation: JSON, options: JSON) -> None:
@@ -183,9 +189,8 @@ def _complete(operation: JSON, options: JSON) -> None:
         operation["requestBody"] = options["body"]
     headers = {503: {"Retry-After": _RETRY_AFTER}} | options.get("answer_headers", {})
     for status, response in operation["responses"].items():
-        response["headers"] = {}
-        described_headers = {"Request-Id": _REQUEST_ID} | headers.get(int(status), {})
-        for name, described in described_headers.items():
+        response["headers"] = {"Request-Id": _REQUEST_ID_REF}
+        for name, described in headers.get(int(status), {}).items():
             response["headers"][name] = {"required": True} | described
 
 
