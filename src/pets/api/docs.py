@@ -98,6 +98,10 @@ class DocsController(Controller):
     async def script(self, request: ApiRequest) -> Answer:
         return _own_file("docs.js", b"text/javascript; charset=utf-8").answer(request)
 
+    @get("/docs/docs.css")
+    async def style(self, request: ApiRequest) -> Answer:
+        return _own_file("docs.css", b"text/css; charset=utf-8").answer(request)
+
     @get("/docs/swagger-ui/{name:str}")
     async def file(self, name: FromPath[str], request: ApiRequest) -> Answer:
         if name not in _SWAGGER_FILES:

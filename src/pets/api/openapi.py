@@ -22,12 +22,24 @@ from pets.api.problems import (
     BUG,
     MAX_RETRY_AFTER_SECONDS,
     MEDIA_TYPE,
+    NOT_DONE,
+    OUTCOME_UNKNOWN,
     RETRY_AFTER_SECONDS,
 )
 from pets.telemetry.request_context import MAX_REQUEST_ID_LENGTH, REQUEST_ID_PATTERN
 
 JSON = dict[str, Any]  # Any: whatever JSON can hold.
 
+# The guides have no address of their own, because the source is not at a known one.
+_DESCRIPTION: Final = f"""\
+Dogs and cats: create, find, change and delete them.
+
+The guides are in the folder `docs` of the source code. `api.md` explains each call,
+`clients.md` shows it with curl, HTTPie, Python and JavaScript, and `limits.md` has all limits.
+
+A problem with status 503 has one of two types: [not done]({NOT_DONE}) or
+[outcome unknown]({OUTCOME_UNKNOWN}).
+"""
 _COMPONENTS: Final = [
     schemas.Pet,
     schemas.PetCreate,
@@ -217,7 +229,7 @@ def openapi_config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Pets",
         version=version("pets"),
-        description="Dogs and cats: create, find, change and delete them.",
+        description=_DESCRIPTION,
         license=License(name="MIT", identifier="MIT"),
         tags=[
             Tag(name="pets", description="The pets: all of them, and each."),
