@@ -185,6 +185,7 @@ def test_a_reader_that_writes_is_told_what_its_key_lacks(client: Client) -> None
         "/health/ready",
         "/docs",
         "/docs/docs.js",
+        "/docs/docs.css",
         "/schema/openapi.json",
         "/problems/not-done",
     ],

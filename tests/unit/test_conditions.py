@@ -46,7 +46,9 @@ def test_only_blanks_and_tabs_may_surround_tags(
     assert client.get(f"/pets/{pet}", headers=[(header, value)]).status_code == 400
 
 
-@pytest.mark.parametrize("path", ["/docs", "/docs/docs.js", "/docs/swagger-ui/swagger-ui.css"])
+@pytest.mark.parametrize(
+    "path", ["/docs", "/docs/docs.js", "/docs/docs.css", "/docs/swagger-ui/swagger-ui.css"]
+)
 def test_a_page_that_the_browser_has_is_not_sent_again(client: Client, path: str) -> None:
     tag = client.get(path).headers["etag"]
     answer = client.get(path, headers={"if-none-match": tag})

@@ -204,6 +204,7 @@ async def test_no_long_path_or_query_stays_in_memory(
     [
         "/docs",
         "/docs/docs.js",
+        "/docs/docs.css",
         "/docs/swagger-ui/swagger-ui-bundle.js",
         "/schema",
         "/schema/openapi.json",

@@ -17,7 +17,6 @@ from pets.api.cors import CrossOrigin
 from pets.api.hosts import KnownHosts
 from pets.api.problems import (
     NOT_DONE,
-    NOTHING_HERE,
     OUTCOME_UNKNOWN,
     RETRY_AFTER_SECONDS,
     problem_for,
@@ -29,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 MAX_PATH_LENGTH: Final = 100
 """No path of this service is longer. Litestar would cache 1,024 longer paths, of any length."""
+
+_NO_PATH: Final = "/no-path"
+"""Nothing is at this path."""
 
 
 class Application(Litestar):
@@ -113,8 +115,7 @@ class Application(Litestar):
             if method == "OPTIONS":
                 send = partial(self._send_options, scope, send)
             if len(scope["path"]) > MAX_PATH_LENGTH:
-                await problem_for(scope, 404, NOTHING_HERE)(scope, receive, send)
-                return
+                scope["path"] = _NO_PATH
         try:
             await super().__call__(scope, receive, send)
         except asyncio.CancelledError:

@@ -1,23 +1,25 @@
-"""Pages for people: the API, described and to be tried, and the types of problems."""
+"""Pages for people: the API, described and to be tried, the types of problems, and wrong paths."""
 
 import asyncio
 from functools import cache
+from html import escape
 from importlib.metadata import distribution
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from litestar import Controller, MediaType, Router, get
+from litestar import Controller, MediaType, Request, Response, Router, get
+from litestar.datastructures.headers import Accept
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 from litestar.response import Redirect
 
 from pets.api.answer import Answer
 from pets.api.conditions import entity_tag, is_met
-from pets.api.problems import NOT_DONE, OUTCOME_UNKNOWN
+from pets.api.problems import EXCEPTION_HANDLERS, MEDIA_TYPE, NOT_DONE, OUTCOME_UNKNOWN
 from pets.api.request import ApiRequest
-from pets.asgi import Header
+from pets.asgi import Header, header_values
 
 _PROBLEMS: Final = {
     NOT_DONE: "The service could not do what the request asks, and has changed nothing. "
@@ -46,6 +48,9 @@ _POLICY: Final = (
 
 _PAGE_HEADERS: Final = ((b"content-security-policy", _POLICY), (b"referrer-policy", b"no-referrer"))
 
+_MAX_ACCEPT_LENGTH: Final = 500
+"""Browsers send up to 200 bytes. To read 16 KiB would take 160 ms."""
+
 
 class File:
     """A file that is read once. All answers share its bytes. A browser that has them gets 304."""
@@ -69,6 +74,30 @@ def _own_file(name: str, media_type: bytes, *headers: Header) -> File:
 def _swagger_file(name: str) -> File:
     file, media_type = _SWAGGER_FILES[name]
     return File(_FOLDER / file, media_type, (b"cache-control", b"max-age=86400"))
+
+
+# Any: Litestar knows of no narrower type of request here.
+def answer_not_found(request: Request[Any, Any, Any], error: NotFoundException) -> Response[Any]:
+    """Answer 404 with a page if the client prefers HTML, as a browser does, or with the problem."""
+    answer: Response[Any] = EXCEPTION_HANDLERS[Exception](request, error)
+    if request.method != "GET":  # HEAD is answered like GET.
+        return answer
+    if _prefers_page(request):
+        page = files("pets.api").joinpath("not_found.html").read_text(encoding="utf-8")
+        text = page.replace("DETAIL", escape(answer.content.detail))
+        answer = Response(text, status_code=404, media_type=MediaType.HTML)
+        for name, value in _PAGE_HEADERS:
+            answer.set_header(name.decode(), value.decode())
+    answer.set_header("Vary", "Accept")
+    return answer
+
+
+def _prefers_page(request: Request[Any, Any, Any]) -> bool:
+    accept = b",".join(header_values(request.scope, b"accept")).decode("latin-1")
+    if len(accept) > _MAX_ACCEPT_LENGTH:
+        return False
+    offered = [MEDIA_TYPE, MediaType.JSON, MediaType.HTML]
+    return Accept(accept).best_match(offered) == MediaType.HTML
 
 
 class DocsController(Controller):
@@ -97,6 +126,10 @@ class DocsController(Controller):
     @get("/docs/docs.js")
     async def script(self, request: ApiRequest) -> Answer:
         return _own_file("docs.js", b"text/javascript; charset=utf-8").answer(request)
+
+    @get("/docs/docs.css")
+    async def style(self, request: ApiRequest) -> Answer:
+        return _own_file("docs.css", b"text/css; charset=utf-8").answer(request)
 
     @get("/docs/swagger-ui/{name:str}")
     async def file(self, name: FromPath[str], request: ApiRequest) -> Answer:

@@ -17,10 +17,13 @@ from pets.api import schemas
 from pets.api.access import CHALLENGES, OPEN
 from pets.api.application import Application
 from pets.api.body import JSON_TYPES, MAX_BODY_BYTES
+from pets.api.examples import add_examples
 from pets.api.problems import (
     BUG,
     MAX_RETRY_AFTER_SECONDS,
     MEDIA_TYPE,
+    NOT_DONE,
+    OUTCOME_UNKNOWN,
     RETRY_AFTER_SECONDS,
 )
 from pets.telemetry.request_context import MAX_REQUEST_ID_LENGTH, REQUEST_ID_PATTERN
@@ -29,6 +32,16 @@ _REFERENCE: Final = "#/components/schemas/{name}"
 
 JSON = dict[str, Any]  # Any: whatever JSON can hold.
 
+# The guides have no address of their own, because the source is not at a known one.
+_DESCRIPTION: Final = f"""\
+Dogs and cats: create, find, change and delete them.
+
+The guides are in the folder `docs` of the source code. `api.md` explains each call,
+`clients.md` shows it with curl, HTTPie, Python and JavaScript, and `limits.md` has all limits.
+
+A problem with status 503 has one of two types: [not done]({NOT_DONE}) or
+[outcome unknown]({OUTCOME_UNKNOWN}).
+"""
 _COMPONENTS: Final = [
     schemas.Pet,
     schemas.PetCreate,
@@ -75,12 +88,14 @@ _SCHEMES: Final = {
 }
 _REQUEST_ID: Final = {
     "description": "The id of the request: the client's own, or else one that was made for it.",
+    "required": True,
     "schema": {
         "type": "string",
         "pattern": f"^{REQUEST_ID_PATTERN}$",
         "maxLength": MAX_REQUEST_ID_LENGTH,
     },
 }
+_REQUEST_ID_REF: Final = {"$ref": "#/components/headers/Request-Id"}
 
 
 def described_answers(
@@ -142,12 +157,13 @@ def document(app: Application) -> JSON:
             _complete(operation, options[operation["operationId"]])
     if app.needs_key:
         _require_key(paths)
+    add_examples(paths)
     _, components = msgspec.json.schema_components(_COMPONENTS, ref_template=_REFERENCE)
-    described: JSON = {"schemas": components}
+    described: JSON = {"schemas": components, "headers": {"Request-Id": _REQUEST_ID}}
     if app.needs_key:
         described["securitySchemes"] = _SCHEMES
     document |= {"paths": paths, "components": described}
-    _add_formats(document)
+    _complete_schemas(document)
     return document
 
 
@@ -161,23 +177,25 @@ def _require_key(paths: JSON) -> None:
             for status in statuses:
                 operation["responses"][str(status)] = {
                     "description": _DESCRIPTIONS[status],
-                    "headers": {
-                        "Request-Id": {"required": True} | _REQUEST_ID,
-                        "WWW-Authenticate": _CHALLENGE,
-                    },
+                    "headers": {"Request-Id": _REQUEST_ID_REF, "WWW-Authenticate": _CHALLENGE},
                     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
                 }
 
 
-def _add_formats(part: Any) -> None:  # Any: whatever JSON can hold.
-    """Give each integer that has a maximum the format that holds it."""
+def _complete_schemas(part: Any) -> None:  # Any: whatever JSON can hold.
+    """Give each integer that has a maximum the format that holds it, and each enum its type.
+
+    msgspec leaves out both. Without its type, an enum is shown as "any".
+    """
     if isinstance(part, dict):
         if part.get("type") == "integer" and "maximum" in part:
             part["format"] = "int32" if part["maximum"] < 2**31 else "int64"
+        if "enum" in part:
+            part.setdefault("type", "string")
         part = list(part.values())
     if isinstance(part, list):
         for inner in part:
-            _add_formats(inner)
+            _complete_schemas(inner)
 
 
 def _complete(operation: JSON, options: JSON) -> None:
@@ -191,9 +209,8 @@ def _complete(operation: JSON, options: JSON) -> None:
         operation["responses"][str(status)]["content"] = {JSON_TYPES[0]: {"schema": schema}}
     headers = {503: {"Retry-After": _RETRY_AFTER}} | options.get("answer_headers", {})
     for status, response in operation["responses"].items():
-        response["headers"] = {}
-        described_headers = {"Request-Id": _REQUEST_ID} | headers.get(int(status), {})
-        for name, described in described_headers.items():
+        response["headers"] = {"Request-Id": _REQUEST_ID_REF}
+        for name, described in headers.get(int(status), {}).items():
             response["headers"][name] = {"required": True} | described
 
 
@@ -220,7 +237,7 @@ def openapi_config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Pets",
         version=version("pets"),
-        description="Dogs and cats: create, find, change and delete them.",
+        description=_DESCRIPTION,
         license=License(name="MIT", identifier="MIT"),
         tags=[
             Tag(name="pets", description="The pets: all of them, and each."),

@@ -206,6 +206,7 @@ class Fault(Struct, frozen=True):
 
 
 _REFERENCE: Final = {"format": "uri-reference"}
+EXAMPLE_REQUEST_ID: Final = "4b3c9a0e5d7f4e21a8c6b0d9f2e17a55"
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -235,7 +236,7 @@ class Problem(Struct, frozen=True, kw_only=True):
             pattern=f"^{REQUEST_ID_PATTERN}$",
             max_length=MAX_REQUEST_ID_LENGTH,
             description="as in the header `Request-Id`",
-            examples=["5f0c6dbd41aa4f6a"],
+            examples=[EXAMPLE_REQUEST_ID],
         ),
     ]
     errors: Annotated[

@@ -14,14 +14,14 @@ from typing import Any
 
 from litestar import Litestar, Request, Response
 from litestar.datastructures import State
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, NotFoundException
 from litestar.types import LifespanHook
 
 from pets.adapters.sqlalchemy.sqlite_file import StoreFile
 from pets.api.api_keys import ApiKeys, InvalidKeys, KeyFile
 from pets.api.application import Application
 from pets.api.body import MAX_BODY_BYTES
-from pets.api.docs import DocsController
+from pets.api.docs import DocsController, answer_not_found
 from pets.api.health import HealthController
 from pets.api.openapi import openapi_config
 from pets.api.pets import PetsController
@@ -96,7 +96,11 @@ def _create_application(state: State, **options: Any) -> Application:
     return Application(
         route_handlers=[PetsController, HealthController, DocsController],
         request_class=ApiRequest,
-        exception_handlers={**EXCEPTION_HANDLERS, Refusal: _answer_refused_body},
+        exception_handlers={
+            **EXCEPTION_HANDLERS,
+            NotFoundException: answer_not_found,
+            Refusal: _answer_refused_body,
+        },
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=openapi_config(),
         state=state,

@@ -1,0 +1,101 @@
+"""Examples of problems for the OpenAPI document. Each is as the service answers it."""
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from pets.api.conditions import PreconditionFailed
+from pets.api.idempotency import KeyReused
+from pets.api.problems import BUG, MEDIA_TYPE, NOT_DONE, OUTCOME_UNKNOWN, PetNotFound, problem
+from pets.api.schemas import EXAMPLE_REQUEST_ID, Fault
+from pets.asgi import SAFE_METHODS
+from pets.domain.errors import NoIdsLeft
+from pets.domain.pet import AGE_RULE
+
+
+class _Example(NamedTuple):
+    detail: str
+    errors: list[Fault] | UnsetType = UNSET
+    type: str = "about:blank"
+    instance: str = ""
+    """The path of the operation, unless the server answers before it has read the path."""
+
+
+_FAULTS: Final = [Fault("#/age", f"must be {AGE_RULE}, in whole years")]
+_UNKNOWN_PARAMETER: Final = _Example(
+    "The query parameter 'fields' is not known here. Known are: none."
+)
+_NO_HOST: Final = _Example("The header Host must be sent exactly once.", instance="/")
+_NO_TAG_OF_ALL: Final = _Example("`If-Match` names a tag, but the list of pets has none.")
+_NOT_DONE: Final = _Example("The store cannot be reached or does not answer.", type=NOT_DONE)
+_OUTCOME_UNKNOWN: Final = _Example(
+    "The store failed in the middle of the request.", type=OUTCOME_UNKNOWN
+)
+
+_OTHERS: Final = ""
+"""The operations that have no example of their own for this status."""
+_EXAMPLES: Final = {
+    (400, "createPet"): _Example("The body is not a valid PetCreate.", _FAULTS),
+    (400, "updatePet"): _Example("The body is not a valid PetUpdate.", _FAULTS),
+    (400, "listPets"): _Example("The query parameter `limit` must be an integer, 0 or more."),
+    (400, "deletePets"): _Example(
+        "The ids must be either in the body or in query parameters `ids`."
+    ),
+    (400, "isLive"): _NO_HOST,
+    (400, "isReady"): _NO_HOST,
+    (400, _OTHERS): _UNKNOWN_PARAMETER,
+    (401, _OTHERS): _Example(
+        "This needs an API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
+    ),
+    (403, _OTHERS): _Example("This API key may only read."),
+    (404, _OTHERS): _Example(PetNotFound.detail),
+    (412, "createPet"): _NO_TAG_OF_ALL,
+    (412, "listPets"): _NO_TAG_OF_ALL,
+    (412, "deletePets"): _NO_TAG_OF_ALL,
+    (412, _OTHERS): _Example(PreconditionFailed.detail),
+    (413, "deletePets"): _Example("The body is over 320 KiB."),
+    (413, _OTHERS): _Example("The body is over 16 KiB."),
+    (415, "updatePet"): _Example(
+        "The body must be `application/json` or `application/merge-patch+json`, "
+        "and the header Content-Type must say so."
+    ),
+    (415, _OTHERS): _Example(
+        "The body must be `application/json`, and the header Content-Type must say so."
+    ),
+    (422, _OTHERS): _Example(KeyReused.detail),
+    (431, _OTHERS): _Example("The header or trailer fields are over 65536 bytes.", instance="/"),
+    (500, _OTHERS): _Example(BUG),
+    (503, _OTHERS): _NOT_DONE,
+    (507, _OTHERS): _Example(str(NoIdsLeft())),
+}
+
+
+def add_examples(paths: dict[str, Any]) -> None:  # Any: whatever JSON can hold.
+    """Give each problem in the paths of an OpenAPI document an example of its own status.
+
+    If a change fails with 503, there are two examples, because its outcome may be unknown.
+    """
+    for path, item in paths.items():
+        for method, operation in item.items():
+            for status, response in operation["responses"].items():
+                described = response.get("content", {}).get(MEDIA_TYPE)
+                if described is None:
+                    continue
+                key = (int(status), operation["operationId"])
+                example = _EXAMPLES.get(key) or _EXAMPLES[int(status), _OTHERS]
+                if status == "503" and method.upper() not in SAFE_METHODS:
+                    described["examples"] = {
+                        "not done": {"value": _problem(503, example, path)},
+                        "outcome unknown": {"value": _problem(503, _OUTCOME_UNKNOWN, path)},
+                    }
+                else:
+                    described["example"] = _problem(int(status), example, path)
+
+
+def _problem(status: int, example: _Example, path: str) -> Any:  # Any: whatever JSON can hold.
+    instance = example.instance or path.replace("{pet_id}", "1")
+    described = problem(status, example.detail, instance, example.errors, type_=example.type)
+    # The document itself is the answer to some request, whose id means nothing in an example.
+    described = msgspec.structs.replace(described, request_id=EXAMPLE_REQUEST_ID)
+    return msgspec.to_builtins(described)
