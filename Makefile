@@ -14,7 +14,7 @@ help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: .venv/run ## Serve on http://127.0.0.1:3000, with the pets in the file pets.db
-	@exec $(BIN)/pets serve
+	@exec $(if $(wildcard .env),$(BIN)/dotenv --file .env run --no-override -- )$(BIN)/pets serve
 
 test: .venv/dev ## Run the tests that need nothing but Python, in 4 minutes
 	$(BIN)/pytest $(IN_PARALLEL) -m "not thorough"

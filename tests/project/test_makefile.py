@@ -1,5 +1,6 @@
 """`make` rebuilds a virtual environment that was moved, and says what the tests lack."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,39 @@ def clone(tmp_path: Path) -> Path:
 
 def test_a_complete_environment_is_used_as_it_is(clone: Path) -> None:
     assert planned(clone, "run") == ["exec .venv/bin/pets serve"]
+
+
+def test_the_service_gets_the_settings_of_the_file_unless_they_are_set(clone: Path) -> None:
+    (clone / ".env").write_text(
+        "# The settings\n"
+        "PETS_PORT=3001\n"
+        "PETS_WORKERS=2\n"
+        "PETS_DATABASE_URL=postgresql://a:5432/pets?sslmode=require&connect_timeout=3\n"
+        "PGPASSWORD='pa$$w#rd $HOME'\n"
+        "PETS_ALLOWED_HOSTS='a.example, b.example'\n"
+    )
+    programs = clone / ".venv" / "bin"
+    programs.mkdir()
+    (programs / "dotenv").symlink_to(Path(sys.executable).with_name("dotenv"))
+    (programs / "pets").write_text('#!/bin/sh\necho "$@" && exec env\n')
+    (programs / "pets").chmod(0o755)
+    done = subprocess.run(
+        ["make", "run"],
+        cwd=clone,
+        env={"PATH": os.environ["PATH"], "PETS_WORKERS": "3"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    command, *lines = done.stdout.splitlines()
+    assert command == "serve"
+    assert {line for line in lines if line.startswith(("PETS_", "PGPASSWORD"))} == {
+        "PETS_PORT=3001",
+        "PETS_WORKERS=3",
+        "PETS_DATABASE_URL=postgresql://a:5432/pets?sslmode=require&connect_timeout=3",
+        "PGPASSWORD=pa$$w#rd $HOME",
+        "PETS_ALLOWED_HOSTS=a.example, b.example",
+    }
 
 
 @pytest.mark.parametrize("target", ["run", "test", "check"])
