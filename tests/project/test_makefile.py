@@ -82,7 +82,10 @@ def test_an_environment_that_was_moved_is_rebuilt(clone: Path, target: str) -> N
     assert "python3 -m venv .venv" in commands
 
 
-@pytest.mark.parametrize("present", [[], ["chromium", "curl", "haproxy", "prometheus"]])
+PROGRAMS = ["chromium", "curl", "haproxy", "prometheus", "systemd-analyze"]
+
+
+@pytest.mark.parametrize("present", [[], PROGRAMS])
 def test_the_tests_end_with_the_command_that_installs_what_they_lack(
     clone: Path, tmp_path: Path, present: list[str]
 ) -> None:
