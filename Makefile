@@ -1,4 +1,7 @@
-PYTHON ?= python3
+# The newest Python, up to 3.14, that can make a virtual environment, because 3.14 needs 28 % less
+# processor time for a request than 3.11. Debian has the module ensurepip in a package of its own.
+PYTHON ?= $(shell for each in python3.14 python3.13 python3.12 python3.11; do \
+	$$each -c 'import ensurepip, venv' 2>/dev/null && echo $$each && exit; done; echo python3)
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-header

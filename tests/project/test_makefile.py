@@ -1,4 +1,4 @@
-"""`make` rebuilds a virtual environment that was moved, and says what the tests lack."""
+"""`make` makes the virtual environment, passes settings on, and says what the tests lack."""
 
 import os
 import shutil
@@ -9,17 +9,26 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+MAKE = shutil.which("make") or ""
 
 pytestmark = pytest.mark.skipif(
-    not (shutil.which("make") and (ROOT / "Makefile").exists()),
+    not (MAKE and (ROOT / "Makefile").exists()),
     reason="make or the Makefile is missing, as in the container of the tests",
 )
 
 
-def planned(clone: Path, target: str) -> list[str]:
+def planned(
+    clone: Path, target: str, *variables: str, environment: dict[str, str] | None = None
+) -> list[str]:
     """Return the commands that `make` would run."""
-    command = ["make", "--dry-run", "--no-print-directory", target]
-    done = subprocess.run(command, cwd=clone, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        [MAKE, "--dry-run", "--no-print-directory", target, *variables],
+        cwd=clone,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
     return done.stdout.splitlines()
 
 
@@ -79,7 +88,57 @@ def test_an_environment_that_was_moved_is_rebuilt(clone: Path, target: str) -> N
     moved = clone.rename(clone.with_name("moved"))
     commands = planned(moved, target)
     assert commands[0] == "rm -rf .venv"
-    assert "python3 -m venv .venv" in commands
+    assert any(command.endswith(" -m venv .venv") for command in commands)
+
+
+def put_python(folder: Path, name: str, *, has_ensurepip: bool = True) -> None:
+    """Put a program into the folder that is asked for the module ensurepip."""
+    program = folder / name
+    status = 0 if has_ensurepip else 1
+    program.write_text(f"#!/bin/sh\nexit {status}\n")
+    program.chmod(0o755)
+
+
+def python_of(clone: Path, programs: Path, *variables: str) -> str:
+    """Return the Python of a new environment, where these programs are all that there is."""
+    for name in ("sh", "grep"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    shutil.rmtree(clone / ".venv")
+    environment = {"PATH": str(programs)}
+    commands = planned(clone, "run", *variables, environment=environment)
+    (command,) = [each for each in commands if each.endswith(" -m venv .venv")]
+    return command.partition(" ")[0]
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    return folder
+
+
+def test_an_environment_has_the_newest_python(clone: Path, programs: Path) -> None:
+    for name in ("python3", "python3.11", "python3.13", "python3.9"):
+        put_python(programs, name)
+    assert python_of(clone, programs) == "python3.13"
+
+
+def test_a_python_that_cannot_make_an_environment_is_passed_over(
+    clone: Path, programs: Path
+) -> None:
+    put_python(programs, "python3.14", has_ensurepip=False)
+    put_python(programs, "python3.12")
+    assert python_of(clone, programs) == "python3.12"
+
+
+def test_without_a_known_version_python3_is_tried(clone: Path, programs: Path) -> None:
+    put_python(programs, "python3")
+    assert python_of(clone, programs) == "python3"
+
+
+def test_the_python_that_is_named_is_taken(clone: Path, programs: Path) -> None:
+    put_python(programs, "python3.14")
+    assert python_of(clone, programs, "PYTHON=python3.11") == "python3.11"
 
 
 PROGRAMS = ["chromium", "curl", "haproxy", "prometheus", "systemd-analyze"]
