@@ -1,4 +1,7 @@
-PYTHON ?= python3
+# The newest Python, up to 3.14, that can make a virtual environment, because 3.14 needs 28 % less
+# processor time for a request than 3.11. Debian has the module ensurepip in a package of its own.
+PYTHON ?= $(shell for each in python3.14 python3.13 python3.12 python3.11; do \
+	$$each -c 'import ensurepip, venv' 2>/dev/null && echo $$each && exit; done; echo python3)
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-header
@@ -14,7 +17,7 @@ help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: .venv/run ## Serve on http://127.0.0.1:3000, with the pets in the file pets.db
-	@exec $(BIN)/pets serve
+	@exec $(if $(wildcard .env),$(BIN)/dotenv --file .env run --no-override -- )$(BIN)/pets serve
 
 test: .venv/dev ## Run the tests that need nothing but Python, in 4 minutes
 	$(BIN)/pytest $(IN_PARALLEL) -m "not thorough"

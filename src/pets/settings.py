@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from typing import Any, Final, Self
 
 MEMORY: Final = "memory://"
@@ -25,6 +26,19 @@ _BOUNDS: Final = {
 }
 _KUBELET: Final = re.compile(r"(tcp|udp|sctp)://")
 """How Kubernetes begins what it sets, as in `PETS_PORT`, for a Service with the name `pets`."""
+
+_SERVICE_LINK: Final = re.compile(
+    r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)"
+)
+"""What else Kubernetes sets for a Service."""
+
+_OURS: Final = re.compile(r"PETS_(?!(?:TEST|BENCH)_DATABASE_URL$)(\w+)")
+"""Variables that should be settings. Two others are for the tests and the measurements."""
+
+_BOOLEANS: Final = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off"), False),
+}
 
 _TEXTS: Final = ("database_url", "host", "api_keys_file", "metrics_host")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -112,9 +126,11 @@ class Settings:
         for setting in fields(cls):
             variable = variable_of(setting.name)
             text = _value(environment, variable)
-            if text and not (variable.endswith("_PORT") and _KUBELET.match(text)):
+            if text and not _is_service_link(variable, text):
                 _check_text(variable, text)
                 values[setting.name] = _READERS[setting.type](variable, text)
+        if "log_level" in values:
+            values["log_level"] = values["log_level"].lower()
         return cls(**values)
 
 
@@ -144,6 +160,22 @@ def wants_traces(environment: Mapping[str, str] = os.environ) -> bool:
     return True
 
 
+def unknown_variables(environment: Mapping[str, str] = os.environ) -> Iterator[tuple[str, str]]:
+    """Yield each variable that begins with `PETS_` and is no setting, and the nearest one or "".
+
+    It is most likely misspelt. What Kubernetes sets for Services is left out, and so is what has
+    no value.
+    """
+    known = [setting.name.upper() for setting in fields(Settings)]
+    for variable in sorted(environment):
+        text = _value(environment, variable)
+        ours = _OURS.fullmatch(variable)
+        if not ours or not text or ours[1] in known or _is_service_link(variable, text):
+            continue
+        nearest = get_close_matches(ours[1].upper(), known, n=1)
+        yield variable, variable_of(nearest[0]) if nearest else ""
+
+
 def variable_of(setting: str) -> str:
     """Return the name of the environment variable of a setting."""
     return f"PETS_{setting.upper()}"
@@ -151,6 +183,11 @@ def variable_of(setting: str) -> str:
 
 def _value(environment: Mapping[str, str], variable: str) -> str:
     return environment.get(variable, "").strip()
+
+
+def _is_service_link(variable: str, text: str) -> bool:
+    is_port = variable.endswith("_PORT") and _KUBELET.match(text)
+    return bool(is_port or _SERVICE_LINK.fullmatch(variable))
 
 
 def _check_text(variable: str, text: str) -> None:
@@ -168,9 +205,11 @@ def _integer(variable: str, text: str) -> int:
 
 
 def _boolean(variable: str, text: str) -> bool:
-    if text not in {"true", "false"}:
-        raise SettingsError(f"{variable}: {text!r} is neither true nor false")
-    return text == "true"
+    value = _BOOLEANS.get(text.lower())
+    if value is None:
+        known = ", ".join(_BOOLEANS)
+        raise SettingsError(f"{variable}: {text!r} is none of {known}")
+    return value
 
 
 def _text(_variable: str, text: str) -> str:

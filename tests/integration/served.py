@@ -96,7 +96,7 @@ def served(
     with start(*arguments, database_url=database_url, open_files=open_files, **settings) as process:
         try:
             service = Served(process, 0)
-            address = re.search(r"http://127\.0\.0\.1:(\d+)", service.wait_for_line("Listening on"))
+            address = re.search(r"http://\S+:(\d+)", service.wait_for_line("Listening on"))
             assert address
             service.port = int(address[1])
             for _ in range(workers):

@@ -1,7 +1,6 @@
 """The deployment that `docker-compose up -d` starts from a clean clone."""
 
 import json
-import os
 import secrets
 import subprocess
 import time
@@ -12,7 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.docker import answers, needs_docker
+from tests.integration.docker import (
+    NO_FILE,
+    answers,
+    environment_of_a_clean_clone,
+    needs_docker,
+)
 
 ROOT = Path(__file__).parents[2]
 API = "http://127.0.0.1:3000"
@@ -50,14 +54,13 @@ def compose(request: pytest.FixtureRequest) -> Iterator[Run]:
     command = COMPOSES[request.param]
     if not answers(*command, "version"):
         pytest.skip(f"{request.param} is not installed")
-    # A developer may have set this variable, but a clean clone must work without it.
-    environment = {name: value for name, value in os.environ.items() if name != "POSTGRES_PASSWORD"}
+    environment = environment_of_a_clean_clone()
     environment["COMPOSE_DOCKER_CLI_BUILD"] = "0"  # Compose 1 then uses the classic builder.
     environment["COMPOSE_PROJECT_NAME"] = f"pets-test-{secrets.token_hex(4)}"
 
     def run(*arguments: str) -> str:
         done = subprocess.run(
-            [*command, *arguments],
+            [*command, *NO_FILE, *arguments],
             cwd=ROOT,
             env=environment,
             capture_output=True,

@@ -1,12 +1,14 @@
-"""The files of `deploy/` agree with the service."""
+"""The files of `deploy/`, and those of compose, agree with the service."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pets.adapters.sqlalchemy.postgresql_session import QUICK_SESSION, SEARCH_SESSION, time_limits
-from pets.settings import Settings
+from pets.settings import Settings, variable_of
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 POOLER = (DEPLOY / "pgbouncer" / "pgbouncer.ini").read_text()
@@ -40,3 +42,13 @@ def test_pgbouncer_ignores_what_it_sets_itself() -> None:
     (line,) = re.findall(r"^ignore_startup_parameters = (.*)$", POOLER, re.MULTILINE)
     ignored = set(line.split(", "))
     assert ignored == {*QUICK_SESSION, *SEARCH_SESSION, *time_limits(1)} - PASSED_ON
+
+
+@pytest.mark.parametrize(
+    ("name", "service"), [("docker-compose.yaml", "api"), ("docker-compose.scale.yaml", "api1")]
+)
+def test_compose_passes_every_setting_on(name: str, service: str) -> None:
+    text = DEPLOY.with_name(name).read_text()
+    services = yaml.safe_load(text)["services"]  # type: ignore[no-untyped-call]  # PyYAML has no types.
+    passed_on = {each for each in services[service]["environment"] if each.startswith("PETS_")}
+    assert passed_on == {variable_of(setting.name) for setting in fields(Settings)}

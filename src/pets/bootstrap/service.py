@@ -37,7 +37,7 @@ from pets.serving.listening import address_of, listen
 from pets.serving.queues import Capacity, Priorities
 from pets.serving.supervisor import Supervisor
 from pets.serving.worker import Worker
-from pets.settings import Settings, SettingsError, variable_of
+from pets.settings import Settings, SettingsError, unknown_variables, variable_of
 from pets.telemetry.metrics import Metrics, ServiceMetrics
 
 logger = logging.getLogger(__name__)
@@ -90,6 +90,13 @@ def allow_files(settings: Settings) -> None:
         allow_open_files(settings.workers)
     except CannotServe as error:
         raise SettingsError(str(error)) from None
+
+
+def warn_of_unknown_variables() -> None:
+    """Log each variable that is probably a misspelt setting, because it has no effect."""
+    for variable, nearest in unknown_variables():
+        question = f" Did you mean {nearest}?" if nearest else ""
+        logger.warning("%s is not a setting.%s", variable, question)
 
 
 def _listen(settings: Settings, host: str, port: str) -> socket:

@@ -16,7 +16,7 @@ from pets.bootstrap.stores import (
 )
 from pets.cli.console import CommandFailed, print_document
 from pets.cli.counts import line_of_ids, lines_of
-from pets.settings import MEMORY, Settings, variable_of
+from pets.settings import MEMORY, Settings, unknown_variables, variable_of
 
 MAX_SKEW_SECONDS: Final = 5
 """How much the clocks may differ.
@@ -42,6 +42,8 @@ def examine(settings: Settings) -> None:
         if setting.name == "database_url":
             value = masked_url(settings)
         _tell(variable_of(setting.name), value)
+    for variable, nearest in unknown_variables():
+        _tell(variable, f"is not a setting; {nearest} is" if nearest else "is not a setting")
     read_keys(settings)
     check_tracing()
     if settings.database_url != MEMORY:

@@ -152,7 +152,7 @@ def _pets() -> None:
 )
 def _serve(**options: str | int | None) -> int:
     """Migrate the store, then serve until SIGTERM or Ctrl-C."""
-    from pets.bootstrap.service import allow_files, serve
+    from pets.bootstrap.service import allow_files, serve, warn_of_unknown_variables
     from pets.cli.waiting import migrate_when_reachable
     from pets.telemetry.log import set_up_log
 
@@ -164,6 +164,7 @@ def _serve(**options: str | int | None) -> int:
     settings = Settings.from_environment(environment)
     allow_files(settings)
     set_up_log(settings.log_level)
+    warn_of_unknown_variables()
     migrate_when_reachable(settings)
     serve(settings)
     return 0

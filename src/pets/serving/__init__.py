@@ -15,7 +15,7 @@ What it adds to uvicorn, from a connection to the processes:
   serve. `listening` opens the socket.
 - `worker` is a process that serves, and `configuration` says how uvicorn is set up in it.
 - `supervisor` starts the workers, watches them, and replaces those that end. `signals` says what
-  signals do to it.
+  signals do to it, and `systemd` is told when it serves and when it stops.
 
 What it does not know it is given:
 

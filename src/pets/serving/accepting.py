@@ -8,9 +8,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ClassVar, Final
 
-import uvloop
-
 from pets.serving.errors import CannotServe
+
+try:
+    from uvloop import Loop
+except ImportError:  # A system may lack it. asyncio's own loop does the same, more slowly.
+    from asyncio import SelectorEventLoop as Loop  # type: ignore[assignment]  # mypy knows uvloop.
 
 RESERVED_FILES: Final = 100
 """How many of the open files that the system allows are kept for other things."""
@@ -53,8 +56,8 @@ def limit_clients(number: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, number + RESERVED_FILES), hard))
 
 
-class AcceptingLoop(uvloop.Loop):
-    """uvloop, but an `Acceptor` accepts the connections of its servers."""
+class AcceptingLoop(Loop):
+    """uvloop, where it is installed, but an `Acceptor` accepts the connections of its servers."""
 
     max_accepted: ClassVar = 256
     """How many connections are accepted in one turn. uvloop itself accepts one."""

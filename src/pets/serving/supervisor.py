@@ -17,6 +17,7 @@ from typing import Final, NoReturn
 
 from pets.serving.errors import CannotServe
 from pets.serving.signals import Signals, end_by_signals, signals_wait
+from pets.serving.systemd import tell_systemd
 
 STUCK_SECONDS: Final = 6
 """After so long without a sign of life a worker shows its stacks, and is killed."""
@@ -128,6 +129,7 @@ class Supervisor:
             if each_turn:
                 each_turn()
         logger.info("Stopping %d workers", len(self._workers))
+        tell_systemd("STOPPING=1")
         self._listener.close()
         os.close(self._lifeline)
         while self._workers:
@@ -210,7 +212,9 @@ class Supervisor:
         self._watched = now
         for worker in self._workers.copy():
             worker.watch(seconds)
-            self._was_ready = self._was_ready or worker.is_ready
+            if worker.is_ready and not self._was_ready:
+                self._was_ready = True
+                tell_systemd("READY=1")
             pid, status = os.waitpid(worker.pid, os.WNOHANG)
             if pid:
                 self._forget(worker, os.waitstatus_to_exitcode(status))
