@@ -24,7 +24,7 @@ from pets.cli.console import (
     say,
 )
 from pets.cli.key_commands import keys_group
-from pets.cli.pet_commands import export_command, import_command
+from pets.cli.pet_commands import export_command, import_command, seed_command
 from pets.cli.signals import heed_signals
 from pets.cli.store_commands import (
     backup_command,
@@ -170,6 +170,7 @@ def _openapi() -> int:
 for _command in (
     export_command,
     import_command,
+    seed_command,
     migrate_command,
     backup_command,
     restore_command,

@@ -1,4 +1,4 @@
-"""The commands that move pets: `pets export` and `pets import`."""
+"""The commands that read and add many pets: `pets export`, `pets import` and `pets seed`."""
 
 from typing import Any
 
@@ -70,3 +70,18 @@ def import_command(file: str, format_: str | None, on_error: str, *, keep_ids: b
     migrate(settings)
     done = import_pets(settings, file, format_, keep_ids=keep_ids, skip=on_error == "skip")
     return 0 if done else 1
+
+
+@click.command("seed", cls=Command)
+@click.argument("number", metavar="[N]", type=click.IntRange(1, 1_000_000), default=100)
+@click.option("--seed", type=int, default=1, metavar="S", help="Make other pets. The default is 1.")
+def seed_command(number: int, seed: int) -> int:
+    """Add N made-up dogs and cats, 100 by default, to try the service with.
+
+    The same N and S always make the same pets.
+    """
+    from pets.cli.seeding import seed_store
+
+    heed_signals()
+    seed_store(Settings.from_environment(), number, seed)
+    return 0
