@@ -22,6 +22,7 @@ from pets.cli.console import (
     discard,
     print_document,
     say,
+    show,
 )
 from pets.cli.key_commands import keys_group
 from pets.cli.pet_commands import export_command, import_command, seed_command
@@ -49,7 +50,10 @@ def main(arguments: Sequence[str]) -> int:
     loaded.
     """
     try:
-        status: int = _pets.main([*arguments], "pets", standalone_mode=False)
+        status: int = pets_group.main([*arguments], "pets", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:  # A group needs one of its commands.
+        show(error.format_message())
+        status = 2
     except click.UsageError as error:
         status = _fail(2, _usage_message(error))
     except SettingsError as error:
@@ -109,7 +113,6 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 
 @click.group(
     cls=Group,
-    no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="The store is chosen by the variable PETS_DATABASE_URL: sqlite+aiosqlite:///FILE"
     f" (the default is {Settings.database_url}), postgresql://USER:PASSWORD@HOST:PORT/DATABASE,"
@@ -123,11 +126,11 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     callback=_print_version,
     help="Show the version and exit.",
 )
-def _pets() -> None:
+def pets_group() -> None:
     """Run a REST service for pets, dogs and cats."""
 
 
-@_pets.command(
+@pets_group.command(
     "serve",
     params=[
         _setting("host", "The address to listen on"),
@@ -154,7 +157,7 @@ def _serve(**options: str | int | None) -> int:
     return 0
 
 
-@_pets.command("openapi")
+@pets_group.command("openapi")
 def _openapi() -> int:
     """Print the OpenAPI document."""
     from pets.api.openapi import document
@@ -178,4 +181,4 @@ for _command in (
     doctor_command,
     keys_group,
 ):
-    _pets.add_command(_command)
+    pets_group.add_command(_command)
