@@ -1,6 +1,7 @@
-"""API keys in a file: `pets keys new`, and a service that reads the file."""
+"""API keys in a file: `pets keys`, and a service that reads the file."""
 
 import hashlib
+import io
 import os
 import resource
 import signal
@@ -8,13 +9,15 @@ import stat
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
 
 from pets.api import api_keys
 from pets.api.api_keys import ApiKey, KeyFile, KeyScope, parse_keys
-from pets.cli.keys import make_key
+from pets.cli.keys import make_key, revoke_key
+from pets.cli.main import main
 from tests.integration.served import COMMAND, Served, served, start
 
 LINE = ApiKey.of("reader", KeyScope.READ, "secret").to_line()
@@ -133,6 +136,110 @@ def test_a_key_that_cannot_be_made_is_one_line(
     (line,) = done.stderr.splitlines()
     assert "hunter2" not in line
     assert Path("keys").read_text() == f"{LINE}\n"
+
+
+WHOLE = f"# our keys\n{LINE}\n\n{OTHER}"
+
+
+@pytest.fixture
+def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of `PETS_API_KEYS_FILE`, with two keys."""
+    file = tmp_path / "keys"
+    file.write_text(WHOLE)
+    monkeypatch.setenv("PETS_API_KEYS_FILE", str(file))
+    return file
+
+
+def test_a_new_key_goes_to_the_file_of_the_service(
+    keys: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["keys", "new", "reports", "--scope", "read"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert keys.read_text().startswith(f"{WHOLE}reports read ")
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_list_shows_names_and_scopes_and_nothing_else(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["keys", "list"]) == 0
+    assert capsys.readouterr() == ("reader  read\nother   read\n", "")
+
+
+def test_a_revoked_key_loses_its_line_and_all_else_stays(
+    keys: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys.chmod(0o640)
+    assert main(["keys", "revoke", "reader"]) == 0
+    assert capsys.readouterr() == ("", "pets: revoked reader\n")
+    assert keys.read_text() == f"# our keys\n\n{OTHER}"
+    assert stat.S_IMODE(keys.stat().st_mode) == 0o640
+
+
+def test_an_option_names_another_file(
+    keys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    copy.write_text(WHOLE)
+    assert main(["keys", "revoke", "reader", "--file", str(copy)]) == 0
+    assert (keys.read_text(), copy.read_text()) == (WHOLE, f"# our keys\n\n{OTHER}")
+    capsys.readouterr()
+    assert main(["keys", "list", "--file", str(copy)]) == 0
+    assert capsys.readouterr().out == "other  read\n"
+
+
+@pytest.mark.parametrize("name", ["absent", "READER", "#", "read", ""])
+def test_a_key_that_is_not_there_cannot_be_revoked(
+    name: str, keys: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["keys", "revoke", name]) == 1
+    assert capsys.readouterr().err == f"pets: {keys}: there is no key {name!r}\n"
+    assert keys.read_text() == WHOLE
+
+
+def test_the_only_key_cannot_be_revoked(keys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A service would take the file for a broken one, and accept the key for ever."""
+    keys.write_text(OTHER)
+    assert main(["keys", "revoke", "other"]) == 1
+    assert "the only key" in capsys.readouterr().err
+    assert keys.read_text() == OTHER
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["revoke", "reader"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("file", "status"), [("", 2), ("absent", 1), ("/", 1), ("/dev/null", 1), ("broken", 1)]
+)
+def test_a_file_of_keys_that_cannot_be_used_is_one_line(
+    arguments: list[str], file: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken").write_text(f"{LINE}\nhunter2\n")
+    monkeypatch.setenv("PETS_API_KEYS_FILE", file)
+    printed = io.StringIO()
+    with redirect_stderr(printed):
+        assert main(["keys", *arguments]) == status
+    (line,) = printed.getvalue().splitlines()
+    assert "hunter2" not in line
+    assert [path.name for path in tmp_path.iterdir()] == ["broken"]
+
+
+def test_keys_that_are_revoked_at_once_are_all_gone(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    names = [f"key{number}" for number in range(6)]
+    for name in names:
+        make_key(name, KeyScope.READ, str(file))
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda name: revoke_key(name, str(file)), names[1:]))
+    assert [key.name for key in parse_keys(file.read_text())] == names[:1]
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_running_service_refuses_a_revoked_key(keys: Path) -> None:
+    running = KeyFile(str(keys))
+    revoke_key("reader", str(keys))
+    assert running.find(b"secret") is None
+    assert running.find(b"another secret")
 
 
 @pytest.mark.thorough

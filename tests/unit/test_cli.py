@@ -1,11 +1,14 @@
 """The command line: its arguments, settings and exit codes."""
 
 import json
+import re
+from collections.abc import Iterator
 from importlib.metadata import version
 
+import click
 import pytest
 
-from pets.cli.main import main
+from pets.cli.main import main, pets_group
 from pets.settings import Settings, SettingsError, variable_of, wants_traces
 
 
@@ -17,9 +20,8 @@ def test_openapi_prints_the_document(capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
-        ["keys"],
         ["frobnicate"],
+        ["keys", "frobnicate"],
         ["serve", "--port", "http"],
         ["serve", "--frobnicate"],
         ["migrate", "--port", "1"],
@@ -30,6 +32,45 @@ def test_wrong_use_exits_2_with_one_line(
 ) -> None:
     assert main(arguments) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("group", [[], ["keys"]], ids=["pets", "pets keys"])
+def test_a_group_alone_shows_its_commands_and_exits_2(
+    group: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*group, "--help"]) == 0
+    help_ = capsys.readouterr().out
+    assert main(group) == 2
+    assert capsys.readouterr() == ("", help_)
+
+
+def every_command(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from every_command(command, *path, name)
+        else:
+            yield *path, name
+
+
+@pytest.mark.parametrize("command", [*every_command(pets_group)], ids=" ".join)
+def test_no_help_shows_a_name_of_the_code(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as `_TEXT` for a function that checks a value, or `KeyScope.READ`."""
+    assert main([*command, "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert re.findall(r"\b_\w+|\w+\.[A-Z]+\b", printed) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [("0", 2), ("1", 0), ("999999", 0), ("1000000", 0), ("1000001", 2)]
+)
+def test_a_seed_adds_up_to_a_million_pets(
+    number: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pets.cli.seeding.seed_store", lambda *_: None)
+    assert main(["seed", number]) == status
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,7 +89,10 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     ("line", "completions"),
     [
         ("pets op", ["plain,openapi"]),
-        ("pets keys ", ["plain,new"]),
+        ("pets se", ["plain,seed", "plain,serve"]),
+        ("pets keys ", ["plain,list", "plain,new", "plain,revoke"]),
+        ("pets keys new x --scope ", ["plain,read", "plain,write"]),
+        ("pets keys revoke x --file ", ["file,"]),
         ("pets export --type ", ["plain,cat", "plain,dog"]),
         ("pets import ", ["file,"]),
         ("pets --version op", ["plain,openapi"]),

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, NoReturn, TextIO
+from typing import Final, TextIO
 
 import click
 
@@ -55,7 +55,12 @@ class _Forgiving:
 
 def say(message: object) -> None:
     """Print a message for the user as one line."""
-    print(f"pets: {message}", file=_Forgiving(sys.stderr), flush=True)
+    show(f"pets: {message}")
+
+
+def show(text: str) -> None:
+    """Print a text for the user to standard error."""
+    print(text, file=_Forgiving(sys.stderr), flush=True)
 
 
 class _Saying(logging.Handler):
@@ -88,8 +93,16 @@ def print_document(text: str) -> None:
 class Command(click.Command):
     """A command whose help is printed like any other document, so that a failure is one line."""
 
-    def get_help(self, ctx: click.Context) -> NoReturn:
-        print_document(super().get_help(ctx))
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        option = super().get_help_option(ctx)
+        if option:
+            option.callback = _print_help
+        return option
+
+
+def _print_help(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001  # click calls it.
+    if wanted and not ctx.resilient_parsing:  # Otherwise a shell completes the line.
+        print_document(ctx.get_help())
         ctx.exit()
 
 

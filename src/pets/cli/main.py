@@ -1,5 +1,6 @@
-"""The commands of `pets`, their options and their exit statuses.
+"""The command `pets`: its exit statuses, `pets serve` and `pets openapi`.
 
+Other commands are in `pet_commands.py`, `store_commands.py` and `key_commands.py`.
 Each command imports what it needs when it runs, because `pets --help` should be quick.
 """
 
@@ -8,12 +9,10 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import click
-from click.shell_completion import CompletionItem
 
-from pets.api.api_keys import KeyScope
 from pets.cli.console import (
     STANDARD_OUTPUT,
     CommandFailed,
@@ -23,11 +22,19 @@ from pets.cli.console import (
     discard,
     print_document,
     say,
+    show,
 )
+from pets.cli.key_commands import keys_group
+from pets.cli.pet_commands import export_command, import_command, seed_command
 from pets.cli.signals import heed_signals
-from pets.domain.errors import InvalidQuery, StoreUnavailable
-from pets.domain.pet import PetType
-from pets.domain.query import PetQuery
+from pets.cli.store_commands import (
+    backup_command,
+    check_counts_command,
+    doctor_command,
+    migrate_command,
+    restore_command,
+)
+from pets.domain.errors import StoreUnavailable
 from pets.serving.errors import CannotServe
 from pets.serving.signals import end_by_signals
 from pets.settings import MEMORY, Settings, SettingsError, variable_of
@@ -43,7 +50,10 @@ def main(arguments: Sequence[str]) -> int:
     loaded.
     """
     try:
-        status: int = _pets.main([*arguments], "pets", standalone_mode=False)
+        status: int = pets_group.main([*arguments], "pets", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:  # A group needs one of its commands.
+        show(error.format_message())
+        status = 2
     except click.UsageError as error:
         status = _fail(2, _usage_message(error))
     except SettingsError as error:
@@ -92,27 +102,6 @@ def _setting(name: str, meaning: str) -> click.Option:
     return click.Option([variable, f"--{name}"], type=type(default), help=text)
 
 
-def _text(value: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise click.BadParameter("it is not valid UTF-8") from None
-    return value
-
-
-_format = click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["ndjson", "csv"]),
-    help="The default is csv for *.csv, else ndjson.",
-)
-
-
-def _complete_file(*_: object) -> list[CompletionItem]:
-    """Let the shell complete a name with its own files."""
-    return [CompletionItem("", type="file")]
-
-
 # click's own option would end with a traceback if the output cannot be written.
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001  # click calls it.
     if wanted and not context.resilient_parsing:  # Otherwise a shell completes the line.
@@ -124,7 +113,6 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 
 @click.group(
     cls=Group,
-    no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="The store is chosen by the variable PETS_DATABASE_URL: sqlite+aiosqlite:///FILE"
     f" (the default is {Settings.database_url}), postgresql://USER:PASSWORD@HOST:PORT/DATABASE,"
@@ -138,11 +126,11 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     callback=_print_version,
     help="Show the version and exit.",
 )
-def _pets() -> None:
+def pets_group() -> None:
     """Run a REST service for pets, dogs and cats."""
 
 
-@_pets.command(
+@pets_group.command(
     "serve",
     params=[
         _setting("host", "The address to listen on"),
@@ -170,116 +158,7 @@ def _serve(**options: str | int | None) -> int:
     return 0
 
 
-@_pets.command("export")
-@click.option(
-    "--output",
-    metavar="FILE",
-    default="-",
-    shell_complete=_complete_file,
-    help="The default is standard output, -.",
-)
-@click.option("--type", type=click.Choice(PetType, case_sensitive=False), help="Only dogs or cats.")
-@click.option("--age-min", type=int, metavar="YEARS", help="Only pets of at least this age.")
-@click.option("--age-max", type=int, metavar="YEARS", help="Only pets of at most this age.")
-@click.option(
-    "--name", type=_text, metavar="PART", help="Only pets with this in their name, in any case."
-)
-@_format
-def _export(output: str, format_: str | None, **choice: Any) -> int:
-    """Write all pets, or those chosen, by ascending id."""
-    from pets.cli.exporting import export_pets
-
-    heed_signals()
-    settings = Settings.from_environment()
-    try:
-        query = PetQuery(**choice)
-    except InvalidQuery as error:
-        option = error.member.replace("_", "-")
-        raise SettingsError(f"--{option} must be {error.rule}") from None
-    export_pets(settings, query, output, format_)
-    return 0
-
-
-@_pets.command("import")
-@click.argument("file", shell_complete=_complete_file)
-@click.option("--keep-ids", is_flag=True, help="Keep the ids of the file, and give no new ones.")
-@click.option(
-    "--on-error",
-    type=click.Choice(["abort", "skip"]),
-    default="abort",
-    help="At a bad line, import nothing, or all but the bad lines. The default is abort.",
-)
-@_format
-def _import(file: str, format_: str | None, on_error: str, *, keep_ids: bool) -> int:
-    """Add the pets of FILE, by the rules of the API. The file - is standard input."""
-    from pets.bootstrap.stores import migrate
-    from pets.cli.importing import import_pets
-
-    heed_signals()
-    settings = Settings.from_environment()
-    migrate(settings)
-    done = import_pets(settings, file, format_, keep_ids=keep_ids, skip=on_error == "skip")
-    return 0 if done else 1
-
-
-@_pets.command("backup")
-@click.argument("file", type=_text, shell_complete=_complete_file)
-def _backup(file: str) -> int:
-    """Copy a SQLite store to FILE, also while a service writes. PostgreSQL has pg_dump."""
-    from pets.cli.backups import make_backup
-
-    heed_signals()
-    make_backup(Settings.from_environment(), file)
-    return 0
-
-
-@_pets.command("restore")
-@click.argument("file", type=_text, shell_complete=_complete_file)
-def _restore(file: str) -> int:
-    """Put a copy of a SQLite store in its place. The service must be stopped."""
-    from pets.cli.backups import restore_backup
-
-    heed_signals()
-    restore_backup(Settings.from_environment(), file)
-    return 0
-
-
-@_pets.command("migrate")
-def _migrate() -> int:
-    """Bring the store to the schema that this version needs."""
-    from pets.bootstrap.stores import migrate
-
-    heed_signals()
-    migrate(Settings.from_environment())
-    return 0
-
-
-@_pets.command("check-counts")
-@click.option("--repair", is_flag=True, help="Repair them, as the owner of the tables.")
-def _check_counts(*, repair: bool) -> int:
-    """Say which kept counts differ from the number of pets."""
-    from pets.bootstrap.stores import migrate
-    from pets.cli.counts import print_wrong_counts
-
-    heed_signals()
-    settings = Settings.from_environment()
-    if repair:
-        migrate(settings)
-    print_wrong_counts(settings, repair=repair)
-    return 0
-
-
-@_pets.command("doctor")
-def _doctor() -> int:
-    """Print the settings in force and the state of the store, and say what is wrong."""
-    from pets.cli.doctor import examine
-
-    heed_signals()
-    examine(Settings.from_environment())
-    return 0
-
-
-@_pets.command("openapi")
+@pets_group.command("openapi")
 def _openapi() -> int:
     """Print the OpenAPI document."""
     from pets.api.openapi import document
@@ -292,26 +171,15 @@ def _openapi() -> int:
     return 0
 
 
-@_pets.group("keys", no_args_is_help=False)
-def _keys() -> None:
-    """Make the API keys that PETS_API_KEYS_FILE holds."""
-
-
-@_keys.command("new")
-@click.argument("name", type=_text)
-@click.option(
-    "--scope", type=click.Choice(list(map(str, KeyScope))), required=True, help="What it allows."
-)
-@click.option(
-    "--file",
-    type=_text,
-    shell_complete=_complete_file,
-    help="The file that gets the line of the key.",
-)
-def _keys_new(name: str, scope: str, file: str | None) -> int:
-    """Make a key and print it. It cannot be shown again."""
-    from pets.cli.keys import make_key
-
-    heed_signals()
-    make_key(name, KeyScope(scope), file)
-    return 0
+for _command in (
+    export_command,
+    import_command,
+    seed_command,
+    migrate_command,
+    backup_command,
+    restore_command,
+    check_counts_command,
+    doctor_command,
+    keys_group,
+):
+    pets_group.add_command(_command)

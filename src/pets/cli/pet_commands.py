@@ -1,0 +1,87 @@
+"""The commands that read and add many pets: `pets export`, `pets import` and `pets seed`."""
+
+from typing import Any
+
+import click
+
+from pets.cli.console import Command
+from pets.cli.options import complete_file, text
+from pets.cli.signals import heed_signals
+from pets.domain.errors import InvalidQuery
+from pets.domain.pet import PetType
+from pets.domain.query import PetQuery
+from pets.settings import Settings, SettingsError
+
+_format = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["ndjson", "csv"]),
+    help="The default is csv for *.csv, else ndjson.",
+)
+
+
+@click.command("export", cls=Command)
+@click.option(
+    "--output",
+    metavar="FILE",
+    default="-",
+    shell_complete=complete_file,
+    help="The default is standard output, -.",
+)
+@click.option("--type", type=click.Choice(PetType, case_sensitive=False), help="Only dogs or cats.")
+@click.option("--age-min", type=int, metavar="YEARS", help="Only pets of at least this age.")
+@click.option("--age-max", type=int, metavar="YEARS", help="Only pets of at most this age.")
+@click.option(
+    "--name", type=text, metavar="PART", help="Only pets with this in their name, in any case."
+)
+@_format
+def export_command(output: str, format_: str | None, **choice: Any) -> int:
+    """Write all pets, or those chosen, by ascending id."""
+    from pets.cli.exporting import export_pets
+
+    heed_signals()
+    settings = Settings.from_environment()
+    try:
+        query = PetQuery(**choice)
+    except InvalidQuery as error:
+        option = error.member.replace("_", "-")
+        raise SettingsError(f"--{option} must be {error.rule}") from None
+    export_pets(settings, query, output, format_)
+    return 0
+
+
+@click.command("import", cls=Command)
+@click.argument("file", shell_complete=complete_file)
+@click.option("--keep-ids", is_flag=True, help="Keep the ids of the file, and give no new ones.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["abort", "skip"]),
+    default="abort",
+    help="At a bad line, import nothing, or all but the bad lines. The default is abort.",
+)
+@_format
+def import_command(file: str, format_: str | None, on_error: str, *, keep_ids: bool) -> int:
+    """Add the pets of FILE, by the rules of the API. The file - is standard input."""
+    from pets.bootstrap.stores import migrate
+    from pets.cli.importing import import_pets
+
+    heed_signals()
+    settings = Settings.from_environment()
+    migrate(settings)
+    done = import_pets(settings, file, format_, keep_ids=keep_ids, skip=on_error == "skip")
+    return 0 if done else 1
+
+
+@click.command("seed", cls=Command)
+@click.argument("number", metavar="[N]", type=click.IntRange(1, 1_000_000), default=100)
+@click.option("--seed", type=int, default=1, metavar="S", help="Make other pets. The default is 1.")
+def seed_command(number: int, seed: int) -> int:
+    """Add N made-up dogs and cats, 100 by default, to try the service with.
+
+    The same N and S always make the same pets.
+    """
+    from pets.cli.seeding import seed_store
+
+    heed_signals()
+    seed_store(Settings.from_environment(), number, seed)
+    return 0
