@@ -234,6 +234,22 @@ BAD_QUERIES = {
 }
 
 
+BAD_QUERIES_OF_STATISTICS = {
+    name: BAD_QUERIES[name]
+    for name in (
+        "an unknown parameter",
+        "a type twice",
+        "a type unknown",
+        "an age too high",
+        "an age gigantic",
+    )
+} | {
+    "a limit": ("limit=5", "limit"),
+    "a part of a name": ("name=bo", "name"),
+    "an order": ("sort=age", "sort"),
+}
+
+
 def _cursor(content: bytes, version: int = 1) -> str:
     digest = blake2b(
         bytes([version]) + content + b'[null,null,null,null,"id",false]', digest_size=8
@@ -323,6 +339,8 @@ PATHS_OF_NOTHING = [
     "/pets/1/2/3",
     "/pet/",
     "/PETS/",
+    "/pets/Stats",
+    "/pets/stats/1",
     "/pets/..%2f..%2fetc%2fpasswd",
     "/%FF%FE",
     "/%00",
@@ -345,6 +363,9 @@ def bad_queries_and_keys() -> list[BadRequest]:
     requests: list[BadRequest] = []
     for name, (query, detail) in BAD_QUERIES.items():
         requests += [BadRequest(f"GET with {name}", 400, "GET", f"/pets/?{query}", detail=detail)]
+    for name, (query, detail) in BAD_QUERIES_OF_STATISTICS.items():
+        path = f"/pets/stats?{query}"
+        requests += [BadRequest(f"GET of statistics with {name}", 400, "GET", path, detail=detail)]
     for name, cursor in BAD_CURSORS.items():
         requests += [
             BadRequest(
@@ -460,6 +481,8 @@ def bad_requests() -> list[BadRequest]:  # noqa: C901  # each table has its own 
         requests += [BadRequest(f"GET with a limit {name}", 400, "GET", f"/pets/?limit={limit}")]
     for method in ("PUT", "PATCH", "TRACE", "FROBNICATE"):
         requests += [BadRequest(f"{method} on the pets", 405, method, "/pets/")]
+    for method in ("POST", "PUT", "PATCH", "DELETE", "TRACE"):
+        requests += [BadRequest(f"{method} on the statistics", 405, method, "/pets/stats")]
     for path in ("/health/live", "/docs", "/schema", "/"):
         requests += [BadRequest(f"DELETE on {path}", 405, "DELETE", path)]
     for path in PATHS_OF_NOTHING:

@@ -28,16 +28,19 @@ from pets.api.queries import (
     FILTERS_DESCRIBED,
     IDS_DESCRIBED,
     LINK_DESCRIBED,
+    STATISTICS_FILTERS_DESCRIBED,
     links,
     read_ids,
     read_parameters,
     read_query,
+    read_statistics_query,
 )
 from pets.api.request import ApiRequest
 from pets.api.schemas import MAX_IDS_BYTES, PetCreate, PetsDelete, PetsDeleted, PetUpdate, encode
 from pets.domain.pet import MAX_ID
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
+from pets.domain.statistics import PetStatistics
 
 NO_TAG: Final = None
 """The collection always exists, but it has no tag."""
@@ -133,6 +136,24 @@ class PetsController(Controller):
             return Answer(304)
         (page,) = await request.repository.pages([query])
         return self.last_page.answer(query, page)
+
+    @get(
+        "/stats",
+        operation_id="countPets",
+        summary="Count pets by type and age",
+        description="The numbers are exact, of one moment, and take the same time however many "
+        "pets there are.",
+        responses=described_answers(
+            200, schemas.PetStats, "Numbers about the pets that match.", *(304, 400, 412, 500, 503)
+        ),
+        query=STATISTICS_FILTERS_DESCRIBED,
+    )
+    async def count_pets(self, request: ApiRequest) -> Answer:
+        query = read_statistics_query(request.scope["query_string"])
+        if not is_met(request, NO_TAG):
+            return Answer(304)
+        statistics = PetStatistics.of(await request.repository.counts(), query)
+        return Answer(200, encode(schemas.PetStats.from_domain(statistics)))
 
     @delete(
         operation_id="deletePets",

@@ -101,10 +101,18 @@ _FILTERS: Final = {
         {"type": "string", "enum": list(_SORTS), "default": "id"},
     ),
 }
-FILTERS_DESCRIBED: Final = {
-    name: {"description": filter_.description, "schema": filter_.schema}
-    for name, filter_ in _FILTERS.items()
-}
+_STATISTICS_FILTERS: Final = {name: _FILTERS[name] for name in ("type", "age_min", "age_max")}
+
+
+def _described(filters: Mapping[str, Filter]) -> Mapping[str, object]:
+    return {
+        name: {"description": filter_.description, "schema": filter_.schema}
+        for name, filter_ in filters.items()
+    }
+
+
+FILTERS_DESCRIBED: Final = _described(_FILTERS)
+STATISTICS_FILTERS_DESCRIBED: Final = _described(_STATISTICS_FILTERS)
 IDS_DESCRIBED: Final = {
     "description": "The ids, where a body cannot be sent.",
     "schema": {
@@ -162,15 +170,20 @@ def read_query(query_string: bytes) -> PetQuery:
     return _cached_query(query_string)
 
 
-def _read_query(query_string: bytes) -> PetQuery:
+def read_statistics_query(query_string: bytes) -> PetQuery:
+    """Return the query whose filters choose the pets of the statistics. It raises the same."""
+    return _read_query(query_string, _STATISTICS_FILTERS)
+
+
+def _read_query(query_string: bytes, filters: Mapping[str, Filter] = _FILTERS) -> PetQuery:
     values: dict[str, Any] = {}  # Any: each parameter has its own type.
-    for name, text in read_parameters(query_string, _FILTERS):
+    for name, text in read_parameters(query_string, filters):
         if name in values:
             raise ClientException(f"The query parameter `{name}` is sent more than once.")
         try:
-            values[name] = _FILTERS[name].read(text)
+            values[name] = filters[name].read(text)
         except (ValueError, KeyError):
-            raise _must_be(name, _FILTERS[name].rule) from None
+            raise _must_be(name, filters[name].rule) from None
     cursor = values.pop("cursor", None)
     sort, descending = values.pop("sort", _SORTS["id"])
     try:
