@@ -958,8 +958,12 @@ class BadRequests:
         assert problem["detail"] not in {"", problem["title"]}
         assert bad.detail in problem["detail"]
         assert problem["instance"] == bad.path.partition("?")[0]
-        assert [error["pointer"] for error in problem.get("errors", [])] == (bad.pointers or [])
-        assert all(error["detail"] for error in problem.get("errors", []))
+        faults = problem.get("errors", [])
+        assert [fault["pointer"] for fault in faults if "pointer" in fault] == (bad.pointers or [])
+        parameters = bad.parameters or []
+        assert [fault["parameter"] for fault in faults if "parameter" in fault] == parameters
+        assert all(f"`{name}`" in problem["detail"] for name in parameters[:1])
+        assert all(fault["detail"] for fault in faults)
         assert listed(client) == {"count": 2, "items": before}
 
 
@@ -1026,11 +1030,17 @@ class TheDocument:
         assert document["components"]["schemas"]["PetType"]["enum"] == ["cat", "dog"]
 
     @pytest.mark.parametrize(
-        "name", ["PetPage", "PetStats", "AgeCount", "PetsDeleted", "DeleteError", "Fault", "Health"]
+        "name", ["PetPage", "PetStats", "AgeCount", "PetsDeleted", "DeleteError", "Health"]
     )
     def test_requires_every_member_of_an_answer(self, document: dict[str, Any], name: str) -> None:
         schema = document["components"]["schemas"][name]
         assert schema["required"] == list(schema["properties"])
+
+    def test_says_where_a_fault_is(self, document: dict[str, Any]) -> None:
+        """In a body, which has a pointer, or in the query, which has a parameter."""
+        fault = document["components"]["schemas"]["Fault"]
+        assert list(fault["properties"]) == ["pointer", "parameter", "detail"]
+        assert fault["required"] == ["detail"]
 
     def test_limits_the_length_of_lists(self, document: dict[str, Any]) -> None:
         schemas = document["components"]["schemas"]

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 from litestar.exceptions import ClientException, HTTPException
 from msgspec import Struct
 
-from pets.api.problems import InvalidBody
+from pets.api.problems import InvalidRequest
 from pets.api.request import ApiRequest
 from pets.api.strict_json import Invalid, NotJSON, decode
 from pets.asgi import header_values
@@ -43,7 +43,7 @@ async def read_body(
     Litestar's own reading converts between types, takes any media type, and stops at the first
     fault.
 
-    Raises `HTTPException` 415 for another media type or a coding, `InvalidBody` for JSON that is
+    Raises `HTTPException` 415 for another media type or a coding, `InvalidRequest` for JSON that is
     not such a struct, `MissingBody`, and `ClientException` for anything else.
     """
     body = await request.body()
@@ -57,7 +57,7 @@ async def read_body(
         raise ClientException(f"The body {error}.") from None
     except Invalid as error:
         detail = f"The body is not a valid {struct.__name__}."
-        raise InvalidBody(detail, error.faults) from None
+        raise InvalidRequest(detail, error.faults) from None
 
 
 def _check_media_type(request: ApiRequest, media_types: Collection[str]) -> None:

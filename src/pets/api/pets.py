@@ -24,6 +24,7 @@ from pets.api.conditions import (
 )
 from pets.api.idempotency import KEY_DESCRIBED, KeyReused, idempotency_key
 from pets.api.openapi import described_answers, described_body
+from pets.api.parameters import read_parameters
 from pets.api.queries import (
     FILTERS_DESCRIBED,
     IDS_DESCRIBED,
@@ -31,7 +32,6 @@ from pets.api.queries import (
     STATISTICS_FILTERS_DESCRIBED,
     links,
     read_ids,
-    read_parameters,
     read_query,
     read_statistics_query,
 )
@@ -169,7 +169,7 @@ class PetsController(Controller):
             *(400, 412, 413, 415, 431, 500, 503),
         ),
         body=described_body(PetsDelete, required=False, max_bytes=MAX_IDS_BYTES),
-        query={"ids": IDS_DESCRIBED},
+        query=IDS_DESCRIBED,
     )
     async def delete_pets(self, request: ApiRequest) -> Answer:
         in_body = await read_body(request, PetsDelete) if await request.body() else None

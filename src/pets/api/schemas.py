@@ -228,17 +228,24 @@ class PetsDeleted(Struct, frozen=True):
         )
 
 
-class Fault(Struct, frozen=True):
-    """A fault of a body."""
+class Fault(Struct, frozen=True, kw_only=True):
+    """A fault of a body, which has a pointer, or of the query, which has a parameter."""
 
-    pointer: Annotated[
-        str,
-        Meta(
-            pattern="^#(/.*)?$",
-            description="where: a JSON pointer (RFC 6901) as a fragment",
-            examples=["#/age"],
-        ),
-    ]
+    pointer: (
+        Annotated[
+            str,
+            Meta(
+                pattern="^#(/.*)?$",
+                description="where in the body: a JSON pointer (RFC 6901) as a fragment",
+                examples=["#/age"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    parameter: (
+        Annotated[str, Meta(description="the name of the query parameter", examples=["age_min"])]
+        | UnsetType
+    ) = UNSET
     detail: Annotated[str, Meta(examples=["must be an integer from 0 to 100, in whole years"])]
 
 
@@ -278,7 +285,8 @@ class Problem(Struct, frozen=True, kw_only=True):
     errors: Annotated[
         list[Fault] | UnsetType,
         Meta(
-            description=f"the faults of a body that is valid JSON, {MAX_FAULTS} at most",
+            description="the faults of a body that is valid JSON, or of the query, "
+            f"{MAX_FAULTS} at most",
             extra_json_schema={"maxItems": MAX_FAULTS},
         ),
     ] = UNSET

@@ -74,7 +74,7 @@ def _members(text: bytes) -> Members | None:
 
 def _faults(members: Members | None, struct: type[Struct]) -> Iterator[Fault]:
     if members is None:
-        yield Fault("#", "must be an object")
+        yield Fault(pointer="#", detail="must be an object")
         return
     unknown = dict(members)
     for field in msgspec.structs.fields(struct):
@@ -82,10 +82,10 @@ def _faults(members: Members | None, struct: type[Struct]) -> Iterator[Fault]:
         if field.name in unknown:
             yield from _value_faults(unknown.pop(field.name), _annotation(field.type), pointer)
         elif field.required:
-            yield Fault(pointer, "is required")
+            yield Fault(pointer=pointer, detail="is required")
     for name in unknown:
         escaped = name.replace("~", "~0").replace("/", "~1")
-        yield Fault(f"#/{quote(escaped)}", "is not a member that is known here")
+        yield Fault(pointer=f"#/{quote(escaped)}", detail="is not a member that is known here")
 
 
 def _annotation(annotation: Annotation) -> Annotation:
@@ -102,7 +102,7 @@ def _value_faults(value: Raw, annotation: Annotation, pointer: str) -> Iterator[
         return
     items = _items(value)
     if items is None or len(items) > rule.max_length:
-        yield Fault(pointer, f"must be {rule.description}")
+        yield Fault(pointer=pointer, detail=f"must be {rule.description}")
         return
     (item_annotation,) = get_args(kind)
     pointed = ((f"{pointer}/{index}", item) for index, item in enumerate(items))
@@ -125,4 +125,4 @@ def _faults_of(values: Iterable[tuple[str, Raw]], annotation: Annotation) -> Ite
         try:
             decoder.decode(value)
         except msgspec.ValidationError:
-            yield Fault(pointer, f"must be {rule.description}")
+            yield Fault(pointer=pointer, detail=f"must be {rule.description}")
