@@ -696,6 +696,68 @@ class Finding:
         assert listed(client, f"?{query}&limit=0") == {"count": len(matches), "items": []}
 
 
+class CountingPets:
+    """The numbers at `/pets/stats`."""
+
+    @staticmethod
+    def counted(client: Client, query: str = "") -> dict[str, Any]:
+        response = client.get(f"/pets/stats{query}")
+        assert response.status_code == 200, response.text
+        numbers: dict[str, Any] = response.json()
+        return numbers
+
+    def test_of_an_empty_store_has_no_mean_and_no_median(self, client: Client) -> None:
+        numbers = self.counted(client)
+        assert list(numbers.items()) == [
+            ("count", 0),
+            ("by_type", {"dog": 0, "cat": 0}),
+            ("by_age", []),
+            ("mean_age", None),
+            ("median_age", None),
+        ]
+
+    def test_is_by_type_and_by_age(self, client: Client) -> None:
+        for kind, age in (("dog", 9), ("cat", 1), ("dog", 1), ("dog", 4)):
+            create(client, type=kind, age=age)
+        assert self.counted(client) == {
+            "count": 4,
+            "by_type": {"dog": 3, "cat": 1},
+            "by_age": [
+                {"age": 1, "count": 2},
+                {"age": 4, "count": 1},
+                {"age": 9, "count": 1},
+            ],
+            "mean_age": 3.75,
+            "median_age": 2.5,
+        }
+
+    @pytest.mark.parametrize(
+        ("query", "count", "median"),
+        [
+            ("?type=dog", 2, 5),
+            ("?age_min=2", 1, 9),
+            ("?age_max=1&type=cat", 1, 1),
+            ("?age_min=2&age_max=1", 0, None),
+        ],
+    )
+    def test_is_of_the_pets_that_match(
+        self, client: Client, query: str, count: int, median: float | None
+    ) -> None:
+        for kind, age in (("dog", 9), ("cat", 1), ("dog", 1)):
+            create(client, type=kind, age=age)
+        numbers = self.counted(client, query)
+        assert (numbers["count"], numbers["median_age"]) == (count, median)
+        assert numbers["count"] == listed(client, query)["count"]
+
+    def test_follows_every_change(self, client: Client) -> None:
+        pet = create(client, type="dog", age=7)["id"]
+        client.patch(f"/pets/{pet}", json={"type": "cat", "age": 8})
+        assert self.counted(client)["by_type"] == {"dog": 0, "cat": 1}
+        assert self.counted(client)["by_age"] == [{"age": 8, "count": 1}]
+        delete(client, [pet])
+        assert self.counted(client)["count"] == 0
+
+
 class DeletingByQuery:
     def test_answers_as_deletion_by_body_does(self, client: Client) -> None:
         first, second, third = (create(client) for _ in range(3))
@@ -837,7 +899,16 @@ class SendingAgain:
 class Heads:
     @pytest.mark.parametrize(
         "path",
-        ["/pets/", "/pets/{}", "/pets/0", "/health/live", "/schema/openapi.json", "/docs", "/x"],
+        [
+            "/pets/",
+            "/pets/stats",
+            "/pets/{}",
+            "/pets/0",
+            "/health/live",
+            "/schema/openapi.json",
+            "/docs",
+            "/x",
+        ],
     )
     def test_are_the_headers_of_get_without_its_body(self, client: Client, path: str) -> None:
         path = path.format(create(client)["id"])
@@ -980,8 +1051,12 @@ class BadRequests:
         assert problem["detail"] not in {"", problem["title"]}
         assert bad.detail in problem["detail"]
         assert problem["instance"] == bad.path.partition("?")[0]
-        assert [error["pointer"] for error in problem.get("errors", [])] == (bad.pointers or [])
-        assert all(error["detail"] for error in problem.get("errors", []))
+        faults = problem.get("errors", [])
+        assert [fault["pointer"] for fault in faults if "pointer" in fault] == (bad.pointers or [])
+        parameters = bad.parameters or []
+        assert [fault["parameter"] for fault in faults if "parameter" in fault] == parameters
+        assert all(f"`{name}`" in problem["detail"] for name in parameters[:1])
+        assert all(fault["detail"] for fault in faults)
         assert listed(client) == {"count": 2, "items": before}
 
 
@@ -1017,6 +1092,7 @@ class TheDocument:
     def test_has_exactly_the_documented_paths(self, document: dict[str, Any]) -> None:
         assert set(document["paths"]) == {
             "/pets/",
+            "/pets/stats",
             "/pets/{pet_id}",
             "/health/live",
             "/health/ready",
@@ -1047,10 +1123,18 @@ class TheDocument:
         type_ = document["components"]["schemas"]["PetType"]
         assert (type_["type"], type_["enum"]) == ("string", ["cat", "dog"])
 
-    @pytest.mark.parametrize("name", ["PetPage", "PetsDeleted", "DeleteError", "Fault", "Health"])
+    @pytest.mark.parametrize(
+        "name", ["PetPage", "PetStats", "AgeCount", "PetsDeleted", "DeleteError", "Health"]
+    )
     def test_requires_every_member_of_an_answer(self, document: dict[str, Any], name: str) -> None:
         schema = document["components"]["schemas"][name]
         assert schema["required"] == list(schema["properties"])
+
+    def test_says_where_a_fault_is(self, document: dict[str, Any]) -> None:
+        """In a body, which has a pointer, or in the query, which has a parameter."""
+        fault = document["components"]["schemas"]["Fault"]
+        assert list(fault["properties"]) == ["pointer", "parameter", "detail"]
+        assert fault["required"] == ["detail"]
 
     def test_limits_the_length_of_lists(self, document: dict[str, Any]) -> None:
         schemas = document["components"]["schemas"]
@@ -1087,6 +1171,7 @@ class APIOverAnyStore(
     ConditionsOnAllPets,
     Pages,
     Finding,
+    CountingPets,
     DeletingByQuery,
     SendingAgain,
     HealthChecks,

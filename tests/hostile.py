@@ -20,6 +20,8 @@ class BadRequest:
     headers: dict[str, str] = field(default_factory=lambda: JSON)
     pointers: list[str] | None = None
     """The pointers of the problem document, if it must have any."""
+    parameters: list[str] | None = None
+    """The query parameters that it must name, if any are wrong. The first one is in the detail."""
     detail: str = ""
     """A text that the detail of the problem document must contain."""
 
@@ -246,14 +248,36 @@ BAD_QUERIES = {
     "a name too long": ("name=" + "x" * 101, "name"),
     "a name with NUL": ("name=%00", "name"),
     "a name with a control character": ("name=a%0Ab", "name"),
-    "a name that is not UTF-8": ("name=%FF", "UTF-8"),
-    "a name that is half a surrogate pair": ("name=%ED%A0%80", "UTF-8"),
+    "a name that is not UTF-8": ("name=%FF", "name"),
+    "a name that is half a surrogate pair": ("name=%ED%A0%80", "name"),
     "a sort unknown": ("sort=colour", "sort"),
     "a sort in capitals": ("sort=Name", "sort"),
     "a sort with a plus sign": ("sort=%2Bname", "sort"),
     "a sort turned twice": ("sort=--name", "sort"),
     "a sort by two": ("sort=name,age", "sort"),
     "a sort with an injection": ("sort=name;DROP%20TABLE%20pets", "sort"),
+    "a name of a parameter that is not UTF-8": ("na%FFme=x", r"na\xffme"),
+    "everything wrong": (
+        "limit=-1&type=bird&age_min=101&age_max=x&name=&sort=colour&cursor=A&x=1&limit=2",
+        "limit type age_max sort x age_min name",
+    ),
+}
+"""A query, and the names of its bad parameters."""
+
+
+BAD_QUERIES_OF_STATISTICS = {
+    name: BAD_QUERIES[name]
+    for name in (
+        "an unknown parameter",
+        "a type twice",
+        "a type unknown",
+        "an age too high",
+        "an age gigantic",
+    )
+} | {
+    "a limit": ("limit=5", "limit"),
+    "a part of a name": ("name=bo", "name"),
+    "an order": ("sort=age", "sort"),
 }
 
 
@@ -346,6 +370,8 @@ PATHS_OF_NOTHING = [
     "/pets/1/2/3",
     "/pet/",
     "/PETS/",
+    "/pets/Stats",
+    "/pets/stats/1",
     "/pets/..%2f..%2fetc%2fpasswd",
     "/%FF%FE",
     "/%00",
@@ -364,19 +390,21 @@ PATHS_OF_NOTHING = [
 ]
 
 
+def _bad_query(name: str, method: str, path: str, bad: str) -> BadRequest:
+    return BadRequest(name, 400, method, path, parameters=bad.split(" "))
+
+
 def bad_queries_and_keys() -> list[BadRequest]:
     requests: list[BadRequest] = []
-    for name, (query, detail) in BAD_QUERIES.items():
-        requests += [BadRequest(f"GET with {name}", 400, "GET", f"/pets/?{query}", detail=detail)]
+    for name, (query, bad) in BAD_QUERIES.items():
+        requests += [_bad_query(f"GET with {name}", "GET", f"/pets/?{query}", bad)]
+    for name, (query, bad) in BAD_QUERIES_OF_STATISTICS.items():
+        requests += [
+            _bad_query(f"GET of statistics with {name}", "GET", f"/pets/stats?{query}", bad)
+        ]
     for name, cursor in BAD_CURSORS.items():
         requests += [
-            BadRequest(
-                f"GET with a cursor {name}",
-                400,
-                "GET",
-                f"/pets/?cursor={cursor}",
-                detail="`cursor`",
-            )
+            _bad_query(f"GET with a cursor {name}", "GET", f"/pets/?cursor={cursor}", "cursor")
         ]
     for name, key in BAD_KEYS.items():
         headers = JSON | {"idempotency-key": key.decode("latin-1")}
@@ -392,28 +420,26 @@ def bad_queries_and_keys() -> list[BadRequest]:
             "POST",
             "/pets/?dry_run=1",
             _member("name", "boy"),
-            detail="dry_run",
+            parameters=["dry_run"],
         )
     ]
     for name, text in BAD_INTEGERS.items():
         requests += [
-            BadRequest(
-                f"DELETE of ids {name}", 400, "DELETE", f"/pets/?ids=1&ids={text}", detail="`ids`"
-            )
+            _bad_query(f"DELETE of ids {name}", "DELETE", f"/pets/?ids=1&ids={text}&ids=x", "ids")
         ]
     requests += [
         BadRequest(
             "DELETE of ids in body and query", 400, "DELETE", "/pets/?ids=1", b'{"ids": [1]}'
         ),
         BadRequest("DELETE of ids in query and not JSON", 400, "DELETE", "/pets/?ids=1", b"x"),
-        BadRequest("DELETE of too many ids", 400, "DELETE", "/pets/?" + "ids=1&" * 10_001),
+        _bad_query("DELETE of too many ids", "DELETE", "/pets/?" + "ids=1&" * 10_002, "ids"),
         BadRequest(
             "DELETE with a misspelt parameter",
             400,
             "DELETE",
             "/pets/?id=1",
             b'{"ids": [1]}',
-            detail="'id'",
+            parameters=["id"],
         ),
     ]
     return requests
@@ -453,7 +479,7 @@ def bad_requests_to_one_pet() -> list[BadRequest]:
                 method,
                 "/pets/1?type=dog",
                 _member("age", 7),
-                detail="'type'",
+                parameters=["type"],
             )
         ]
         requests += [
@@ -499,9 +525,13 @@ def bad_requests() -> list[BadRequest]:  # noqa: C901  # each table has its own 
             BadRequest(f"DELETE with {name}", 400, "DELETE", "/pets/", content, pointers=pointers)
         ]
     for name, limit in BAD_LIMITS.items():
-        requests += [BadRequest(f"GET with a limit {name}", 400, "GET", f"/pets/?limit={limit}")]
+        requests += [
+            _bad_query(f"GET with a limit {name}", "GET", f"/pets/?limit={limit}", "limit")
+        ]
     for method in ("PUT", "PATCH", "TRACE", "FROBNICATE"):
         requests += [BadRequest(f"{method} on the pets", 405, method, "/pets/")]
+    for method in ("POST", "PUT", "PATCH", "DELETE", "TRACE"):
+        requests += [BadRequest(f"{method} on the statistics", 405, method, "/pets/stats")]
     for path in ("/health/live", "/docs", "/schema", "/"):
         requests += [BadRequest(f"DELETE on {path}", 405, "DELETE", path)]
     for path in PATHS_OF_NOTHING:

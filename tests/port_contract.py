@@ -2,6 +2,7 @@
 
 import random
 from asyncio import CancelledError, Event, create_task, gather
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -459,6 +460,35 @@ class PetRepositoryContract:
         page = await page_of(repository, PetQuery(name=part))
         assert {pet.name for pet in page.items} == names
         assert page.count == len(names)
+
+    async def test_the_counts_are_of_each_type_and_age(self, repository: PetRepository) -> None:
+        pets = await repository.add(diverse_pets())
+        await repository.change({pets[0].id: PetChange(type=PetType.CAT, age=50)})
+        await repository.remove([pet.id for pet in pets[1:9]])
+        left = await exported(repository)
+        counts = await repository.counts()
+        assert {pair: count for pair, count in counts.items() if count} == Counter(
+            (pet.type, pet.age) for pet in left
+        )
+
+    async def test_an_empty_store_counts_nothing(self, repository: PetRepository) -> None:
+        pets = await repository.add([BOY, BOY])
+        await repository.remove([pet.id for pet in pets])
+        assert not any((await repository.counts()).values())
+
+    async def test_the_counts_are_of_one_moment(self, repository: PetRepository) -> None:
+        """A pet that others change is counted once, as it was or as it is."""
+        (pet,) = await repository.add([BOY])
+
+        async def change() -> None:
+            for age in range(MANY):
+                await repository.change({pet.id: PetChange(age=age, type=list(PetType)[age % 2])})
+
+        async def count() -> None:
+            for _ in range(MANY):
+                assert sum((await repository.counts()).values()) == 1
+
+        await gather(change(), count(), count())
 
     @pytest.fixture
     def own_repository(self, repository: PetRepository) -> PetRepository:

@@ -21,6 +21,7 @@ from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 from pets.domain.pet import NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
 from pets.domain.repository import AddedOnce, PetPage
+from pets.domain.statistics import Counts
 from tests.factories import NewPetFactory
 from tests.port_contract import PetRepositoryContract, page_of
 
@@ -60,6 +61,10 @@ class GatedRepository(InMemoryPetRepository):
     async def pages(self, queries: Sequence[PetQuery]) -> Sequence[PetPage]:
         await self._gate([query.limit for query in queries])
         return await super().pages(queries)
+
+    async def counts(self) -> Counts:
+        await self._gate("counts")
+        return await super().counts()
 
     async def find(self, ids: Collection[int]) -> Mapping[int, Pet]:
         await self._gate(set(ids))
@@ -190,6 +195,19 @@ async def test_waiting_readers_share_the_next_answer() -> None:
     assert [pet.id for pet in answers[0].items] == [2]
     assert all(answer is answers[0] for answer in answers)
     assert await early is not answers[0]
+
+
+@pytest.mark.anyio
+async def test_those_who_wait_for_the_counts_share_them() -> None:
+    scene = Scene()
+    callers = [scene.start(scene.repository.counts()) for _ in range(4)]
+    await scene.settle()
+    await scene.let(0)
+    await scene.let(1)
+    assert scene.inner.calls == ["counts", "counts"]
+    early, *late = [await caller for caller in callers]
+    assert all(counts is late[0] for counts in late)
+    assert early is not late[0]
 
 
 @pytest.mark.anyio

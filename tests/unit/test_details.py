@@ -21,6 +21,7 @@ SORTS = "id, -id, name, -name, age, -age, created_at, -created_at"
 KEYS = "must be 1 to 255 visible ASCII characters, best in quotes"
 TAGS = "must be `*` or a list of entity tags"
 FILTERS = "limit, cursor, type, age_min, age_max, name, sort"
+LIMIT = "The query parameter `limit` must be an integer, 0 or more."
 CURSOR = "The query parameter `cursor` must be one that was given with a page of this very query."
 
 PET = Pet(1, "boy", 7, PetType.DOG, datetime.fromisoformat("2021-05-18T19:10:17"))
@@ -46,13 +47,13 @@ def detail(
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("name=%FF", "The query is not UTF-8."),
+        ("name=%FF", "The query parameter `name` is not UTF-8."),
         (
             "colour=red",
-            f"The query parameter 'colour' is not known here. Known are: {FILTERS}.",
+            f"The query parameter `colour` is not known here. Known are: {FILTERS}.",
         ),
         ("limit=1&limit=1", "The query parameter `limit` is sent more than once."),
-        ("limit=x", "The query parameter `limit` must be an integer, 0 or more."),
+        ("limit=x", LIMIT),
         ("type=bird", 'The query parameter `type` must be "dog" or "cat".'),
         ("age_min=x", f"The query parameter `age_min` {AGES}."),
         ("age_min=101", f"The query parameter `age_min` {AGES}."),
@@ -60,6 +61,10 @@ def detail(
         ("name=", f"The query parameter `name` {NAMES}."),
         ("sort=x", f"The query parameter `sort` must be one of {SORTS}."),
         ("cursor=A", CURSOR),
+        (
+            "limit=x&name=&type=bird",
+            f"{LIMIT} The query has 3 faults, which `errors` lists.",
+        ),
         (f"cursor={CURSOR_OF_DOGS}", CURSOR),
     ],
 )
@@ -70,9 +75,9 @@ def test_a_bad_query_of_a_listing_is_explained(client: Client, query: str, words
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("id=1", "The query parameter 'id' is not known here. Known are: ids."),
+        ("id=1", "The query parameter `id` is not known here. Known are: ids."),
         ("ids=x", "The query parameter `ids` must be an integer of at most 4,300 digits."),
-        ("ids=1&" * 10_001, "There are more than 10,000 query parameters `ids`."),
+        ("ids=1&" * 10_001, "The query parameter `ids` is sent more than 10,000 times."),
     ],
     ids=["unknown", "no integer", "too many"],
 )
@@ -81,7 +86,7 @@ def test_a_bad_query_of_a_deletion_is_explained(client: Client, query: str, word
 
 
 def test_a_query_of_an_operation_that_takes_none_is_explained(client: Client) -> None:
-    words = "The query parameter 'dry_run' is not known here. Known are: none."
+    words = "The query parameter `dry_run` is not known here. Known are: none."
     assert detail(client, "POST", "/pets/?dry_run=1", BOY) == words
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from pets.api.problems import InvalidRequest
 from pets.api.queries import links, read_ids, read_query
-from pets.api.schemas import MAX_IDS
+from pets.api.schemas import MAX_FAULTS, MAX_IDS
 from pets.domain.query import PetQuery
 
 
@@ -44,3 +45,34 @@ def test_a_link_leads_to_its_own_query(name: str) -> None:
     first = links(query, None).removeprefix("</pets/?").removesuffix('>; rel="first"')
     assert read_query(first.encode()) == query
     assert not set("/#<>") & set(first)
+
+
+def faults_of(query_string: bytes) -> list[tuple[object, str]]:
+    with pytest.raises(InvalidRequest) as caught:
+        read_query(query_string)
+    return [(fault.parameter, fault.detail) for fault in caught.value.faults]
+
+
+def test_each_bad_parameter_is_named_once() -> None:
+    assert faults_of(b"limit=x&limit=y&age_min=101&age_max=101") == [
+        ("limit", "must be an integer, 0 or more"),
+        ("age_min", "must be an integer from 0 to 100"),
+        ("age_max", "must be an integer from 0 to 100"),
+    ]
+
+
+def test_at_most_100_faults_are_named() -> None:
+    many = b"&".join(b"x%d=1" % number for number in range(1000))
+    assert len(faults_of(many)) == MAX_FAULTS == 100
+
+
+def test_of_a_long_unknown_name_only_the_beginning_is_shown() -> None:
+    ((name, _),) = faults_of(b"x" * 50_000 + b"=1")
+    assert name == "x" * 100
+
+
+def test_reading_ends_at_the_hundredth_fault() -> None:
+    """Otherwise thousands of bad parameters would keep the event loop from all else."""
+    with pytest.raises(InvalidRequest) as caught:
+        read_query(b"limit=x&" * 100 + b"age_min=x")
+    assert [fault.parameter for fault in caught.value.faults] == ["limit"]

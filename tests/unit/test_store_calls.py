@@ -43,6 +43,7 @@ async def test_each_call_is_observed_with_its_number_of_pets_ids_or_queries() ->
     await repository.pages([PetQuery(), PetQuery(limit=1)])
     await repository.change({1: PetChange(age=1)})
     await repository.remove([1, 2])
+    await repository.counts()
     await repository.check()
     observed = [
         ("add", 2),
@@ -51,5 +52,6 @@ async def test_each_call_is_observed_with_its_number_of_pets_ids_or_queries() ->
         ("pages", 2),
         ("change", 1),
         ("remove", 2),
+        ("counts", 1),
     ]
     assert events == [part for call in [*observed, ("check", 0)] for part in (call, "end")]

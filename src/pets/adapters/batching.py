@@ -17,6 +17,7 @@ from pets.adapters.lanes import Lane
 from pets.domain.pet import NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
 from pets.domain.repository import AddedOnce, Numbered, PetPage, PetRepository
+from pets.domain.statistics import Counts
 
 MAX_PETS: Final = 256
 MAX_IDS: Final = 1_000
@@ -47,6 +48,7 @@ class BatchingPetRepository:
     - Callers that ask for the same page get the very same object.
     - Different pages are asked for by one call. Pages of many pets, and searches, which read the
       whole table, have calls of their own, so that no others wait for them.
+    - Callers that ask for the counts share them.
     - The pets of several callers are added by one call, and each caller gets its own back.
     - The ids of several callers are found, or removed, by one call. If several callers remove one
       id, the first of them gets it back.
@@ -77,6 +79,7 @@ class BatchingPetRepository:
         self._searching = Lane(
             inner.pages, _one, 1, seconds=seconds, width=MAX_SEARCHES, shares=True
         )
+        self._counting = Lane(self._counts, _one, 1, seconds=seconds, shares=True)
 
     def has_room_for_reads(self) -> bool:
         """Whether few enough reads wait for more to come. Reads that are shared count once."""
@@ -112,6 +115,9 @@ class BatchingPetRepository:
         if query.is_search:
             return self._searching
         return self._short if query.limit <= MAX_SHORT_LIMIT else self._long
+
+    async def counts(self) -> Counts:
+        return await self._counting.call(None)
 
     def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         return self._inner.export(query)
@@ -155,6 +161,10 @@ class BatchingPetRepository:
             return await call
         finally:
             self._alone -= 1
+
+    async def _counts(self, calls: Sequence[None]) -> Sequence[Counts]:
+        # All calls are equal, so those that wait share one.
+        return [await self._inner.counts() for _ in calls]
 
     async def _add(self, sets: Sequence[Sequence[NewPet]]) -> Sequence[Sequence[Pet]]:
         pets = list(chain.from_iterable(sets))

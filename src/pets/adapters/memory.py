@@ -1,5 +1,6 @@
 """Pets in the memory of one process. They are lost when it ends, and no other process sees them."""
 
+from collections import Counter
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -18,6 +19,7 @@ from pets.domain.errors import NoIdsLeft
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange
 from pets.domain.query import PetQuery, Position
 from pets.domain.repository import AddedOnce, Numbered, PetPage
+from pets.domain.statistics import Counts
 
 
 class InMemoryPetRepository:
@@ -70,6 +72,10 @@ class InMemoryPetRepository:
         matching = list(filter(query.matches, self._pets.values()))
         pets = _listed(matching, query)
         return PetPage.cut(query, len(matching), pets[: query.limit + 1])
+
+    async def counts(self) -> Counts:
+        """Count them all. That is no constant time, but no memory holds many millions of pets."""
+        return Counter((pet.type, pet.age) for pet in self._pets.values())
 
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         yield _listed(filter(query.matches, self._pets.values()), query)

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 from litestar.exceptions import ClientException, HTTPException
 from msgspec import Struct
 
-from pets.api.problems import InvalidBody
+from pets.api.problems import InvalidRequest
 from pets.api.request import ApiRequest
 from pets.api.schemas import PetCreate, PetsCreate
 from pets.api.strict_json import Invalid, NotJSON, decode, decode_array
@@ -46,7 +46,7 @@ async def read_body(
     Litestar's own reading converts between types, takes any media type, and stops at the first
     fault.
 
-    Raises `HTTPException` 415 for another media type or a coding, `InvalidBody` for JSON that is
+    Raises `HTTPException` 415 for another media type or a coding, `InvalidRequest` for JSON that is
     not such a struct, `MissingBody`, and `ClientException` for anything else.
     """
     body = await _json(request, media_types)
@@ -79,7 +79,7 @@ async def _json(request: ApiRequest, media_types: Collection[str]) -> bytes:
 
 def _refusal(error: NotJSON | Invalid, expected: str) -> ClientException:
     if isinstance(error, Invalid):
-        return InvalidBody(f"The body is not {expected}.", error.faults)
+        return InvalidRequest(f"The body is not {expected}.", error.faults)
     return ClientException(f"The body {error}.")
 
 

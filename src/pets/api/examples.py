@@ -22,7 +22,7 @@ class _Example(NamedTuple):
     """The path of the operation, unless the server answers before it has read the path."""
 
 
-_FAULTS: Final = [Fault("#/age", f"must be {AGE_RULE}, in whole years")]
+_FAULTS: Final = [Fault(pointer="#/age", detail=f"must be {AGE_RULE}, in whole years")]
 _UNKNOWN_PARAMETER: Final = _Example(
     "The query parameter 'fields' is not known here. Known are: none."
 )
@@ -37,6 +37,7 @@ _OTHERS: Final = ""
 """The operations that have no example of their own for this status."""
 _EXAMPLES: Final = {
     (400, "createPet"): _Example("The body is not a valid PetCreate.", _FAULTS),
+    (400, "replacePet"): _Example("The body is not a valid PetCreate.", _FAULTS),
     (400, "updatePet"): _Example("The body is not a valid PetUpdate.", _FAULTS),
     (400, "listPets"): _Example("The query parameter `limit` must be an integer, 0 or more."),
     (400, "deletePets"): _Example(
@@ -54,6 +55,7 @@ _EXAMPLES: Final = {
     (412, "listPets"): _NO_TAG_OF_ALL,
     (412, "deletePets"): _NO_TAG_OF_ALL,
     (412, _OTHERS): _Example(PreconditionFailed.detail),
+    (413, "createPet"): _Example("The body is over 1024 KiB."),
     (413, "deletePets"): _Example("The body is over 320 KiB."),
     (413, _OTHERS): _Example("The body is over 16 KiB."),
     (415, "updatePet"): _Example(

@@ -89,9 +89,8 @@ class BadLine(ValueError):
     @classmethod
     def of(cls, error: Invalid) -> "BadLine":
         # The reason is one line, because a pointer is percent-encoded.
-        return cls(
-            "; ".join(f"{fault.pointer[2:]} {fault.detail}".strip() for fault in error.faults)
-        )
+        reasons = [f"{(fault.pointer or '')[2:]} {fault.detail}" for fault in error.faults]
+        return cls("; ".join(reason.strip() for reason in reasons))
 
 
 def format_of(file: str) -> str:

@@ -47,6 +47,7 @@ _COMPONENTS: Final = [
     schemas.PetCreate,
     schemas.PetUpdate,
     schemas.PetPage,
+    schemas.PetStats,
     schemas.PetsDelete,
     schemas.PetsDeleted,
     schemas.Health,

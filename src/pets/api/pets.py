@@ -24,14 +24,16 @@ from pets.api.conditions import (
 )
 from pets.api.idempotency import KEY_DESCRIBED, REPLAYED, REPLAYED_DESCRIBED, add_once
 from pets.api.openapi import described_answers, described_body, described_schema
+from pets.api.parameters import read_parameters
 from pets.api.queries import (
     FILTERS_DESCRIBED,
     IDS_DESCRIBED,
     LINK_DESCRIBED,
+    STATISTICS_FILTERS_DESCRIBED,
     links,
     read_ids,
-    read_parameters,
     read_query,
+    read_statistics_query,
 )
 from pets.api.request import ApiRequest
 from pets.api.schemas import (
@@ -47,6 +49,7 @@ from pets.api.schemas import (
 from pets.domain.pet import MAX_ID
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
+from pets.domain.statistics import PetStatistics
 
 NO_TAG: Final = None
 """The collection always exists, but it has no tag."""
@@ -157,6 +160,24 @@ class PetsController(Controller):
         (page,) = await request.repository.pages([query])
         return self.last_page.answer(query, page)
 
+    @get(
+        "/stats",
+        operation_id="countPets",
+        summary="Count pets by type and age",
+        description="The numbers are exact, of one moment, and take the same time however many "
+        "pets there are.",
+        responses=described_answers(
+            200, schemas.PetStats, "Numbers about the pets that match.", *(304, 400, 412, 500, 503)
+        ),
+        query=STATISTICS_FILTERS_DESCRIBED,
+    )
+    async def count_pets(self, request: ApiRequest) -> Answer:
+        query = read_statistics_query(request.scope["query_string"])
+        if not is_met(request, NO_TAG):
+            return Answer(304)
+        statistics = PetStatistics.of(await request.repository.counts(), query)
+        return Answer(200, encode(schemas.PetStats.from_domain(statistics)))
+
     @delete(
         operation_id="deletePets",
         summary="Delete pets",
@@ -171,7 +192,7 @@ class PetsController(Controller):
             *(400, 412, 413, 415, 431, 500, 503),
         ),
         body=described_body(PetsDelete, required=False, max_bytes=MAX_IDS_BYTES),
-        query={"ids": IDS_DESCRIBED},
+        query=IDS_DESCRIBED,
     )
     async def delete_pets(self, request: ApiRequest) -> Answer:
         in_body = await read_body(request, PetsDelete) if await request.body() else None

@@ -39,8 +39,8 @@ class PetNotFound(NotFoundException):
     detail = NOT_FOUND
 
 
-class InvalidBody(ClientException):
-    """The body is JSON, but not a valid struct of the operation."""
+class InvalidRequest(ClientException):
+    """The body or the query can be read, but is not valid for the operation."""
 
     def __init__(self, detail: str, faults: list[Fault]) -> None:
         super().__init__(detail)
@@ -107,7 +107,7 @@ def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[Probl
             headers = error.headers
             if headers and known == 405:
                 headers = {"Allow": allow(headers["allow"].split(", "))}
-            if isinstance(error, InvalidBody):
+            if isinstance(error, InvalidRequest):
                 faults = error.faults
         case _:
             logger.error("%s %s failed", request.method, path, exc_info=error)

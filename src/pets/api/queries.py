@@ -1,22 +1,27 @@
-"""The query of a URL. It is read strictly: with a misspelt filter, all pets would be listed."""
+"""The query of a URL: which pets a client asks for."""
 
 import re
-from binascii import a2b_hex
-from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Final
 from urllib.parse import quote
 
-from litestar.exceptions import ClientException
-
 from pets.api.cursors import CURSOR_RULE, MAX_CURSOR_LENGTH, read_cursor, write_cursor
+from pets.api.parameters import (
+    Faults,
+    Known,
+    Parameter,
+    Values,
+    described,
+    invalid,
+    read_parameters,
+    values_and_faults,
+)
 from pets.api.schemas import ID_RULE, MAX_DIGITS, MAX_IDS, MAX_LIMIT, PetsDelete
 from pets.domain.errors import InvalidQuery
 from pets.domain.pet import AGE_RULE, CONTROL, MAX_AGE, MAX_NAME_LENGTH, MIN_AGE, TYPE_RULE, PetType
 from pets.domain.query import DEFAULT_LIMIT, LIMIT_RULE, PART_RULE, PetQuery, PetSort
 
 _INTEGER: Final = re.compile(f"-?(0|[1-9][0-9]{{0,{MAX_DIGITS - 1}}})")  # as in JSON
-_ENCODED_BYTE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _MAX_CACHED_BYTES: Final = 2048
 """A longer query is not cached, so that the cache does not take megabytes."""
 
@@ -30,17 +35,6 @@ for _sort in PetSort:
     _SORTS[f"-{_sort}"] = (_sort, True)
 
 
-class Filter(NamedTuple):
-    """A query parameter of a listing."""
-
-    read: Callable[[str], Any]
-    """Converts a text, or raises `ValueError` or `KeyError`. Any: each filter has its own type."""
-    rule: str
-    """The values that are allowed, as in "must be …"."""
-    description: str
-    schema: Mapping[str, object]
-
-
 def _natural(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ValueError
@@ -49,38 +43,44 @@ def _natural(text: str) -> int:
     return int(digits) if digits else 0
 
 
+def _integer(text: str) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise ValueError
+    return int(text)
+
+
 def _limit(text: str) -> int:
     return min(_natural(text), MAX_LIMIT)
 
 
 _AGE_SCHEMA: Final = {"type": "integer", "minimum": MIN_AGE, "maximum": MAX_AGE}
 _FILTERS: Final = {
-    "limit": Filter(
+    "limit": Parameter(
         _limit,
         LIMIT_RULE,
         f"How many pets to return at most. Above {MAX_LIMIT} it means {MAX_LIMIT}.",
         {"type": "integer", "minimum": 0, "default": DEFAULT_LIMIT, "examples": [DEFAULT_LIMIT]},
     ),
-    "cursor": Filter(
+    "cursor": Parameter(
         str,
         CURSOR_RULE,
         'Where to go on. Follow the `Link` of a page whose `rel` is "next" rather than writing '
         "this yourself. All other parameters except the limit must stay as they were.",
         {"type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": MAX_CURSOR_LENGTH},
     ),
-    "type": Filter(
+    "type": Parameter(
         PetType,
         TYPE_RULE,
         "Only dogs, or only cats.",
         {"type": "string", "enum": sorted(PetType), "examples": ["dog"]},
     ),
-    "age_min": Filter(
+    "age_min": Parameter(
         _natural, AGE_RULE, "Only pets of this age or older.", _AGE_SCHEMA | {"examples": [1]}
     ),
-    "age_max": Filter(
+    "age_max": Parameter(
         _natural, AGE_RULE, "Only pets of this age or younger.", _AGE_SCHEMA | {"examples": [9]}
     ),
-    "name": Filter(
+    "name": Parameter(
         str,
         PART_RULE,
         "Only pets whose name contains this text. Capitals and small letters are the same. "
@@ -93,7 +93,7 @@ _FILTERS: Final = {
             "examples": ["bo"],
         },
     ),
-    "sort": Filter(
+    "sort": Parameter(
         _SORTS.__getitem__,
         f"one of {', '.join(_SORTS)}",
         "The member to sort by. `-` reverses the whole order. Pets with equal values are sorted by "
@@ -101,19 +101,26 @@ _FILTERS: Final = {
         {"type": "string", "enum": list(_SORTS), "default": "id"},
     ),
 }
-FILTERS_DESCRIBED: Final = {
-    name: {"description": filter_.description, "schema": filter_.schema}
-    for name, filter_ in _FILTERS.items()
+_STATISTICS_FILTERS: Final = {name: _FILTERS[name] for name in ("type", "age_min", "age_max")}
+
+
+_IDS: Final = {
+    "ids": Parameter(
+        _integer,
+        ID_RULE,
+        "The ids, where a body cannot be sent.",
+        {
+            "type": "array",
+            "items": {"type": "integer"},
+            "maxItems": MAX_IDS,
+            "examples": [[1, 2]],
+        },
+        MAX_IDS,
+    )
 }
-IDS_DESCRIBED: Final = {
-    "description": "The ids, where a body cannot be sent.",
-    "schema": {
-        "type": "array",
-        "items": {"type": "integer"},
-        "maxItems": MAX_IDS,
-        "examples": [[1, 2]],
-    },
-}
+FILTERS_DESCRIBED: Final = described(_FILTERS)
+STATISTICS_FILTERS_DESCRIBED: Final = described(_STATISTICS_FILTERS)
+IDS_DESCRIBED: Final = described(_IDS)
 LINK_DESCRIBED: Final = {
     "description": "The path of the first page, and of the next if there is one (RFC 8288).",
     "schema": {
@@ -124,67 +131,43 @@ LINK_DESCRIBED: Final = {
 }
 
 
-def read_parameters(query_string: bytes, known: Collection[str] = ()) -> Sequence[tuple[str, str]]:
-    """Return names and values. Raises `ClientException` for a name that is not known."""
-    if not query_string:
-        return []
-    parameters = []
-    # `parse_qsl` would read thousands of parameters, in 50 ms, before the first could be refused.
-    for part in query_string.replace(b"+", b" ").split(b"&"):
-        if not part:
-            continue
-        encoded_name, _, encoded_text = part.partition(b"=")
-        name = _decode(encoded_name)
-        if name not in known:
-            names = ", ".join(known) or "none"
-            raise ClientException(
-                f"The query parameter {name[:100]!r} is not known here. Known are: {names}."
-            )
-        parameters.append((name, _decode(encoded_text)))
-    return parameters
-
-
-def _decode(encoded: bytes) -> str:
-    try:
-        return _ENCODED_BYTE.sub(_decode_byte, encoded).decode()
-    except UnicodeDecodeError:
-        raise ClientException("The query is not UTF-8.") from None
-
-
-def _decode_byte(match: re.Match[bytes]) -> bytes:
-    return a2b_hex(match[1])
-
-
 def read_query(query_string: bytes) -> PetQuery:
-    """Return the query of a listing. Raises `ClientException`, which names the bad parameter."""
+    """Return the query of a listing. Raises `InvalidRequest`, which names all faults."""
     if len(query_string) > _MAX_CACHED_BYTES:
         return _read_query(query_string)
     return _cached_query(query_string)
 
 
-def _read_query(query_string: bytes) -> PetQuery:
-    values: dict[str, Any] = {}  # Any: each parameter has its own type.
-    for name, text in read_parameters(query_string, _FILTERS):
-        if name in values:
-            raise ClientException(f"The query parameter `{name}` is sent more than once.")
-        try:
-            values[name] = _FILTERS[name].read(text)
-        except (ValueError, KeyError):
-            raise _must_be(name, _FILTERS[name].rule) from None
+def read_statistics_query(query_string: bytes) -> PetQuery:
+    """Return the query whose filters choose the pets of the statistics. It raises the same."""
+    return _read_query(query_string, _STATISTICS_FILTERS)
+
+
+def _read_query(query_string: bytes, known: Known = _FILTERS) -> PetQuery:
+    values, faults = values_and_faults(query_string, known)
     cursor = values.pop("cursor", None)
     sort, descending = values.pop("sort", _SORTS["id"])
     try:
         query = PetQuery(**values, sort=sort, descending=descending)
-        return query if cursor is None else read_cursor(cursor, query)
+        if not faults:
+            return query if cursor is None else read_cursor(cursor, query)
     except InvalidQuery as error:
-        raise _must_be(error.member, error.rule) from None
+        faults |= _faults_alone(values) or {error.member: f"must be {error.rule}"}
+    raise invalid(faults) from None
+
+
+def _faults_alone(values: Values) -> Faults:
+    """Return the faults of values that the domain refuses. It raises only the first one."""
+    faults = {}
+    for name, value in values.items():
+        try:
+            PetQuery(**{name: value})
+        except InvalidQuery as error:
+            faults[name] = f"must be {error.rule}"
+    return faults
 
 
 _cached_query: Final = lru_cache(maxsize=64)(_read_query)
-
-
-def _must_be(name: str, rule: str) -> ClientException:
-    return ClientException(f"The query parameter `{name}` must be {rule}.")
 
 
 def links(query: PetQuery, following: PetQuery | None) -> str:
@@ -213,13 +196,7 @@ def links(query: PetQuery, following: PetQuery | None) -> str:
 def read_ids(query_string: bytes) -> PetsDelete | None:
     """Return the ids to delete, or None if the query has none.
 
-    Raises `ClientException` for a value that is not an integer.
+    Raises `InvalidRequest` for a value that is not an integer.
     """
-    ids = []
-    for _, text in read_parameters(query_string, ["ids"]):
-        if not _INTEGER.fullmatch(text):
-            raise _must_be("ids", ID_RULE)
-        ids.append(int(text))
-    if len(ids) > MAX_IDS:
-        raise ClientException(f"There are more than {MAX_IDS:,} query parameters `ids`.")
+    ids = read_parameters(query_string, _IDS).get("ids")
     return PetsDelete(ids) if ids else None

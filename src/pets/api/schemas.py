@@ -22,6 +22,7 @@ from pets.domain.pet import (
     PetType,
 )
 from pets.domain.repository import PetPage as DomainPetPage
+from pets.domain.statistics import PetStatistics
 from pets.telemetry.request_context import MAX_REQUEST_ID_LENGTH, REQUEST_ID_PATTERN
 
 MAX_LIMIT: Final = 1000
@@ -141,6 +142,64 @@ class PetPage(Struct, frozen=True):
         return cls(page.count, [Pet(*pet) for pet in page.items])
 
 
+Count = Annotated[int, Meta(ge=0, le=MAX_ID, examples=[2])]
+Years = Annotated[float, Meta(ge=MIN_AGE, le=MAX_AGE)]
+
+
+class AgeCount(Struct, frozen=True):
+    """How many pets of an age there are."""
+
+    age: Annotated[int, Meta(ge=MIN_AGE, le=MAX_AGE, examples=[7])]
+    count: Annotated[int, Meta(ge=1, le=MAX_ID, examples=[2])]
+
+
+class PetStats(Struct, frozen=True):
+    """Numbers about the pets that match."""
+
+    count: Annotated[Count, Meta(description="how many pets match")]
+    by_type: Annotated[
+        dict[PetType, Count],
+        Meta(
+            description="how many of each type",
+            examples=[{"dog": 2, "cat": 0}],
+            extra_json_schema={"required": list(PetType), "propertyNames": {"enum": list(PetType)}},
+        ),
+    ]
+    by_age: Annotated[
+        list[AgeCount],
+        Meta(
+            max_length=MAX_AGE - MIN_AGE + 1,
+            description="how many of each age that a pet has, in ascending order",
+        ),
+    ]
+    mean_age: Annotated[
+        Years | None,
+        Meta(
+            description="in years, rounded to two decimals; null if no pet matches",
+            examples=[7.33],
+        ),
+    ]
+    median_age: Annotated[
+        Years | None,
+        Meta(
+            description="in years: the age in the middle, or the mean of the two in the middle; "
+            "null if no pet matches",
+            examples=[7.5],
+        ),
+    ]
+
+    @classmethod
+    def from_domain(cls, statistics: PetStatistics) -> Self:
+        by_age = [AgeCount(*item) for item in statistics.by_age.items()]
+        return cls(
+            statistics.count,
+            dict(statistics.by_type),
+            by_age,
+            statistics.mean_age,
+            statistics.median_age,
+        )
+
+
 class PetsDelete(Struct, frozen=True, forbid_unknown_fields=True):
     """Pets to be deleted."""
 
@@ -191,17 +250,24 @@ class PetsDeleted(Struct, frozen=True):
         )
 
 
-class Fault(Struct, frozen=True):
-    """A fault of a body."""
+class Fault(Struct, frozen=True, kw_only=True):
+    """A fault of a body, which has a pointer, or of the query, which has a parameter."""
 
-    pointer: Annotated[
-        str,
-        Meta(
-            pattern="^#(/.*)?$",
-            description="where: a JSON pointer (RFC 6901) as a fragment",
-            examples=["#/age"],
-        ),
-    ]
+    pointer: (
+        Annotated[
+            str,
+            Meta(
+                pattern="^#(/.*)?$",
+                description="where in the body: a JSON pointer (RFC 6901) as a fragment",
+                examples=["#/age"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    parameter: (
+        Annotated[str, Meta(description="the name of the query parameter", examples=["age_min"])]
+        | UnsetType
+    ) = UNSET
     detail: Annotated[str, Meta(examples=["must be an integer from 0 to 100, in whole years"])]
 
 
@@ -242,7 +308,8 @@ class Problem(Struct, frozen=True, kw_only=True):
     errors: Annotated[
         list[Fault] | UnsetType,
         Meta(
-            description=f"the faults of a body that is valid JSON, {MAX_FAULTS} at most",
+            description="the faults of a body that is valid JSON, or of the query, "
+            f"{MAX_FAULTS} at most",
             extra_json_schema={"maxItems": MAX_FAULTS},
         ),
     ] = UNSET

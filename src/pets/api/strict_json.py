@@ -79,7 +79,7 @@ def _decode_array(text: bytes, array: Annotation, struct: type[AnyStruct]) -> li
     text.decode()  # `Raw` takes any bytes in a string.
     items = _items(msgspec.json.decode(text, type=Raw))
     if items is None or not rule.min_length <= len(items) <= rule.max_length:
-        raise Invalid(struct, [Fault("#", f"must be {rule.description}")])
+        raise Invalid(struct, [Fault(pointer="#", detail=f"must be {rule.description}")])
     structs = []
     faults: list[Fault] = []
     for index, item in enumerate(items):
@@ -117,7 +117,7 @@ def _members(text: bytes) -> Members | None:
 
 def _faults(members: Members | None, struct: type[Struct], place: str) -> Iterator[Fault]:
     if members is None:
-        yield Fault(place, "must be an object")
+        yield Fault(pointer=place, detail="must be an object")
         return
     unknown = dict(members)
     for field in msgspec.structs.fields(struct):
@@ -125,10 +125,12 @@ def _faults(members: Members | None, struct: type[Struct], place: str) -> Iterat
         if field.name in unknown:
             yield from _value_faults(unknown.pop(field.name), _annotation(field.type), pointer)
         elif field.required:
-            yield Fault(pointer, "is required")
+            yield Fault(pointer=pointer, detail="is required")
     for name in unknown:
         escaped = name.replace("~", "~0").replace("/", "~1")
-        yield Fault(f"{place}/{quote(escaped)}", "is not a member that is known here")
+        yield Fault(
+            pointer=f"{place}/{quote(escaped)}", detail="is not a member that is known here"
+        )
 
 
 def _annotation(annotation: Annotation) -> Annotation:
@@ -145,7 +147,7 @@ def _value_faults(value: Raw, annotation: Annotation, pointer: str) -> Iterator[
         return
     items = _items(value)
     if items is None or len(items) > rule.max_length:
-        yield Fault(pointer, f"must be {rule.description}")
+        yield Fault(pointer=pointer, detail=f"must be {rule.description}")
         return
     (item_annotation,) = get_args(kind)
     pointed = ((f"{pointer}/{index}", item) for index, item in enumerate(items))
@@ -168,4 +170,4 @@ def _faults_of(values: Iterable[tuple[str, Raw]], annotation: Annotation) -> Ite
         try:
             decoder.decode(value)
         except msgspec.ValidationError:
-            yield Fault(pointer, f"must be {rule.description}")
+            yield Fault(pointer=pointer, detail=f"must be {rule.description}")

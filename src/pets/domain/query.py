@@ -106,11 +106,16 @@ class PetQuery:
 
     def matches(self, pet: Pet) -> bool:
         """Whether the pet passes the filters. Its position does not matter."""
+        return self.passes(pet.type, pet.age) and (
+            self.name is None or self.name.casefold() in pet.name.casefold()
+        )
+
+    def passes(self, type_: PetType, age: int) -> bool:
+        """Whether pets of this type and age pass the filters by type and age."""
         return (
-            (self.type is None or pet.type is self.type)
-            and (self.age_min is None or pet.age >= self.age_min)
-            and (self.age_max is None or pet.age <= self.age_max)
-            and (self.name is None or self.name.casefold() in pet.name.casefold())
+            (self.type is None or type_ is self.type)
+            and (self.age_min is None or age >= self.age_min)
+            and (self.age_max is None or age <= self.age_max)
         )
 
     def position(self, pet: Pet) -> Position:

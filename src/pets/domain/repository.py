@@ -6,6 +6,7 @@ from typing import Protocol, Self
 
 from pets.domain.pet import NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
+from pets.domain.statistics import Counts
 
 Numbered = Sequence[tuple[int, NewPet | Pet]]
 """Pets to load, each with a number by which the caller identifies it."""
@@ -92,6 +93,13 @@ class PetRepository(Protocol):
         Neither the limit nor the position changes the count. The count and items of each page
         are of one moment; two pages of one call need not be. A caller that follows `next` gets
         every pet that stays in the store exactly once, even while others add and remove pets.
+        """
+        ...
+
+    async def counts(self) -> Counts:
+        """Return how many pets of each type and age there are, all at one moment.
+
+        The numbers are exact, and take the same time however many pets there are.
         """
         ...
 

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from pets.domain.pet import NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
 from pets.domain.repository import AddedOnce, Numbered, PetPage, PetRepository
+from pets.domain.statistics import Counts
 
 ObserveCall = Callable[[str, int], AbstractContextManager[None]]
 """Takes the name of a call and its number of pets, ids or queries, and surrounds the call."""
@@ -36,6 +37,10 @@ class ObservedPetRepository:
     async def pages(self, queries: Sequence[PetQuery]) -> Sequence[PetPage]:
         with self._observe("pages", len(queries)):
             return await self._inner.pages(queries)
+
+    async def counts(self) -> Counts:
+        with self._observe("counts", 1):
+            return await self._inner.counts()
 
     def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         return self._inner.export(query)

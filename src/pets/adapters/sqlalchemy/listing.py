@@ -33,9 +33,10 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from pets.adapters.sqlalchemy import models
 from pets.adapters.sqlalchemy.models import pet_counts, pets
-from pets.adapters.sqlalchemy.statements import Parameters
-from pets.domain.pet import MAX_AGE, MIN_AGE
+from pets.adapters.sqlalchemy.statements import Parameters, Rows
+from pets.domain.pet import MAX_AGE, MIN_AGE, PetType
 from pets.domain.query import PetQuery, PetSort
+from pets.domain.statistics import Counts
 
 # Any, here and below: each column has a type of its own.
 Columns = Mapping[str, ColumnElement[Any]] | ReadOnlyColumnCollection[str, ColumnElement[Any]]
@@ -155,6 +156,24 @@ def parameters_of(query: PetQuery, part: str) -> Parameters:
     """Return the parameters of a statement for one query."""
     names = [column.name for column in Shape.of(query).columns()]
     return {**dict(zip(names, values_of(query), strict=True)), "part": part}
+
+
+def kept_counts() -> Select[str, int, int]:
+    """Select how many pets of each type and age there are.
+
+    On PostgreSQL each number is a sum over slots.
+    """
+    kind, age = pet_counts.c.type, pet_counts.c.age
+    number = cast(func.sum(pet_counts.c.count), BigInteger).label("count")
+    return select(kind, age, number).where(age != ALL_AGES).group_by(kind, age)
+
+
+COUNTS: Final = kept_counts()
+
+
+def counts_of(rows: Rows) -> Counts:
+    """Return the counts in the rows of `COUNTS`."""
+    return {(PetType(row["type"]), row["age"]): row["count"] for row in rows}
 
 
 def kept_count(*conditions: Condition) -> Select[int]:

@@ -32,6 +32,7 @@ from pets.adapters.sqlalchemy.calls import (
 )
 from pets.adapters.sqlalchemy.checks import check_schema
 from pets.adapters.sqlalchemy.failures import translated
+from pets.adapters.sqlalchemy.listing import COUNTS, counts_of
 from pets.adapters.sqlalchemy.statements import (
     Parameters,
     Rows,
@@ -44,6 +45,7 @@ from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange
 from pets.domain.query import PetQuery
 from pets.domain.repository import AddedOnce, Numbered, PetPage
+from pets.domain.statistics import Counts
 
 CLEAR_EVERY: Final = 100
 """After how many added keys the expired ones are cleared."""
@@ -116,6 +118,9 @@ class SQLAlchemyPetRepository:
 
     async def _search(self, query: PetQuery) -> PetPage:
         return await self._read(lambda session: session.search(query), self._lend_to_search)
+
+    async def counts(self) -> Counts:
+        return counts_of(await self._read(lambda session: session.fetch(COUNTS), self._lend))
 
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
         async with (
