@@ -13,7 +13,7 @@ from pets.api.api_keys import ApiKey, ApiKeys, KeyScope
 from pets.api.application import Application
 from pets.api.openapi import document
 from pets.api.problems import MEDIA_TYPE
-from pets.api.schemas import MAX_IDS_BYTES, Problem
+from pets.api.schemas import MAX_NEW_PETS_BYTES, Problem
 from pets.bootstrap import create_app
 from pets.domain.errors import NoIdsLeft
 from pets.domain.repository import PetRepository
@@ -56,6 +56,7 @@ BY_THE_SERVER: Final = {("isLive", "400"), ("isReady", "400"), ("deletePets", "4
 
 VALID: Final[dict[str, JSON]] = {
     "createPet": {"json": BOY},
+    "replacePet": {"json": BOY},
     "updatePet": {"json": {}},
     "deletePets": {"json": {"ids": [1]}},
 }
@@ -63,13 +64,15 @@ VALID: Final[dict[str, JSON]] = {
 
 INVALID: Final[dict[str, JSON]] = {
     "createPet": {"json": BOY | {"age": 101}},
+    "replacePet": {"json": BOY | {"age": 101}},
     "updatePet": {"json": {"age": 101}},
+    "countPets": {"params": {"age_min": -1}},
     "listPets": {"params": {"limit": -1}},
     "deletePets": {},
     "getPet": {"params": {"fields": "name"}},
     "deletePet": {"params": {"fields": "name"}},
 }
-TOO_LARGE: Final = {"content": bytes(MAX_IDS_BYTES + 1)}
+TOO_LARGE: Final = {"content": bytes(MAX_NEW_PETS_BYTES + 1)}
 NOT_JSON: Final = {"content": b"{}", "headers": {"Content-Type": "text/plain"}}
 OTHER_TAG: Final = {"If-Match": '"00000000000000000000000000000000"'}
 SAME_KEY: Final = {"Idempotency-Key": '"1"'}

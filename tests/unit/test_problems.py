@@ -22,7 +22,7 @@ class FailingRepository(InMemoryPetRepository):
     async def _fail(self, *_: object, **__: object) -> Never:
         raise self.error
 
-    add = add_once = find = pages = change = remove = check = _fail
+    add = add_once = find = pages = counts = change = remove = check = _fail
 
 
 REQUESTS = [

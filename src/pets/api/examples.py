@@ -12,6 +12,7 @@ from pets.api.schemas import EXAMPLE_REQUEST_ID, Fault
 from pets.asgi import SAFE_METHODS
 from pets.domain.errors import NoIdsLeft
 from pets.domain.pet import AGE_RULE
+from pets.domain.query import LIMIT_RULE
 
 
 class _Example(NamedTuple):
@@ -23,9 +24,13 @@ class _Example(NamedTuple):
 
 
 _FAULTS: Final = [Fault(pointer="#/age", detail=f"must be {AGE_RULE}, in whole years")]
-_UNKNOWN_PARAMETER: Final = _Example(
-    "The query parameter 'fields' is not known here. Known are: none."
-)
+
+
+def _bad_parameter(name: str, fault: str) -> _Example:
+    detail = f"The query parameter `{name}` {fault}."
+    return _Example(detail, [Fault(parameter=name, detail=fault)])
+
+
 _NO_HOST: Final = _Example("The header Host must be sent exactly once.", instance="/")
 _NO_TAG_OF_ALL: Final = _Example("`If-Match` names a tag, but the list of pets has none.")
 _NOT_DONE: Final = _Example("The store cannot be reached or does not answer.", type=NOT_DONE)
@@ -39,13 +44,14 @@ _EXAMPLES: Final = {
     (400, "createPet"): _Example("The body is not a valid PetCreate.", _FAULTS),
     (400, "replacePet"): _Example("The body is not a valid PetCreate.", _FAULTS),
     (400, "updatePet"): _Example("The body is not a valid PetUpdate.", _FAULTS),
-    (400, "listPets"): _Example("The query parameter `limit` must be an integer, 0 or more."),
+    (400, "listPets"): _bad_parameter("limit", f"must be {LIMIT_RULE}"),
+    (400, "countPets"): _bad_parameter("age_min", f"must be {AGE_RULE}"),
     (400, "deletePets"): _Example(
         "The ids must be either in the body or in query parameters `ids`."
     ),
     (400, "isLive"): _NO_HOST,
     (400, "isReady"): _NO_HOST,
-    (400, _OTHERS): _UNKNOWN_PARAMETER,
+    (400, _OTHERS): _bad_parameter("fields", "is not known here. Known are: none"),
     (401, _OTHERS): _Example(
         "This needs an API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
     ),
@@ -53,6 +59,7 @@ _EXAMPLES: Final = {
     (404, _OTHERS): _Example(PetNotFound.detail),
     (412, "createPet"): _NO_TAG_OF_ALL,
     (412, "listPets"): _NO_TAG_OF_ALL,
+    (412, "countPets"): _NO_TAG_OF_ALL,
     (412, "deletePets"): _NO_TAG_OF_ALL,
     (412, _OTHERS): _Example(PreconditionFailed.detail),
     (413, "createPet"): _Example("The body is over 1024 KiB."),
