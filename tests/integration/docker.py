@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +17,15 @@ def answers(*command: str) -> bool:
 
 needs_docker = pytest.mark.skipif(not answers("docker", "info"), reason="no Docker engine answers")
 
-NO_FILE = ["--env-file", os.devnull]
-"""Options of compose: the developer may have a file `.env`, which a clean clone lacks."""
+
+def without_file(folder: Path) -> list[str]:
+    """Return options of compose that replace the `.env` of the developer. A clean clone has none.
+
+    Compose 1 takes nothing but a regular file.
+    """
+    empty = folder / "empty.env"
+    empty.touch()
+    return ["--env-file", str(empty)]
 
 
 def environment_of_a_clean_clone() -> dict[str, str]:

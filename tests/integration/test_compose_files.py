@@ -17,10 +17,10 @@ import pytest
 import yaml
 
 from tests.integration.docker import (
-    NO_FILE,
     answers,
     environment_of_a_clean_clone,
     needs_docker,
+    without_file,
 )
 from tests.integration.test_metrics import free_port
 
@@ -69,7 +69,7 @@ class Project:
         self.ports["3000"] = free_port()
         self.environment["PETS_PORT"] = str(self.ports["3000"])
         self.command = [*COMMAND, "--project-directory", str(ROOT), "--file", str(self.file)]
-        self.command += NO_FILE
+        self.command += without_file(folder)
 
     def run(self, *arguments: str) -> None:
         done = subprocess.run(

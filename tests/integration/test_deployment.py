@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from tests.integration.docker import (
-    NO_FILE,
     answers,
     environment_of_a_clean_clone,
     needs_docker,
+    without_file,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -49,18 +49,21 @@ def call(method: str, body: object = None) -> Any:  # Any: JSON
 
 
 @pytest.fixture(scope="module", params=COMPOSES)
-def compose(request: pytest.FixtureRequest) -> Iterator[Run]:
+def compose(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Run]:
     """Run commands of compose in a project for these tests alone, which has been started."""
     command = COMPOSES[request.param]
     if not answers(*command, "version"):
         pytest.skip(f"{request.param} is not installed")
+    options = without_file(tmp_path_factory.mktemp("settings"))
     environment = environment_of_a_clean_clone()
     environment["COMPOSE_DOCKER_CLI_BUILD"] = "0"  # Compose 1 then uses the classic builder.
     environment["COMPOSE_PROJECT_NAME"] = f"pets-test-{secrets.token_hex(4)}"
 
     def run(*arguments: str) -> str:
         done = subprocess.run(
-            [*command, *NO_FILE, *arguments],
+            [*command, *options, *arguments],
             cwd=ROOT,
             env=environment,
             capture_output=True,
