@@ -71,6 +71,11 @@ def _own_file(name: str, media_type: bytes, *headers: Header) -> File:
 
 
 @cache
+def _not_found_page() -> str:
+    return files("pets.api").joinpath("not_found.html").read_text(encoding="utf-8")
+
+
+@cache
 def _swagger_file(name: str) -> File:
     file, media_type = _SWAGGER_FILES[name]
     return File(_FOLDER / file, media_type, (b"cache-control", b"max-age=86400"))
@@ -83,8 +88,7 @@ def answer_not_found(request: Request[Any, Any, Any], error: NotFoundException) 
     if request.method != "GET":  # HEAD is answered like GET.
         return answer
     if _prefers_page(request):
-        page = files("pets.api").joinpath("not_found.html").read_text(encoding="utf-8")
-        text = page.replace("DETAIL", escape(answer.content.detail))
+        text = _not_found_page().replace("DETAIL", escape(answer.content.detail))
         answer = Response(text, status_code=404, media_type=MediaType.HTML)
         for name, value in _PAGE_HEADERS:
             answer.set_header(name.decode(), value.decode())
