@@ -1,6 +1,7 @@
 """The commands that read and add many pets: `pets export`, `pets import` and `pets seed`."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import click
 
@@ -12,12 +13,29 @@ from pets.domain.pet import PetType
 from pets.domain.query import PetQuery
 from pets.settings import Settings, SettingsError
 
+_ENDINGS: Final = {".csv": "csv", ".tsv": "tsv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
+
 _format = click.option(
     "--format",
     "format_",
-    type=click.Choice(["ndjson", "csv"]),
-    help="The default is csv for *.csv, else ndjson.",
+    type=click.Choice(["csv", "tsv", "ndjson"]),
+    help="The default follows the ending of FILE: .csv, .tsv, .ndjson or .jsonl."
+    " For - it is ndjson.",
 )
+
+
+def _format_of(file: str) -> str:
+    """Return the format of a file by its ending. Raises `click.UsageError` for any other ending."""
+    if file == "-":
+        return "ndjson"
+    try:
+        return _ENDINGS[Path(file).suffix.lower()]
+    except KeyError:
+        *others, last = _ENDINGS
+        raise click.UsageError(
+            f"{file} does not end with {', '.join(others)} or {last}: choose a --format",
+            click.get_current_context(),
+        ) from None
 
 
 @click.command("export", cls=Command)
@@ -40,6 +58,7 @@ def export_command(output: str, format_: str | None, **choice: Any) -> int:
     from pets.cli.exporting import export_pets
 
     heed_signals()
+    format_ = format_ or _format_of(output)
     settings = Settings.from_environment()
     try:
         query = PetQuery(**choice)
@@ -66,6 +85,7 @@ def import_command(file: str, format_: str | None, on_error: str, *, keep_ids: b
     from pets.cli.importing import import_pets
 
     heed_signals()
+    format_ = format_ or _format_of(file)
     settings = Settings.from_environment()
     migrate(settings)
     done = import_pets(settings, file, format_, keep_ids=keep_ids, skip=on_error == "skip")
