@@ -184,7 +184,7 @@ def test_a_loop_of_links_as_output_is_reported_in_one_line(tmp_path: Path) -> No
     first, second = tmp_path / "first", tmp_path / "second"
     first.symlink_to(second)
     second.symlink_to(first)
-    done = run("export", "--output", str(first))
+    done = run("export", "--output", str(first), "--format", "ndjson")
     assert done.returncode == 1
     assert lines(done) == [f"pets: {first}: Too many levels of symbolic links"]
     assert first.is_symlink()
@@ -299,7 +299,7 @@ def read_only_store(request: pytest.FixtureRequest, store: Path, file: Path) -> 
 @pytest.mark.usefixtures("read_only_store")
 def test_a_read_only_store_can_be_exported() -> None:
     done = run("export", prepare=obey_permissions)
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, done.stderr) == (0, b"pets: exported 1\n")
     assert done.stdout.count(b"\n") == 1
 
 
@@ -450,7 +450,8 @@ def test_no_part_of_a_store_is_an_output(
     (store.parent.parent / "hard").hardlink_to(store)
     before = content(store.parent)
     path = f"{store.parent}/{output}"
-    done = run(*command, path)
+    options = ["--format", "ndjson"] if "export" in command else []
+    done = run(*command, path, *options)
     assert (done.returncode, lines(done)) == (
         1,
         [f"pets: {path}: this file is a part of the store"],
@@ -464,7 +465,7 @@ def test_an_open_file_of_the_store_is_no_output(store: Path, file: Path, output:
     assert main(["import", str(file)]) == 0
     before = content(store.parent)
     with store.open("r+b") as opened:
-        command = [*COMMAND, "export", "--output", output]
+        command = [*COMMAND, "export", "--output", output, "--format", "ndjson"]
         done = subprocess.run(command, stdout=opened, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, content(store.parent)) == (1, before)
     (line,) = lines(done)
