@@ -33,8 +33,7 @@ async def read_records(
     """Give the records of a file, a block at a time.
 
     In CSV and TSV a line break within quotes belongs to its value, so a record may have several
-    lines.
-    Raises `CommandFailed`, with the name of the file.
+    lines. Raises `CommandFailed`, with the name of the file.
     """
     goes_on = delimited and delimited.record_goes_on
     number = first = 0
