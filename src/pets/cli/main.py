@@ -31,6 +31,7 @@ from pets.cli.store_commands import (
     backup_command,
     check_counts_command,
     doctor_command,
+    index_names_command,
     migrate_command,
     restore_command,
 )
@@ -179,6 +180,7 @@ for _command in (
     backup_command,
     restore_command,
     check_counts_command,
+    index_names_command,
     doctor_command,
     keys_group,
 ):

@@ -72,6 +72,26 @@ def check_counts_command(*, repair: bool) -> int:
     return 0
 
 
+@click.command("index-names", cls=Command)
+@click.option("--drop", is_flag=True, help="Remove the index.")
+def index_names_command(*, drop: bool) -> int:
+    """Make searches for a part of a name fast, on PostgreSQL.
+
+    This makes an index, which needs the extension pg_trgm and the role that owns the tables. The
+    service may run meanwhile, and uses the index as soon as it is made. An index that was
+    interrupted is made anew.
+    """
+    from pets.cli.indexing import index_names, remove_index
+
+    heed_signals()
+    settings = Settings.from_environment()
+    if drop:
+        remove_index(settings)
+    else:
+        index_names(settings)
+    return 0
+
+
 @click.command("doctor", cls=Command)
 def doctor_command() -> int:
     """Say what is wrong with the settings or the store.

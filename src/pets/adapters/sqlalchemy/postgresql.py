@@ -107,10 +107,14 @@ class PostgreSQLCommands(ConnectionSession):
         """Return the grants that the user needs and does not have, as "INSERT on pets"."""
         return [row["grant"] for row in await self.fetch(own.MISSING_GRANTS)]
 
+    async def fold(self) -> pages.Fold:
+        """Return how this server folds the case of a name in searches."""
+        return await fold_of(await self._driver())
+
     # Any: each column has a type of its own.
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Sequence[Any]], None]:
         """Yield the values of the columns `PET` of each pet, which takes less than mappings."""
-        statement = pages.export(Shape.of(query), await fold_of(await self._driver()))
+        statement = pages.export(Shape.of(query), await self.fold())
         await self.connection.execution_options(isolation_level="READ COMMITTED")  # for a cursor
         parameters = parameters_of_search(query) | {"page_limit": None}
         async with self.connection.begin(), self.connection.stream(statement, parameters) as rows:
