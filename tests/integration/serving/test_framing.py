@@ -718,7 +718,7 @@ async def test_a_fragment_changes_nothing(server: Server, target: str) -> None:
 async def test_options_of_the_whole_service_lists_all_methods(server: Server) -> None:
     (answer,) = await server.exchange(request(b"OPTIONS *", CLOSE))
     assert answer.status == 204
-    assert answer.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH, POST"
+    assert answer.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 
 CODINGS = [
