@@ -26,6 +26,7 @@ from pets.domain.statistics import PetStatistics
 from pets.telemetry.request_context import MAX_REQUEST_ID_LENGTH, REQUEST_ID_PATTERN
 
 MAX_LIMIT: Final = 1000
+MAX_LISTED_IDS: Final = 1000
 MAX_IDS: Final = 10_000
 MAX_IDS_BYTES: Final = 320 * 1024
 """The largest body with ids. It holds MAX_IDS of the longest, each in a line of its own."""

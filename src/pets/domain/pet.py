@@ -51,7 +51,8 @@ class PetType(StrEnum):
 TYPE_RULE: Final = " or ".join(f'"{kind}"' for kind in PetType)
 
 
-def _clean_name(name: str) -> str:
+def clean_name(name: str) -> str:
+    """Return a name as it is stored. Raises `InvalidPet`."""
     match = _NAME.fullmatch(name)
     if match is None:
         raise InvalidPet(f"name must be {NAME_RULE}")
@@ -63,10 +64,15 @@ def _check_age(age: int) -> None:
         raise InvalidPet(f"age must be {AGE_RULE}")
 
 
+def is_time(time: datetime) -> bool:
+    """Whether a pet can have this time: in whole seconds, without a time zone, and in range."""
+    return time.tzinfo is None and not time.microsecond and EARLIEST <= time <= LATEST
+
+
 def _check_time(time: datetime) -> None:
     if time.tzinfo is not None or time.microsecond:
         raise InvalidPet("created_at must be in whole seconds, without a time zone")
-    if not EARLIEST <= time <= LATEST:
+    if not is_time(time):
         raise InvalidPet(f"created_at must be {TIME_RULE}")
 
 
@@ -92,7 +98,7 @@ class NewPet:
     created_at: datetime = field(default_factory=_now)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", _clean_name(self.name))
+        object.__setattr__(self, "name", clean_name(self.name))
         _check_age(self.age)
         _check_time(self.created_at)
 
@@ -117,7 +123,7 @@ class PetChange:
 
     def __post_init__(self) -> None:
         if self.name is not None:
-            object.__setattr__(self, "name", _clean_name(self.name))
+            object.__setattr__(self, "name", clean_name(self.name))
         if self.age is not None:
             _check_age(self.age)
 
