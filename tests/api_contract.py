@@ -100,6 +100,26 @@ class CreatingAPet:
     ) -> None:
         assert create(client, name=name)["name"] == name.strip(" ")
 
+    @pytest.mark.parametrize(
+        ("name", "kept"),
+        [
+            ("Zoe\u0308", "Zo\u00eb"),
+            ("\u212b", "\u00c5"),
+            ("e\u0301" * 100, "\u00e9" * 100),
+            ("\u03b1\u0314\u0300\u0345" * 100, "\u1f83" * 100),
+            (" " * 500 + "e\u0301" * 100 + " ", "\u00e9" * 100),
+            ("\ufb2d" * 33, "\u05e9\u05bc\u05c2" * 33),
+        ],
+    )
+    def test_keeps_a_name_in_the_composed_form_of_unicode(
+        self, client: Client, name: str, kept: str
+    ) -> None:
+        """Its length is that of this form."""
+        pet = create(client, name=name)
+        assert pet["name"] == kept
+        changed = client.patch(f"/pets/{pet['id']}", json={"name": name})
+        assert (changed.status_code, changed.json()) == (200, pet)
+
     @pytest.mark.parametrize("age", [0, 1, 99, 100])
     def test_accepts_ages_from_0_to_100(self, client: Client, age: int) -> None:
         assert create(client, age=age)["age"] == age

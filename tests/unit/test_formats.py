@@ -242,3 +242,13 @@ def test_the_name_of_a_file_decides_its_format() -> None:
 
 def test_how_far_ids_have_come_is_read_as_it_was_written_also_at_their_end() -> None:
     assert read_last_id(last_id_line(MAX_ID)) == MAX_ID
+
+
+@pytest.mark.parametrize("struct", [PetLine, KeptPetLine])
+def test_a_name_is_imported_in_one_form_of_unicode(struct: type[PetLine]) -> None:
+    """So a store of an older version gets this form by an export and an import."""
+    ndjson = ndjson_reader(struct)(
+        '{"id": 1, "name": "Zoe\u0308", "age": 7, "type": "cat"}'.encode()
+    )
+    csv = csv_reader(struct, b"id,name,age,type")("1,Zoe\u0308,7,cat".encode())
+    assert ndjson.name == csv.name == "Zo\u00eb"

@@ -20,6 +20,7 @@ from pets.domain.pet import (
     NAME_RULE,
     TYPE_RULE,
     PetType,
+    composed,
 )
 from pets.domain.repository import PetPage as DomainPetPage
 from pets.domain.statistics import PetStatistics
@@ -48,12 +49,21 @@ Age = Annotated[
 Type = Annotated[PetType, Meta(description=TYPE_RULE, examples=["dog"])]
 
 
+def _check_form(name: str) -> None:
+    """Raise `ValueError` unless a name is in Unicode's form NFC. Then it is read in that form."""
+    if composed(name) != name:
+        raise ValueError
+
+
 class PetCreate(Struct, frozen=True, forbid_unknown_fields=True):
-    """A pet to be created."""
+    """A pet to be created. Its name is kept in Unicode's form NFC."""
 
     name: Name
     age: Age
     type: Type
+
+    def __post_init__(self) -> None:
+        _check_form(self.name)
 
     def to_domain(self) -> domain.NewPet:
         return domain.NewPet(**asdict(self))
@@ -65,6 +75,10 @@ class PetUpdate(Struct, frozen=True, forbid_unknown_fields=True):
     name: Name | UnsetType = UNSET
     age: Age | UnsetType = UNSET
     type: Type | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if self.name is not UNSET:
+            _check_form(self.name)
 
     def to_domain(self) -> domain.PetChange:
         members = asdict(self).items()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
+from unicodedata import normalize
 
 from pets.domain.errors import InvalidPet
 
@@ -41,6 +42,8 @@ AGE_RULE: Final = f"an integer from {MIN_AGE} to {MAX_AGE}"
 TIME_RULE: Final = f"from {EARLIEST.isoformat()} to {LATEST.isoformat()}"
 
 _NAME: Final = re.compile(NAME_PATTERN)
+_MAX_DECOMPOSED_LENGTH: Final = 4 * MAX_NAME_LENGTH
+"""A longer text has no name in NFC, because no character is composed of more than four."""
 
 
 class PetType(StrEnum):
@@ -51,9 +54,17 @@ class PetType(StrEnum):
 TYPE_RULE: Final = " or ".join(f'"{kind}"' for kind in PetType)
 
 
+def composed(text: str) -> str:
+    """Return a text in Unicode's form NFC, in which texts that look the same are the same (UAX 15).
+
+    A text that is too long for a name stays as it is, because some long texts take seconds.
+    """
+    return normalize("NFC", text) if len(text.strip()) <= _MAX_DECOMPOSED_LENGTH else text
+
+
 def clean_name(name: str) -> str:
     """Return a name as it is stored. Raises `InvalidPet`."""
-    match = _NAME.fullmatch(name)
+    match = _NAME.fullmatch(composed(name))
     if match is None:
         raise InvalidPet(f"name must be {NAME_RULE}")
     return match[1]
@@ -85,7 +96,8 @@ class NewPet:
     """A pet that has no id yet.
 
     `name` has 1 to 100 characters of any script and no control characters.
-    White space at its ends is dropped. `age` is in whole years, 0 to 100.
+    White space at its ends is dropped, and it is put into Unicode's form NFC.
+    `age` is in whole years, 0 to 100.
     `created_at` is in UTC and whole seconds, without a time zone, from `EARLIEST` to `LATEST`.
     It is now by default.
 
@@ -104,6 +116,8 @@ class NewPet:
 
     def is_like(self, pet: "Pet") -> bool:
         """Whether the pet has the same members, except for those that are given to it."""
+        # Older versions stored names in any form.
+        pet = pet._replace(name=composed(pet.name))
         return self.with_id(pet.id)._replace(created_at=pet.created_at) == pet
 
     def with_id(self, id_: int) -> "Pet":

@@ -19,6 +19,7 @@ from pets.domain.pet import (
     Pet,
     PetType,
     clean_name,
+    composed,
     is_time,
 )
 
@@ -57,7 +58,7 @@ class PetQuery:
     - `type`, `age_min` and `age_max` (years, both included), `name`, `name_is`, `created_from` and
       `created_to` (both included, as in `NewPet`) and `ids` filter the pets. None means no filter.
       `name` is a part of the pet's name, 1 to 100 characters.
-      Its case does not matter (Unicode's full case folding).
+      Its case does not matter (Unicode's full case folding), nor does its form in Unicode.
       `name_is` is the whole name, as it would be stored. `ids` are from 1 to 2^63-1.
     - `descending` reverses the order by `sort` and id.
     - `limit`, 0 or more, is how many pets a page has at most.
@@ -85,8 +86,8 @@ class PetQuery:
             raise InvalidQuery("age_min", AGE_RULE)
         if self.age_max is not None and not _is_age(self.age_max):
             raise InvalidQuery("age_max", AGE_RULE)
-        if self.name is not None and not _PART.fullmatch(self.name):
-            raise InvalidQuery("name", PART_RULE)
+        if self.name is not None:
+            object.__setattr__(self, "name", _part_of_a_name(self.name))
         if self.name_is is not None:
             object.__setattr__(self, "name_is", _whole_name(self.name_is))
         if self.created_from is not None and not is_time(self.created_from):
@@ -150,6 +151,13 @@ class PetQuery:
     def following(self, pet: Pet) -> Self:
         """Return the query for the pets after this one."""
         return replace(self, after=self.position(pet))
+
+
+def _part_of_a_name(text: str) -> str:
+    part = composed(text)
+    if not _PART.fullmatch(part):
+        raise InvalidQuery("name", PART_RULE)
+    return part
 
 
 def _whole_name(name: str) -> str:
