@@ -33,6 +33,7 @@ TITLES = {
 }
 BOY = b'{"name": "boy", "age": 7, "type": "dog"}'
 Client = TestClient[Application]
+Pets = list[dict[str, Any]]
 NOT_FOUND = "Pet with the matching ID was not found."
 
 
@@ -106,6 +107,26 @@ class CreatingAPet:
         self, client: Client, name: str
     ) -> None:
         assert create(client, name=name)["name"] == name.strip(" ")
+
+    @pytest.mark.parametrize(
+        ("name", "kept"),
+        [
+            ("Zoe\u0308", "Zo\u00eb"),
+            ("\u212b", "\u00c5"),
+            ("e\u0301" * 100, "\u00e9" * 100),
+            ("\u03b1\u0314\u0300\u0345" * 100, "\u1f83" * 100),
+            (" " * 500 + "e\u0301" * 100 + " ", "\u00e9" * 100),
+            ("\ufb2d" * 33, "\u05e9\u05bc\u05c2" * 33),
+        ],
+    )
+    def test_keeps_a_name_in_the_composed_form_of_unicode(
+        self, client: Client, name: str, kept: str
+    ) -> None:
+        """Its length is that of this form."""
+        pet = create(client, name=name)
+        assert pet["name"] == kept
+        changed = client.patch(f"/pets/{pet['id']}", json={"name": name})
+        assert (changed.status_code, changed.json()) == (200, pet)
 
     @pytest.mark.parametrize("age", [0, 1, 99, 100])
     def test_accepts_ages_from_0_to_100(self, client: Client, age: int) -> None:
@@ -625,7 +646,8 @@ class Pages:
             create(client, name='a %&+;=,<>"é', type="dog", age=7)
         query = (
             "limit=1&type=dog&age_min=7&age_max=7"
-            "&name=%20%25%26%2B%3B%3D%2C%3C%3E%22%C3%A9&sort=-name"
+            "&name=%20%25%26%2B%3B%3D%2C%3C%3E%22%C3%A9&name_is=a%20%25%26%2B%3B%3D%2C%3C%3E%22%C3%A9"
+            "&created_from=2020-01-01T00:00:00&created_to=9999-01-01T00:00:00&sort=-name"
         )
         response = client.get(f"/pets/?{query}")
         assert response.links["first"]["url"] == f"/pets/?{query}"
@@ -644,7 +666,11 @@ class Pages:
         assert client.get(next_).json() == {"count": 4, "items": pets[1:3]}
 
     @pytest.mark.parametrize(
-        "other", ["type=cat", "age_min=1", "age_max=99", "name=o", "sort=-id", "sort=age"]
+        "other",
+        [
+            *("type=cat", "age_min=1", "age_max=99", "name=o", "sort=-id", "sort=age"),
+            *("name_is=boy", "created_from=2020-01-01T00:00:00", "created_to=9999-01-01T00:00:00"),
+        ],
     )
     def test_of_one_query_reject_the_cursor_of_another(self, client: Client, other: str) -> None:
         for _ in range(2):
@@ -685,6 +711,14 @@ class Finding:
             ("sort=name", ["100%", "Bella", "Isabel", "Strauß", "a_b"]),
             ("sort=-age", ["a_b", "100%", "Isabel", "Bella", "Strauß"]),
             ("sort=-id&type=dog", ["100%", "Bella"]),
+            ("name_is=Bella", ["Bella"]),
+            ("name_is=+Bella%E3%80%80", ["Bella"]),
+            ("name_is=bella", []),
+            ("name_is=Bell", []),
+            ("name_is=100%25&type=cat", []),
+            ("created_from=0001-01-02T00:00:00&created_to=2020-01-01T00:00:00Z", []),
+            ("created_from=2020-01-01T00:00:00Z&type=dog", ["Bella", "100%"]),
+            ("created_to=9999-12-31T23:59:59&name_is=a_b&age_min=9", ["a_b"]),
         ],
     )
     def test_returns_and_counts_the_matching_pets(
@@ -694,6 +728,66 @@ class Finding:
         assert listed(client, f"?{query}") == {"count": len(matches), "items": matches}
         assert listed(client, f"?{query}&limit=1") == {"count": len(matches), "items": matches[:1]}
         assert listed(client, f"?{query}&limit=0") == {"count": len(matches), "items": []}
+
+
+class FindingByIds:
+    @pytest.fixture
+    def three(self, client: Client) -> Pets:
+        return [create(client, name=name, age=age) for name, age in (("a", 9), ("b", 7), ("A", 8))]
+
+    @staticmethod
+    def named(pets: Pets, *more: object) -> str:
+        return "&".join(f"ids={id_}" for id_ in [*(pet["id"] for pet in pets), *more])
+
+    def test_returns_those_that_there_are(self, client: Client, three: Pets) -> None:
+        delete(client, [three[1]["id"]])
+        for wanted in (three, three[::-1], [three[0], *three]):
+            answer = listed(client, f"?{self.named(wanted)}")
+            assert answer == {"count": 2, "items": [three[0], three[2]]}
+
+    @pytest.mark.parametrize(
+        "id_", [0, -1, MAX_ID, MAX_ID + 1, -MAX_ID - 2, 2**64, -(2**64), 10**400]
+    )
+    def test_does_not_find_an_integer_that_is_no_id(
+        self, client: Client, three: Pets, id_: int
+    ) -> None:
+        assert listed(client, f"?ids={id_}") == {"count": 0, "items": []}
+        assert listed(client, f"?{self.named(three[:1], id_)}") == {"count": 1, "items": three[:1]}
+
+    def test_is_combined_with_filters_and_an_order(self, client: Client, three: Pets) -> None:
+        query = f"?{self.named(three[:2])}&sort=age"
+        assert listed(client, query)["items"] == [three[1], three[0]]
+        assert listed(client, f"{query}&age_min=8") == {"count": 1, "items": [three[0]]}
+        assert listed(client, f"{query}&name=A") == {"count": 1, "items": [three[0]]}
+
+    def test_has_pages(self, client: Client, three: Pets) -> None:
+        assert walk(client, f"limit=1&sort=-age&{self.named(three[:2], 0)}") == three[:2]
+
+    def test_of_one_query_rejects_the_cursor_of_another(self, client: Client, three: Pets) -> None:
+        first = client.get(f"/pets/?limit=1&{self.named(three)}")
+        cursor = first.links["next"]["url"].partition("cursor=")[2]
+        assert client.get(f"/pets/?cursor={cursor}&{self.named(three[::-1])}").status_code == 200
+        for other in (self.named(three[:2]), "limit=1", self.named(three, 0, MAX_ID)):
+            assert client.get(f"/pets/?cursor={cursor}&{other}").status_code == 400
+
+    def test_of_no_pet_has_a_link_to_no_pet(self, client: Client) -> None:
+        first = client.get("/pets/?ids=-1").links["first"]["url"]
+        assert client.get(first).json() == {"count": 0, "items": []}
+
+    def test_takes_1000_of_the_longest_ids(self, client: Client) -> None:
+        pet = create(client)
+        ids = [*range(MAX_ID - 998, MAX_ID + 1), pet["id"]]
+        response = client.get("/pets/?" + "&".join(f"ids={id_}" for id_ in ids))
+        assert response.json() == {"count": 1, "items": [pet]}
+
+    def test_of_many_ids_links_to_the_next_page_alone(self, client: Client) -> None:
+        pets = [create(client) for _ in range(3)]
+        ids = "".join(f"&ids={id_}" for id_ in range(10**17, 10**17 + 100))
+        response = client.get(f"/pets/?limit=2&{self.named(pets)}{ids}")
+        assert list(response.links) == ["next"]
+        response = client.get(response.links["next"]["url"])
+        assert response.json() == {"count": 3, "items": pets[2:]}
+        assert "link" not in response.headers
 
 
 class CountingPets:
@@ -1171,6 +1265,7 @@ class APIOverAnyStore(
     ConditionsOnAllPets,
     Pages,
     Finding,
+    FindingByIds,
     CountingPets,
     DeletingByQuery,
     SendingAgain,

@@ -23,14 +23,13 @@ from pets.api.conditions import (
     to_json,
 )
 from pets.api.idempotency import KEY_DESCRIBED, REPLAYED, REPLAYED_DESCRIBED, add_once
+from pets.api.links import LINK_DESCRIBED, links
 from pets.api.openapi import described_answers, described_body, described_schema
 from pets.api.parameters import read_parameters
 from pets.api.queries import (
     FILTERS_DESCRIBED,
     IDS_DESCRIBED,
-    LINK_DESCRIBED,
     STATISTICS_FILTERS_DESCRIBED,
-    links,
     read_ids,
     read_query,
     read_statistics_query,
@@ -93,7 +92,7 @@ class LastPage:
             body = encode(schemas.PetPage.from_domain(page))
             link = links(query, page.next).encode()
             self._page = page
-            self._answer = Answer(200, body, (b"link", link))
+            self._answer = Answer(200, body, *([(b"link", link)] if link else ()))
         return self._answer
 
 
