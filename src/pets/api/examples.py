@@ -32,7 +32,9 @@ def _bad_parameter(name: str, fault: str) -> _Example:
 
 
 _NO_HOST: Final = _Example("The header Host must be sent exactly once.", instance="/")
-_NO_TAG_OF_ALL: Final = _Example("`If-Match` names a tag, but the list of pets has none.")
+_NO_TAG_OF_ALL: Final = _Example(
+    "`If-Match` names a tag, but the list of pets as a whole has none."
+)
 _NOT_DONE: Final = _Example("The store cannot be reached or does not answer.", type=NOT_DONE)
 _OUTCOME_UNKNOWN: Final = _Example(
     "The store failed in the middle of the request.", type=OUTCOME_UNKNOWN
@@ -58,8 +60,6 @@ _EXAMPLES: Final = {
     (403, _OTHERS): _Example("This API key may only read."),
     (404, _OTHERS): _Example(PetNotFound.detail),
     (412, "createPet"): _NO_TAG_OF_ALL,
-    (412, "listPets"): _NO_TAG_OF_ALL,
-    (412, "countPets"): _NO_TAG_OF_ALL,
     (412, "deletePets"): _NO_TAG_OF_ALL,
     (412, _OTHERS): _Example(PreconditionFailed.detail),
     (413, "createPet"): _Example("The body is over 1024 KiB."),

@@ -96,7 +96,16 @@ _REQUEST_ID: Final = {
         "maxLength": MAX_REQUEST_ID_LENGTH,
     },
 }
-_REQUEST_ID_REF: Final = {"$ref": "#/components/headers/Request-Id"}
+_CACHE_CONTROL: Final = {
+    "description": "A cache must ask each time whether it may still use the answer. It is also "
+    "`private` if the service has API keys.",
+    "required": True,
+    "schema": {"type": "string", "enum": ["no-cache", "private, no-cache"]},
+}
+_HEADERS_OF_ALL: Final = {"Request-Id": _REQUEST_ID, "Cache-Control": _CACHE_CONTROL}
+_REFERENCES_TO_HEADERS: Final = {
+    name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS_OF_ALL
+}
 
 
 def described_answers(
@@ -160,7 +169,7 @@ def document(app: Application) -> JSON:
         _require_key(paths)
     add_examples(paths)
     _, components = msgspec.json.schema_components(_COMPONENTS, ref_template=_REFERENCE)
-    described: JSON = {"schemas": components, "headers": {"Request-Id": _REQUEST_ID}}
+    described: JSON = {"schemas": components, "headers": _HEADERS_OF_ALL}
     if app.needs_key:
         described["securitySchemes"] = _SCHEMES
     document |= {"paths": paths, "components": described}
@@ -178,7 +187,7 @@ def _require_key(paths: JSON) -> None:
             for status in statuses:
                 operation["responses"][str(status)] = {
                     "description": _DESCRIPTIONS[status],
-                    "headers": {"Request-Id": _REQUEST_ID_REF, "WWW-Authenticate": _CHALLENGE},
+                    "headers": _REFERENCES_TO_HEADERS | {"WWW-Authenticate": _CHALLENGE},
                     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
                 }
 
@@ -210,7 +219,7 @@ def _complete(operation: JSON, options: JSON) -> None:
         operation["responses"][str(status)]["content"] = {JSON_TYPES[0]: {"schema": schema}}
     headers = {503: {"Retry-After": _RETRY_AFTER}} | options.get("answer_headers", {})
     for status, response in operation["responses"].items():
-        response["headers"] = {"Request-Id": _REQUEST_ID_REF}
+        response["headers"] = {**_REFERENCES_TO_HEADERS}
         for name, described in headers.get(int(status), {}).items():
             response["headers"][name] = {"required": True} | described
 
