@@ -874,6 +874,7 @@ class SendingAgain:
         other = sent | {member: unlike[member]}
         response = client.post("/pets/", json=other, headers={"idempotency-key": key})
         assert (response.status_code, response.json()["title"]) == (422, "Unprocessable Content")
+        assert response.json()["type"] == "/problems/key-reused"
         assert listed(client) == {"count": 1, "items": [first.json()]}
 
     def test_with_a_bad_body_leaves_the_key_unused(self, client: Client, key: str) -> None:
@@ -1101,7 +1102,7 @@ class BadRequests:
         assert ("allow" in response.headers) == (bad.status == 405)
         problem = response.json()
         assert list(problem)[:5] == ["type", "title", "status", "detail", "instance"]
-        assert problem["type"] == "about:blank"
+        assert problem["type"] == bad.type
         assert problem["title"] == TITLES[bad.status]
         assert problem["status"] == bad.status
         assert problem["detail"] not in {"", problem["title"]}

@@ -15,12 +15,8 @@ from pets.api.api_keys import ApiKeys
 from pets.api.body import JSON_TYPES, MERGE_PATCH_TYPES
 from pets.api.cors import CrossOrigin
 from pets.api.hosts import KnownHosts
-from pets.api.problems import (
-    NOT_DONE,
-    OUTCOME_UNKNOWN,
-    RETRY_AFTER_SECONDS,
-    problem_for,
-)
+from pets.api.problem_types import NOT_DONE, OUTCOME_UNKNOWN
+from pets.api.problems import RETRY_AFTER_SECONDS, problem_for
 from pets.asgi import SAFE_METHODS, ASGIApp, Message, Receive, Scope, Send, path_as_sent
 from pets.telemetry.request_context import Observe, RequestContext
 

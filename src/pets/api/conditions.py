@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from hashlib import blake2b
 from typing import Final, TypeVar
 
-from litestar.exceptions import ClientException, HTTPException
+from litestar.exceptions import HTTPException
 
 from pets.api import schemas
 from pets.api.answer import JSON, Answer
-from pets.api.problems import PetNotFound
+from pets.api.problems import InvalidHeader, PetNotFound
 from pets.api.request import ApiRequest
 from pets.asgi import Header, header_values
 from pets.domain.errors import StoreUnavailable
@@ -79,7 +79,7 @@ def to_json(pet: Pet) -> bytes:
 def is_met(request: ApiRequest, tag: bytes | None) -> bool:
     """Return whether `If-None-Match` holds for a resource with this tag, or without one.
 
-    Raises `PreconditionFailed` if `If-Match` does not hold, and `ClientException` for a header
+    Raises `PreconditionFailed` if `If-Match` does not hold, and `InvalidHeader` for a header
     that is malformed.
     """
     wanted = header_values(request.scope, _IF_MATCH)
@@ -162,7 +162,7 @@ def _names(header: str, values: list[bytes], tag: bytes | None, *, weakly: bool)
     if text == b"*":
         return True
     if not _TAGS.fullmatch(text):
-        raise ClientException(f"The header `{header}` must be `*` or a list of entity tags.")
+        raise InvalidHeader(f"The header `{header}` must be `*` or a list of entity tags.")
     if tag is None:
         return False
     # No part of a list looks like one of our tags, because those are hexadecimal digits in quotes.

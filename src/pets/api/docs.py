@@ -14,19 +14,12 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 from litestar.response import Redirect
 
+from pets.api import problem_types
 from pets.api.answer import Answer
 from pets.api.conditions import TaggedAnswer
-from pets.api.problems import EXCEPTION_HANDLERS, MEDIA_TYPE, NOT_DONE, OUTCOME_UNKNOWN
+from pets.api.problems import EXCEPTION_HANDLERS, MEDIA_TYPE
 from pets.api.request import ApiRequest
 from pets.asgi import Header, header_values
-
-_PROBLEMS: Final = {
-    NOT_DONE: "The service could not do what the request asks, and has changed nothing. "
-    "The request is safe to send again after the seconds of `Retry-After`.\n",
-    OUTCOME_UNKNOWN: "The service lost its store in the middle of the request. "
-    "The change may have been made or not. Read the pets to find out, or send a creation with an "
-    "`Idempotency-Key`, which is safe to send again.\n",
-}
 
 _SWAGGER_FILES: Final = {
     "swagger-ui-bundle.js": ("swagger_bundle.js", b"text/javascript; charset=utf-8"),
@@ -101,7 +94,7 @@ class DocsController(Controller):
 
     @get("/problems/{name:str}", media_type=MediaType.TEXT)
     async def problem(self, name: FromPath[str]) -> str:
-        text = _PROBLEMS.get(f"/problems/{name}")
+        text = problem_types.page(f"/problems/{name}")
         if text is None:
             raise NotFoundException
         return text

@@ -18,14 +18,8 @@ from pets.api.access import CHALLENGES, OPEN
 from pets.api.application import Application
 from pets.api.body import JSON_TYPES, MAX_BODY_BYTES
 from pets.api.examples import add_examples
-from pets.api.problems import (
-    BUG,
-    MAX_RETRY_AFTER_SECONDS,
-    MEDIA_TYPE,
-    NOT_DONE,
-    OUTCOME_UNKNOWN,
-    RETRY_AFTER_SECONDS,
-)
+from pets.api.problem_types import TYPES
+from pets.api.problems import BUG, MAX_RETRY_AFTER_SECONDS, MEDIA_TYPE, RETRY_AFTER_SECONDS
 from pets.telemetry.request_context import MAX_REQUEST_ID_LENGTH, REQUEST_ID_PATTERN
 
 _REFERENCE: Final = "#/components/schemas/{name}"
@@ -39,8 +33,8 @@ Dogs and cats: create, find, change and delete them.
 The guides are in the folder `docs` of the source code. `api.md` explains each call,
 `clients.md` shows it with curl, HTTPie, Python and JavaScript, and `limits.md` has all limits.
 
-A problem with status 503 has one of two types: [not done]({NOT_DONE}) or
-[outcome unknown]({OUTCOME_UNKNOWN}).
+The `type` of a problem leads to a page that explains it, unless its status says everything:
+{", ".join(f"[{type_}]({type_})" for type_ in TYPES)}.
 """
 _COMPONENTS: Final = [
     schemas.Pet,

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Annotated, Final
 
 from litestar import Controller, delete, get, patch, post, put
-from litestar.exceptions import ClientException, NotFoundException
+from litestar.exceptions import NotFoundException
 from litestar.openapi.spec import OpenAPIType
 from litestar.params import PathParameter
 
@@ -25,6 +25,7 @@ from pets.api.conditions import (
 from pets.api.idempotency import KEY_DESCRIBED, REPLAYED, REPLAYED_DESCRIBED, add_once
 from pets.api.openapi import described_answers, described_body, described_schema
 from pets.api.parameters import read_parameters
+from pets.api.problems import InvalidBody
 from pets.api.queries import (
     FILTERS_DESCRIBED,
     IDS_DESCRIBED,
@@ -207,7 +208,7 @@ class PetsController(Controller):
         if asked is None:
             raise MissingBody(_PLACES_OF_IDS)
         if in_body and in_query:
-            raise ClientException(_PLACES_OF_IDS)
+            raise InvalidBody(_PLACES_OF_IDS)
         raise_unless_met(request, NO_TAG)
         ids = asked.unique()
         removed = await request.repository.remove([id_ for id_ in ids if 1 <= id_ <= MAX_ID])
