@@ -252,6 +252,11 @@ class ListingPets:
         pets = [create(client) for _ in range(3)]
         assert listed(client, f"?limit={limit}") == {"count": 3, "items": pets[:expected]}
 
+    def test_repeats_the_count_in_a_header(self, client: Client) -> None:
+        for _ in range(2):
+            create(client)
+        assert client.get("/pets/?limit=1").headers["x-total-count"] == "2"
+
     def test_writes_count_before_items(self, client: Client) -> None:
         assert list(listed(client)) == ["count", "items"]
 
@@ -551,8 +556,54 @@ class Conditions:
         assert client.get(f"/pets/{pet}").content == done.content
 
 
+class Polling:
+    """Listings and statistics, which are not sent again if they are as before."""
+
+    @pytest.fixture(params=["/pets/?limit=1", "/pets/?limit=0", "/pets/stats"])
+    def path(self, request: pytest.FixtureRequest) -> str:
+        path: str = request.param
+        return path
+
+    @pytest.mark.parametrize("known", ["{}", "W/{}", '"x", {}', "*"])
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    def test_of_what_the_client_has_gets_304(
+        self, client: Client, path: str, known: str, method: str
+    ) -> None:
+        create(client)
+        tag = client.get(path).headers["etag"]
+        response = client.request(method, path, headers={"if-none-match": known.format(tag)})
+        assert (response.status_code, response.content) == (304, b"")
+        assert response.headers["etag"] == tag
+        assert response.headers["cache-control"] == "no-cache"
+
+    def test_after_a_change_beyond_the_page_gets_the_new_count(
+        self, client: Client, path: str
+    ) -> None:
+        create(client)
+        tag = client.get(path).headers["etag"]
+        create(client)
+        response = client.get(path, headers={"if-none-match": tag})
+        assert (response.status_code, response.json()["count"]) == (200, 2)
+        assert response.headers["etag"] != tag
+
+    def test_with_another_limit_has_another_tag(self, client: Client) -> None:
+        create(client)
+        tag = client.get("/pets/?limit=1").headers["etag"]
+        response = client.get("/pets/?limit=0", headers={"if-none-match": tag})
+        assert response.json() == {"count": 1, "items": []}
+
+    @pytest.mark.parametrize(("wanted", "status"), [("{}", 200), ("W/{}", 412), ('"x"', 412)])
+    def test_heeds_if_match(self, client: Client, path: str, wanted: str, status: int) -> None:
+        tag = client.get(path).headers["etag"]
+        response = client.get(path, headers={"if-match": wanted.format(tag)})
+        assert response.status_code == status
+
+    def test_with_a_malformed_tag_is_rejected(self, client: Client, path: str) -> None:
+        assert client.get(path, headers={"if-none-match": "x"}).status_code == 400
+
+
 class ConditionsOnAllPets:
-    """The collection always exists and has no tag, so `*` matches and a tag never does.
+    """The list as a whole always exists and has no tag, so `*` matches and a tag never does.
 
     The meaning of the conditions is defined in RFC 9110, 13.1.
     """
@@ -917,6 +968,7 @@ class SendingAgain:
         other = sent | {member: unlike[member]}
         response = client.post("/pets/", json=other, headers={"idempotency-key": key})
         assert (response.status_code, response.json()["title"]) == (422, "Unprocessable Content")
+        assert response.json()["type"] == "/problems/key-reused"
         assert listed(client) == {"count": 1, "items": [first.json()]}
 
     def test_with_a_bad_body_leaves_the_key_unused(self, client: Client, key: str) -> None:
@@ -1077,6 +1129,11 @@ class EveryPath:
         assert response.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, POST"
         assert response.headers["accept-post"] == "application/json"
 
+    @pytest.mark.parametrize("path", ["/pets/", "/pets/1", "/pets/stats", "/pets/?limit=x", "/x"])
+    def test_lets_no_cache_answer_without_asking(self, client: Client, path: str) -> None:
+        """A cache may take a 404 for true for hours otherwise (RFC 9110, 15.1)."""
+        assert client.get(path).headers["cache-control"] == "no-cache"
+
 
 class Bodies:
     @pytest.mark.parametrize(
@@ -1139,7 +1196,7 @@ class BadRequests:
         assert ("allow" in response.headers) == (bad.status == 405)
         problem = response.json()
         assert list(problem)[:5] == ["type", "title", "status", "detail", "instance"]
-        assert problem["type"] == "about:blank"
+        assert problem["type"] == bad.type
         assert problem["title"] == TITLES[bad.status]
         assert problem["status"] == bad.status
         assert problem["detail"] not in {"", problem["title"]}
@@ -1262,6 +1319,7 @@ class APIOverAnyStore(
     OnePet,
     ReplacingAPet,
     Conditions,
+    Polling,
     ConditionsOnAllPets,
     Pages,
     Finding,

@@ -25,6 +25,18 @@ class BadRequest:
     detail: str = ""
     """A text that the detail of the problem document must contain."""
 
+    @property
+    def type(self) -> str:
+        """The type of the problem: a bad request says which part of it is bad."""
+        if self.status == 404 and self.path.endswith("/9223372036854775807"):
+            return "/problems/pet-not-found"
+        if self.status != 400:
+            return "about:blank"
+        if self.parameters:
+            return "/problems/invalid-query"
+        in_header = "idempotency-key" in self.headers
+        return "/problems/invalid-header" if in_header else "/problems/invalid-body"
+
 
 def _member(name: str, value: object) -> bytes:
     return json.dumps({"name": "boy", "age": 7, "type": "dog"} | {name: value}).encode()

@@ -224,4 +224,4 @@ def test_the_document_of_an_open_service_has_no_schemes() -> None:
 
 def test_no_shared_cache_keeps_an_answer_that_needed_a_key(client: Client) -> None:
     response = client.get("/pets/", headers=bearer(READER))
-    assert response.headers["cache-control"] == "private"
+    assert response.headers["cache-control"] == "private, no-cache"

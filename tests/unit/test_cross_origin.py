@@ -8,7 +8,7 @@ from pets.bootstrap import create_app
 from pets.settings import MEMORY, Settings
 
 ORIGIN = "https://shop.example.org"
-EXPOSED = "ETag, Idempotent-Replayed, Link, Location, Request-Id, Retry-After"
+EXPOSED = "ETag, Idempotent-Replayed, Link, Location, Request-Id, Retry-After, X-Total-Count"
 
 
 def client(**settings: str) -> TestClient[Application]:

@@ -8,7 +8,9 @@ from pets.asgi import ASGIApp, Header, Message, Receive, Scope, Send, header_val
 
 ANY: Final = "*"
 
-_EXPOSED: Final = b"ETag, Idempotent-Replayed, Link, Location, Request-Id, Retry-After"
+_EXPOSED: Final = (
+    b"ETag, Idempotent-Replayed, Link, Location, Request-Id, Retry-After, X-Total-Count"
+)
 _ACCEPTED: Final = (
     b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Request-Id, "
     b"X-API-Key, traceparent, tracestate"

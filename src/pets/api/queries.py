@@ -180,7 +180,7 @@ IDS_DESCRIBED: Final = described(_IDS)
 
 
 def read_query(query_string: bytes) -> PetQuery:
-    """Return the query of a listing. Raises `InvalidRequest`, which names all faults."""
+    """Return the query of a listing. Raises `InvalidParameters`, which names all faults."""
     if len(query_string) > _MAX_CACHED_BYTES:
         return _read_query(query_string)
     return _cached_query(query_string)
@@ -224,7 +224,7 @@ _cached_query: Final = lru_cache(maxsize=64)(_read_query)
 def read_ids(query_string: bytes) -> PetsDelete | None:
     """Return the ids to delete, or None if the query has none.
 
-    Raises `InvalidRequest` for a value that is not an integer.
+    Raises `InvalidParameters` for a value that is not an integer.
     """
     ids = read_parameters(query_string, _IDS).get("ids")
     return PetsDelete(ids) if ids else None

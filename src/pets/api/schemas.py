@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict
 
+from pets.api.problem_types import BLANK, INVALID_BODY, TYPES
 from pets.domain import pet as domain
 from pets.domain.pet import (
     AGE_RULE,
@@ -293,7 +294,15 @@ EXAMPLE_REQUEST_ID: Final = "4b3c9a0e5d7f4e21a8c6b0d9f2e17a55"
 class Problem(Struct, frozen=True, kw_only=True):
     """A problem (RFC 9457)."""
 
-    type: Annotated[str, Meta(examples=["about:blank"], extra_json_schema=_REFERENCE)]
+    type: Annotated[
+        str,
+        Meta(
+            description=f"the path of a page that explains this kind of problem, or `{BLANK}` if "
+            f"the status says everything: {', '.join(TYPES)}",
+            examples=[INVALID_BODY],
+            extra_json_schema=_REFERENCE,
+        ),
+    ]
     title: Annotated[str, Meta(description="the phrase of the status", examples=["Bad Request"])]
     status: Annotated[int, Meta(ge=400, le=599, examples=[400])]
     detail: Annotated[

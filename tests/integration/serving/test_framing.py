@@ -327,7 +327,7 @@ class TestARefusalIsAnAnswerLikeOthers:
         assert statuses(answers) == [200, 400]
         for name in answers[0].headers.keys() - {"request-id", "content-length", "content-type"}:
             assert answers[1].headers[name] == answers[0].headers[name]
-        assert answers[1].headers["cache-control"] == "private"
+        assert answers[1].headers["cache-control"] == "private, no-cache"
         assert answers[1].headers["vary"] == "Origin"
         assert answers[1].headers["access-control-allow-origin"] == "https://a.example"
 
