@@ -81,8 +81,8 @@ class Application(Litestar):
             # A shared cache does not know that `X-API-Key` is a secret.
             answer_headers.append((b"cache-control", b"private"))
         if self._origins:
-            answer_headers.append((b"vary", b"Origin"))
-            app = CrossOrigin(app, self._origins)
+            app = cross_origin = CrossOrigin(app, self._origins)
+            answer_headers += cross_origin.answer_headers
         if self._add_spans:
             app = self._add_spans(app)
         return RequestContext(app, self._observers, answer_headers)
