@@ -187,15 +187,34 @@ def test_options_that_are_no_preflight_are_answered_as_ever(shop: TestClient[App
     assert response.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, POST"
 
 
+@pytest.mark.parametrize("known", ["pets.example.org", "pets.example.org."])
 @pytest.mark.parametrize(
-    "host", ["pets.example.org", "PETS.example.org", "pets.example.org:3000", "[::1]:80", "[::1]"]
+    "host",
+    [
+        "pets.example.org",
+        "PETS.example.org",
+        "pets.example.org:3000",
+        "pets.example.org.",
+        "pets.example.org.:3000",
+        "[::1]:80",
+        "[::1]",
+    ],
 )
-def test_a_request_to_a_known_host_is_served(host: str) -> None:
-    names = client(allowed_hosts="pets.example.org, [::1]")
+def test_a_request_to_a_known_host_is_served(known: str, host: str) -> None:
+    names = client(allowed_hosts=f"{known}, [::1]")
     assert names.get("/pets/", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.org", "pets.example.org.evil.org", "a.pets.example.org"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.org",
+        "pets.example.org.evil.org",
+        "a.pets.example.org",
+        "pets.example.org..",
+        "pets.example.org:80.",
+    ],
+)
 def test_a_request_to_another_host_is_421(host: str) -> None:
     names = client(allowed_hosts="pets.example.org")
     response = names.get("/pets/", headers={"Host": host})
