@@ -77,8 +77,8 @@ class Application(Litestar):
         caching = b"private, no-cache" if self.needs_key else b"no-cache"
         answer_headers = [(b"x-content-type-options", b"nosniff"), (b"cache-control", caching)]
         if self._origins:
-            answer_headers.append((b"vary", b"Origin"))
-            app = CrossOrigin(app, self._origins)
+            app = cross_origin = CrossOrigin(app, self._origins)
+            answer_headers += cross_origin.answer_headers
         if self._add_spans:
             app = self._add_spans(app)
         return RequestContext(app, self._observers, answer_headers)
