@@ -618,7 +618,7 @@ class Polling:
         response = client.get("/pets/?limit=0", headers={"if-none-match": tag})
         assert response.json() == {"count": 1, "items": []}
 
-    @pytest.mark.parametrize(("wanted", "status"), [("{}", 200), ("W/{}", 412), ('"x"', 412)])
+    @pytest.mark.parametrize(("wanted", "status"), [("{}", 200), ("W/{}", 200), ('"x"', 412)])
     def test_heeds_if_match(self, client: Client, path: str, wanted: str, status: int) -> None:
         tag = client.get(path).headers["etag"]
         response = client.get(path, headers={"if-match": wanted.format(tag)})
