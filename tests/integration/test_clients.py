@@ -65,7 +65,7 @@ def run_python(program: str, _: str, directory: Path) -> str:
 
 
 def run_fetch(program: str, host: str, _: Path) -> str:
-    console = "const printed = []; const console = { log: (text) => printed.push(text) };"
+    console = "const printed = []; const console = { log: (value) => printed.push(String(value)) };"
     function = f"async () => {{ {console}\n{program}\nreturn printed; }}"
     with new_page() as page:
         page.goto(f"http://{host}/docs")
@@ -157,6 +157,7 @@ def read_examples(page: str) -> list[Example]:
 
 
 @NEEDED["curl"]
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["README.md", "docs/api.md"])
 def test_each_command_prints_what_the_document_shows(name: str, tmp_path: Path) -> None:
     examples = read_examples(ROOT.joinpath(name).read_text())

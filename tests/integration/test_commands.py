@@ -326,6 +326,7 @@ def test_writing_to_a_read_only_store_is_reported_in_one_line(
     assert line.endswith(f": {read_only_store} is read-only")
 
 
+@pytest.mark.thorough
 def test_an_export_includes_the_latest_writes_of_others(store: Path, file: Path) -> None:
     """The latest writes are in a file beside the store's file."""
     assert main(["import", str(file)]) == 0
@@ -399,6 +400,7 @@ def test_reading_what_is_no_store_says_so_and_changes_nothing(
     assert content(tmp_path) == before
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", ["DELETE", "WAL"])
 def test_reading_a_store_changes_no_file(mode: str, store: Path, file: Path) -> None:
     assert main(["import", str(file)]) == 0
@@ -440,6 +442,7 @@ def test_an_export_does_not_migrate(
 PARTS = ["pets.db", "pets.db-wal", "pets.db-shm", "pets.db-journal", "../link", "../hard"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", [["export", "--output"], ["backup"]], ids=" ".join)
 @pytest.mark.parametrize("output", PARTS)
 def test_no_part_of_a_store_is_an_output(
@@ -496,6 +499,7 @@ def written() -> int:
     return int(counters["wchar"])
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="the number of written bytes is in /proc")
 def test_an_import_writes_each_page_only_a_few_times(store: Path, tmp_path: Path) -> None:
     """If the indexes were not kept in memory, the import would hold the lock twice as long."""
@@ -530,6 +534,7 @@ def ignore_sigint() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+@pytest.mark.thorough
 def test_sigterm_ends_an_import_in_the_background(store: Path) -> None:
     """A shell makes a background command of a script ignore SIGINT, but not SIGTERM."""
     process = subprocess.Popen(
@@ -579,6 +584,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("module", ["pets.cli", "sqlalchemy", "pets.bootstrap.stores"])
 @pytest.mark.parametrize("command", ["openapi", "migrate", "serve"])
 def test_ctrl_c_ends_a_command_that_is_still_starting(module: str, command: str) -> None:

@@ -1,6 +1,7 @@
 """The answers that clients get when something inside the service fails."""
 
 import logging
+import re
 from typing import Never
 
 import msgspec
@@ -82,6 +83,42 @@ def test_the_type_of_a_503_says_whether_a_change_may_have_been_made(
     assert problem["type"] == type_
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/plain")
+
+
+TYPES = {
+    "/problems/invalid-body": 400,
+    "/problems/invalid-query": 400,
+    "/problems/invalid-header": 400,
+    "/problems/pet-not-found": 404,
+    "/problems/key-reused": 422,
+    "/problems/no-ids-left": 507,
+    "/problems/not-done": 503,
+    "/problems/outcome-unknown": 503,
+}
+"""The status of each type. Clients compare types, so they never change."""
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_a_type_has_a_page_that_explains_it(type_: str) -> None:
+    with TestClient(create_app(repository=InMemoryPetRepository())) as client:
+        page = client.get(type_)
+    assert page.headers["content-type"].startswith("text/plain")
+    title = type_.removeprefix("/problems/").replace("-", " ").capitalize()
+    assert page.text.startswith(f"{title} (status {TYPES[type_]})\n\n")
+
+
+def test_the_document_lists_the_types() -> None:
+    with TestClient(create_app(repository=InMemoryPetRepository())) as client:
+        schemas = client.get("/schema/openapi.json").json()["components"]["schemas"]
+    described = schemas["Problem"]["properties"]["type"]["description"]
+    assert set(re.findall("/problems/[a-z-]+", described)) == TYPES.keys()
+
+
+@pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
+def test_a_malformed_header_has_a_type_of_its_own(header: str) -> None:
+    with TestClient(create_app(repository=InMemoryPetRepository())) as client:
+        problem = client.get("/pets/", headers={header: "x"}).json()
+    assert (problem["status"], problem["type"]) == (400, "/problems/invalid-header")
 
 
 @pytest.mark.parametrize(("method", "path", "body"), REQUESTS)

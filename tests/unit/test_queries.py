@@ -2,8 +2,9 @@
 
 import pytest
 
+from pets.api.links import links
 from pets.api.problems import InvalidRequest
-from pets.api.queries import links, read_ids, read_query
+from pets.api.queries import read_ids, read_query
 from pets.api.schemas import MAX_FAULTS, MAX_IDS
 from pets.domain.query import PetQuery
 

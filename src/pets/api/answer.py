@@ -5,7 +5,7 @@ from typing import Final
 
 from pets.asgi import Header, Receive, Scope, Send
 
-_JSON: Final = b"application/json"
+JSON: Final = b"application/json"
 _WITHOUT_BODY: Final = {204, 304}
 
 
@@ -19,7 +19,7 @@ class Answer:
     __slots__ = ("_body", "_headers", "_status")
 
     def __init__(
-        self, status: int, body: bytes = b"", *headers: Header, media_type: bytes = _JSON
+        self, status: int, body: bytes = b"", *headers: Header, media_type: bytes = JSON
     ) -> None:
         self._status = status
         self._body = body

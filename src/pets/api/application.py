@@ -15,12 +15,8 @@ from pets.api.api_keys import ApiKeys
 from pets.api.body import JSON_TYPES, MERGE_PATCH_TYPES
 from pets.api.cors import CrossOrigin
 from pets.api.hosts import KnownHosts
-from pets.api.problems import (
-    NOT_DONE,
-    OUTCOME_UNKNOWN,
-    RETRY_AFTER_SECONDS,
-    problem_for,
-)
+from pets.api.problem_types import NOT_DONE, OUTCOME_UNKNOWN
+from pets.api.problems import RETRY_AFTER_SECONDS, problem_for
 from pets.asgi import SAFE_METHODS, ASGIApp, Message, Receive, Scope, Send, path_as_sent
 from pets.telemetry.request_context import Observe, RequestContext
 
@@ -76,13 +72,13 @@ class Application(Litestar):
 
         Its answers have the headers that all answers of this one have.
         """
-        answer_headers = [(b"x-content-type-options", b"nosniff")]
-        if self.needs_key:
-            # A shared cache does not know that `X-API-Key` is a secret.
-            answer_headers.append((b"cache-control", b"private"))
+        # A cache may keep an answer, but must ask each time whether it is still true. A shared one
+        # may not keep it if there are keys, because it does not know that `X-API-Key` is a secret.
+        caching = b"private, no-cache" if self.needs_key else b"no-cache"
+        answer_headers = [(b"x-content-type-options", b"nosniff"), (b"cache-control", caching)]
         if self._origins:
-            answer_headers.append((b"vary", b"Origin"))
-            app = CrossOrigin(app, self._origins)
+            app = cross_origin = CrossOrigin(app, self._origins)
+            answer_headers += cross_origin.answer_headers
         if self._add_spans:
             app = self._add_spans(app)
         return RequestContext(app, self._observers, answer_headers)

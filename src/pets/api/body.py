@@ -4,10 +4,10 @@ from codecs import BOM_UTF8
 from collections.abc import Collection
 from typing import Final, TypeVar
 
-from litestar.exceptions import ClientException, HTTPException
+from litestar.exceptions import HTTPException
 from msgspec import Struct
 
-from pets.api.problems import InvalidRequest
+from pets.api.problems import InvalidBody
 from pets.api.request import ApiRequest
 from pets.api.schemas import PetCreate, PetsCreate
 from pets.api.strict_json import Invalid, NotJSON, decode, decode_array
@@ -25,7 +25,7 @@ _WHITE_SPACE: Final = b" \t\n\r"  # RFC 8259, 2
 Body = TypeVar("Body", bound=Struct)
 
 
-class MissingBody(ClientException):
+class MissingBody(InvalidBody):
     """There is no body where one is needed. The answer closes the connection.
 
     Some clients send a body without a length, as Node does with DELETE. For HTTP its bytes are the
@@ -35,7 +35,7 @@ class MissingBody(ClientException):
     detail = "The request has no body, but this operation takes JSON."
 
     def __init__(self, detail: str = "") -> None:
-        super().__init__(detail, headers={"Connection": "close"})
+        super().__init__(detail or self.detail, headers={"Connection": "close"})
 
 
 async def read_body(
@@ -46,8 +46,8 @@ async def read_body(
     Litestar's own reading converts between types, takes any media type, and stops at the first
     fault.
 
-    Raises `HTTPException` 415 for another media type or a coding, `InvalidRequest` for JSON that is
-    not such a struct, `MissingBody`, and `ClientException` for anything else.
+    Raises `HTTPException` 415 for another media type or a coding, and `InvalidBody` for anything
+    that is not such a struct. For no body it is a `MissingBody`.
     """
     body = await _json(request, media_types)
     try:
@@ -77,10 +77,10 @@ async def _json(request: ApiRequest, media_types: Collection[str]) -> bytes:
     return body.removeprefix(BOM_UTF8)  # RFC 8259, 8.1
 
 
-def _refusal(error: NotJSON | Invalid, expected: str) -> ClientException:
+def _refusal(error: NotJSON | Invalid, expected: str) -> InvalidBody:
     if isinstance(error, Invalid):
-        return InvalidRequest(f"The body is not {expected}.", error.faults)
-    return ClientException(f"The body {error}.")
+        return InvalidBody(f"The body is not {expected}.", error.faults)
+    return InvalidBody(f"The body {error}.")
 
 
 def _check_media_type(request: ApiRequest, media_types: Collection[str]) -> None:

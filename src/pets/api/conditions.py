@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from hashlib import blake2b
 from typing import Final, TypeVar
 
-from litestar.exceptions import ClientException, HTTPException
+from litestar.exceptions import HTTPException
 
 from pets.api import schemas
-from pets.api.problems import PetNotFound
+from pets.api.answer import JSON, Answer
+from pets.api.problems import InvalidHeader, PetNotFound
 from pets.api.request import ApiRequest
-from pets.asgi import header_values
+from pets.asgi import Header, header_values
 from pets.domain.errors import StoreUnavailable
 from pets.domain.pet import Pet
 from pets.domain.repository import PetRepository
@@ -33,6 +34,9 @@ _ONE_TAG_PATTERN: Final = r'(W/)?("[!#-~\x80-\xff]*")'
 _TAGS_PATTERN: Final = rf"\*|[ \t,]*({_ONE_TAG_PATTERN}([ \t]*,[ \t,]*{_ONE_TAG_PATTERN})*[ \t,]*)?"
 _TAGS: Final = re.compile(_TAGS_PATTERN.encode())
 
+_CODED: Final = re.compile(rb'("[0-9a-f]{32})--?[a-z]+"')
+"""A tag as Apache, Caddy (`"…-gzip"`) and Jetty (`"…--gzip"`) write it if they compress."""
+
 _EXAMPLES: Final = ['"690dfdd569130eb3d28a127ca1f5e760"']
 _TAGS_SCHEMA: Final = {
     "type": "string",
@@ -41,16 +45,17 @@ _TAGS_SCHEMA: Final = {
 }
 CONDITIONS_DESCRIBED: Final = {
     "If-Match": {
-        "description": "Only if the pet has one of these tags; otherwise the status is 412.",
+        "description": "Only if the resource has one of these tags; otherwise the status is 412. "
+        "A tag may be as a proxy made it that compressed the answer: weak, or with a suffix.",
         "schema": _TAGS_SCHEMA,
     },
     "If-None-Match": {
-        "description": "Only if the pet has none of these tags.",
+        "description": "Only if the resource has none of these tags.",
         "schema": _TAGS_SCHEMA,
     },
 }
 ETAG_DESCRIBED: Final = {
-    "description": "Changes exactly when the pet does.",
+    "description": "Changes exactly when the representation does.",
     "schema": {
         "type": "string",
         "pattern": '^"[0-9a-f]{32}"$',
@@ -78,19 +83,34 @@ def to_json(pet: Pet) -> bytes:
 def is_met(request: ApiRequest, tag: bytes | None) -> bool:
     """Return whether `If-None-Match` holds for a resource with this tag, or without one.
 
-    Raises `PreconditionFailed` if `If-Match` does not hold, and `ClientException` for a header
+    Raises `PreconditionFailed` if `If-Match` does not hold, and `InvalidHeader` for a header
     that is malformed.
     """
     wanted = header_values(request.scope, _IF_MATCH)
     unwanted = header_values(request.scope, _IF_NONE_MATCH)
     # Both are read before either decides, so that a malformed one is always refused.
-    is_wanted = not wanted or _names("If-Match", wanted, tag, weakly=False)
-    is_unwanted = bool(unwanted) and _names("If-None-Match", unwanted, tag, weakly=True)
+    is_wanted = not wanted or _names("If-Match", wanted, tag)
+    is_unwanted = bool(unwanted) and _names("If-None-Match", unwanted, tag)
     if not is_wanted:
         if tag is None:
-            raise PreconditionFailed("`If-Match` names a tag, but the list of pets has none.")
+            detail = "`If-Match` names a tag, but the list of pets as a whole has none."
+            raise PreconditionFailed(detail)
         raise PreconditionFailed
     return not is_unwanted
+
+
+class TaggedAnswer:
+    """An answer to GET that has an entity tag. A client that has its body already gets 304."""
+
+    __slots__ = ("_answer", "_tag")
+
+    def __init__(self, body: bytes, *headers: Header, media_type: bytes = JSON) -> None:
+        self._tag = (b"etag", entity_tag(body))
+        self._answer = Answer(200, body, self._tag, *headers, media_type=media_type)
+
+    def to(self, request: ApiRequest) -> Answer:
+        """Return the answer to this request. Raises as `is_met`."""
+        return self._answer if is_met(request, self._tag[1]) else Answer(304, b"", self._tag)
 
 
 def raise_unless_met(request: ApiRequest, tag: bytes | None) -> None:
@@ -140,14 +160,19 @@ async def _pet_if_conditions_hold(request: ApiRequest, id_: int) -> Mapping[int,
     return {id_: pet}
 
 
-def _names(header: str, values: list[bytes], tag: bytes | None, *, weakly: bool) -> bool:
-    """Return whether a header names the tag; `*` names anything that exists."""
+def _names(header: str, values: list[bytes], tag: bytes | None) -> bool:
+    """Return whether a header names the tag; `*` names anything that exists.
+
+    A proxy that compresses an answer makes its tag weak or gives it a suffix. The digest still
+    names the state of the pet, so such a tag counts in `If-Match` too, although the strong
+    comparison of RFC 9110, 13.1.1, would refuse it (docs/decisions/0011).
+    """
     text = b",".join(values).strip(b" \t")
     if text == b"*":
         return True
     if not _TAGS.fullmatch(text):
-        raise ClientException(f"The header `{header}` must be `*` or a list of entity tags.")
+        raise InvalidHeader(f"The header `{header}` must be `*` or a list of entity tags.")
     if tag is None:
         return False
     # No part of a list looks like one of our tags, because those are hexadecimal digits in quotes.
-    return tag in (text if weakly else text.replace(b"W/" + tag, b""))
+    return tag in _CODED.sub(rb'\1"', text)

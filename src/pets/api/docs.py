@@ -5,7 +5,6 @@ from functools import cache
 from html import escape
 from importlib.metadata import distribution
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,19 +14,12 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 from litestar.response import Redirect
 
+from pets.api import problem_types
 from pets.api.answer import Answer
-from pets.api.conditions import entity_tag, is_met
-from pets.api.problems import EXCEPTION_HANDLERS, MEDIA_TYPE, NOT_DONE, OUTCOME_UNKNOWN
+from pets.api.conditions import TaggedAnswer
+from pets.api.problems import EXCEPTION_HANDLERS, MEDIA_TYPE
 from pets.api.request import ApiRequest
 from pets.asgi import Header, header_values
-
-_PROBLEMS: Final = {
-    NOT_DONE: "The service could not do what the request asks, and has changed nothing. "
-    "The request is safe to send again after the seconds of `Retry-After`.\n",
-    OUTCOME_UNKNOWN: "The service lost its store in the middle of the request. "
-    "The change may have been made or not. Read the pets to find out, or send a creation with an "
-    "`Idempotency-Key`, which is safe to send again.\n",
-}
 
 _SWAGGER_FILES: Final = {
     "swagger-ui-bundle.js": ("swagger_bundle.js", b"text/javascript; charset=utf-8"),
@@ -52,22 +44,11 @@ _MAX_ACCEPT_LENGTH: Final = 500
 """Browsers send up to 200 bytes. To read 16 KiB would take 160 ms."""
 
 
-class File:
-    """A file that is read once. All answers share its bytes. A browser that has them gets 304."""
-
-    def __init__(self, path: Traversable, media_type: bytes, *headers: Header) -> None:
-        body = path.read_bytes()
-        self._tag = entity_tag(body)
-        self._unchanged = Answer(304, b"", (b"etag", self._tag))
-        self._answer = Answer(200, body, (b"etag", self._tag), *headers, media_type=media_type)
-
-    def answer(self, request: ApiRequest) -> Answer:
-        return self._answer if is_met(request, self._tag) else self._unchanged
-
-
+# Each file is read once, and all answers share its bytes.
 @cache
-def _own_file(name: str, media_type: bytes, *headers: Header) -> File:
-    return File(files("pets.api").joinpath(name), media_type, *headers)
+def _own_file(name: str, media_type: bytes, *headers: Header) -> TaggedAnswer:
+    body = files("pets.api").joinpath(name).read_bytes()
+    return TaggedAnswer(body, *headers, media_type=media_type)
 
 
 @cache
@@ -76,9 +57,9 @@ def _not_found_page() -> str:
 
 
 @cache
-def _swagger_file(name: str) -> File:
+def _swagger_file(name: str) -> TaggedAnswer:
     file, media_type = _SWAGGER_FILES[name]
-    return File(_FOLDER / file, media_type, (b"cache-control", b"max-age=86400"))
+    return TaggedAnswer((_FOLDER / file).read_bytes(), media_type=media_type)
 
 
 # Any: Litestar knows of no narrower type of request here.
@@ -117,7 +98,7 @@ class DocsController(Controller):
 
     @get("/problems/{name:str}", media_type=MediaType.TEXT)
     async def problem(self, name: FromPath[str]) -> str:
-        text = _PROBLEMS.get(f"/problems/{name}")
+        text = problem_types.page(f"/problems/{name}")
         if text is None:
             raise NotFoundException
         return text
@@ -125,15 +106,15 @@ class DocsController(Controller):
     @get("/docs")
     async def page(self, request: ApiRequest) -> Answer:
         """Return a page that loads nothing from another host."""
-        return _own_file("docs.html", b"text/html; charset=utf-8", *_PAGE_HEADERS).answer(request)
+        return _own_file("docs.html", b"text/html; charset=utf-8", *_PAGE_HEADERS).to(request)
 
     @get("/docs/docs.js")
     async def script(self, request: ApiRequest) -> Answer:
-        return _own_file("docs.js", b"text/javascript; charset=utf-8").answer(request)
+        return _own_file("docs.js", b"text/javascript; charset=utf-8").to(request)
 
     @get("/docs/docs.css")
     async def style(self, request: ApiRequest) -> Answer:
-        return _own_file("docs.css", b"text/css; charset=utf-8").answer(request)
+        return _own_file("docs.css", b"text/css; charset=utf-8").to(request)
 
     @get("/docs/swagger-ui/{name:str}")
     async def file(self, name: FromPath[str], request: ApiRequest) -> Answer:
@@ -143,4 +124,4 @@ class DocsController(Controller):
         # in a turn of the event loop, even if there are many requests for them.
         async with self._turn:
             await asyncio.sleep(0)
-        return _swagger_file(name).answer(request)
+        return _swagger_file(name).to(request)

@@ -7,7 +7,17 @@ from msgspec import UNSET, UnsetType
 
 from pets.api.conditions import PreconditionFailed
 from pets.api.idempotency import KeyReused
-from pets.api.problems import BUG, MEDIA_TYPE, NOT_DONE, OUTCOME_UNKNOWN, PetNotFound, problem
+from pets.api.problem_types import (
+    BLANK,
+    INVALID_BODY,
+    INVALID_QUERY,
+    KEY_REUSED,
+    NO_IDS_LEFT,
+    NOT_DONE,
+    OUTCOME_UNKNOWN,
+    PET_NOT_FOUND,
+)
+from pets.api.problems import BUG, MEDIA_TYPE, PetNotFound, problem
 from pets.api.schemas import EXAMPLE_REQUEST_ID, Fault
 from pets.asgi import SAFE_METHODS
 from pets.domain.errors import NoIdsLeft
@@ -18,7 +28,7 @@ from pets.domain.query import LIMIT_RULE
 class _Example(NamedTuple):
     detail: str
     errors: list[Fault] | UnsetType = UNSET
-    type: str = "about:blank"
+    type: str = BLANK
     instance: str = ""
     """The path of the operation, unless the server answers before it has read the path."""
 
@@ -28,11 +38,13 @@ _FAULTS: Final = [Fault(pointer="#/age", detail=f"must be {AGE_RULE}, in whole y
 
 def _bad_parameter(name: str, fault: str) -> _Example:
     detail = f"The query parameter `{name}` {fault}."
-    return _Example(detail, [Fault(parameter=name, detail=fault)])
+    return _Example(detail, [Fault(parameter=name, detail=fault)], INVALID_QUERY)
 
 
 _NO_HOST: Final = _Example("The header Host must be sent exactly once.", instance="/")
-_NO_TAG_OF_ALL: Final = _Example("`If-Match` names a tag, but the list of pets has none.")
+_NO_TAG_OF_ALL: Final = _Example(
+    "`If-Match` names a tag, but the list of pets as a whole has none."
+)
 _NOT_DONE: Final = _Example("The store cannot be reached or does not answer.", type=NOT_DONE)
 _OUTCOME_UNKNOWN: Final = _Example(
     "The store failed in the middle of the request.", type=OUTCOME_UNKNOWN
@@ -41,13 +53,13 @@ _OUTCOME_UNKNOWN: Final = _Example(
 _OTHERS: Final = ""
 """The operations that have no example of their own for this status."""
 _EXAMPLES: Final = {
-    (400, "createPet"): _Example("The body is not a valid PetCreate.", _FAULTS),
-    (400, "replacePet"): _Example("The body is not a valid PetCreate.", _FAULTS),
-    (400, "updatePet"): _Example("The body is not a valid PetUpdate.", _FAULTS),
+    (400, "createPet"): _Example("The body is not a valid PetCreate.", _FAULTS, INVALID_BODY),
+    (400, "replacePet"): _Example("The body is not a valid PetCreate.", _FAULTS, INVALID_BODY),
+    (400, "updatePet"): _Example("The body is not a valid PetUpdate.", _FAULTS, INVALID_BODY),
     (400, "listPets"): _bad_parameter("limit", f"must be {LIMIT_RULE}"),
     (400, "countPets"): _bad_parameter("age_min", f"must be {AGE_RULE}"),
     (400, "deletePets"): _Example(
-        "The ids must be either in the body or in query parameters `ids`."
+        "The ids must be either in the body or in query parameters `ids`.", type=INVALID_BODY
     ),
     (400, "isLive"): _NO_HOST,
     (400, "isReady"): _NO_HOST,
@@ -56,10 +68,8 @@ _EXAMPLES: Final = {
         "This needs an API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
     ),
     (403, _OTHERS): _Example("This API key may only read."),
-    (404, _OTHERS): _Example(PetNotFound.detail),
+    (404, _OTHERS): _Example(PetNotFound.detail, type=PET_NOT_FOUND),
     (412, "createPet"): _NO_TAG_OF_ALL,
-    (412, "listPets"): _NO_TAG_OF_ALL,
-    (412, "countPets"): _NO_TAG_OF_ALL,
     (412, "deletePets"): _NO_TAG_OF_ALL,
     (412, _OTHERS): _Example(PreconditionFailed.detail),
     (413, "createPet"): _Example("The body is over 1024 KiB."),
@@ -72,11 +82,11 @@ _EXAMPLES: Final = {
     (415, _OTHERS): _Example(
         "The body must be `application/json`, and the header Content-Type must say so."
     ),
-    (422, _OTHERS): _Example(KeyReused.detail),
+    (422, _OTHERS): _Example(KeyReused.detail, type=KEY_REUSED),
     (431, _OTHERS): _Example("The header or trailer fields are over 65536 bytes.", instance="/"),
     (500, _OTHERS): _Example(BUG),
     (503, _OTHERS): _NOT_DONE,
-    (507, _OTHERS): _Example(str(NoIdsLeft())),
+    (507, _OTHERS): _Example(str(NoIdsLeft()), type=NO_IDS_LEFT),
 }
 
 

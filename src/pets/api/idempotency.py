@@ -5,9 +5,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from litestar.exceptions import ClientException, HTTPException
-
 from pets.api.access import owner_of
+from pets.api.problem_types import KEY_REUSED
+from pets.api.problems import InvalidHeader, TypedError
 from pets.api.request import ApiRequest
 from pets.asgi import header_values
 from pets.domain.pet import NewPet
@@ -38,7 +38,7 @@ KEY_DESCRIBED: Final = {
 async def add_once(request: ApiRequest, new: Sequence[NewPet]) -> AddedOnce:
     """Add the pets, but only once if the request has a key.
 
-    Raises `ClientException` for a bad key, and `KeyReused`.
+    Raises `InvalidHeader` for a bad key, and `KeyReused`.
     """
     key = _idempotency_key(request)
     if key is None:
@@ -54,14 +54,14 @@ def _idempotency_key(request: ApiRequest) -> str | None:
 
     If clients have API keys, the same key sent with two API keys counts as two keys.
 
-    Raises `ClientException` for a key that is malformed or too long.
+    Raises `InvalidHeader` for a key that is malformed or too long.
     """
     values = header_values(request.scope, b"idempotency-key")
     if not values:
         return None
     key = b",".join(values).decode("latin-1").strip(" \t")
     if not _KEY.fullmatch(key):
-        raise ClientException(
+        raise InvalidHeader(
             f"The header `Idempotency-Key` must be 1 to {MAX_KEY_LENGTH} visible ASCII "
             "characters, best in quotes."
         )
@@ -84,6 +84,7 @@ REPLAYED_DESCRIBED: Final = {
 }
 
 
-class KeyReused(HTTPException):
+class KeyReused(TypedError):
+    type_ = KEY_REUSED
     status_code = 422
     detail = "The `Idempotency-Key` was used for other pets; a new request needs a new key."

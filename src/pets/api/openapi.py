@@ -18,14 +18,8 @@ from pets.api.access import CHALLENGES, OPEN
 from pets.api.application import Application
 from pets.api.body import JSON_TYPES, MAX_BODY_BYTES
 from pets.api.examples import add_examples
-from pets.api.problems import (
-    BUG,
-    MAX_RETRY_AFTER_SECONDS,
-    MEDIA_TYPE,
-    NOT_DONE,
-    OUTCOME_UNKNOWN,
-    RETRY_AFTER_SECONDS,
-)
+from pets.api.problem_types import TYPES
+from pets.api.problems import BUG, MAX_RETRY_AFTER_SECONDS, MEDIA_TYPE, RETRY_AFTER_SECONDS
 from pets.telemetry.request_context import MAX_REQUEST_ID_LENGTH, REQUEST_ID_PATTERN
 
 _REFERENCE: Final = "#/components/schemas/{name}"
@@ -39,8 +33,8 @@ Dogs and cats: create, find, change and delete them.
 The guides are in the folder `docs` of the source code. `api.md` explains each call,
 `clients.md` shows it with curl, HTTPie, Python and JavaScript, and `limits.md` has all limits.
 
-A problem with status 503 has one of two types: [not done]({NOT_DONE}) or
-[outcome unknown]({OUTCOME_UNKNOWN}).
+The `type` of a problem leads to a page that explains it, unless its status says everything:
+{", ".join(f"[{type_}]({type_})" for type_ in TYPES)}.
 """
 _COMPONENTS: Final = [
     schemas.Pet,
@@ -96,7 +90,16 @@ _REQUEST_ID: Final = {
         "maxLength": MAX_REQUEST_ID_LENGTH,
     },
 }
-_REQUEST_ID_REF: Final = {"$ref": "#/components/headers/Request-Id"}
+_CACHE_CONTROL: Final = {
+    "description": "A cache must ask each time whether it may still use the answer. It is also "
+    "`private` if the service has API keys.",
+    "required": True,
+    "schema": {"type": "string", "enum": ["no-cache", "private, no-cache"]},
+}
+_HEADERS_OF_ALL: Final = {"Request-Id": _REQUEST_ID, "Cache-Control": _CACHE_CONTROL}
+_REFERENCES_TO_HEADERS: Final = {
+    name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS_OF_ALL
+}
 
 
 def described_answers(
@@ -160,7 +163,7 @@ def document(app: Application) -> JSON:
         _require_key(paths)
     add_examples(paths)
     _, components = msgspec.json.schema_components(_COMPONENTS, ref_template=_REFERENCE)
-    described: JSON = {"schemas": components, "headers": {"Request-Id": _REQUEST_ID}}
+    described: JSON = {"schemas": components, "headers": _HEADERS_OF_ALL}
     if app.needs_key:
         described["securitySchemes"] = _SCHEMES
     document |= {"paths": paths, "components": described}
@@ -178,7 +181,7 @@ def _require_key(paths: JSON) -> None:
             for status in statuses:
                 operation["responses"][str(status)] = {
                     "description": _DESCRIPTIONS[status],
-                    "headers": {"Request-Id": _REQUEST_ID_REF, "WWW-Authenticate": _CHALLENGE},
+                    "headers": _REFERENCES_TO_HEADERS | {"WWW-Authenticate": _CHALLENGE},
                     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
                 }
 
@@ -210,7 +213,7 @@ def _complete(operation: JSON, options: JSON) -> None:
         operation["responses"][str(status)]["content"] = {JSON_TYPES[0]: {"schema": schema}}
     headers = {503: {"Retry-After": _RETRY_AFTER}} | options.get("answer_headers", {})
     for status, response in operation["responses"].items():
-        response["headers"] = {"Request-Id": _REQUEST_ID_REF}
+        response["headers"] = {**_REFERENCES_TO_HEADERS}
         for name, described in headers.get(int(status), {}).items():
             response["headers"][name] = {"required": True} | described
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from pets.api.problems import InvalidRequest
+from pets.api.problems import InvalidParameters
 from pets.api.schemas import MAX_FAULTS, Fault
 
 _ENCODED_BYTE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
@@ -48,7 +48,7 @@ def described(known: Known) -> Mapping[str, object]:
 
 
 def read_parameters(query_string: bytes, known: Known = NONE) -> Values:
-    """Return the values of all parameters. Raises `InvalidRequest`, which names all faults."""
+    """Return the values of all parameters. Raises `InvalidParameters`, which names all faults."""
     if not query_string:
         return {}
     values, faults = values_and_faults(query_string, known)
@@ -107,10 +107,10 @@ def _decode_byte(match: re.Match[bytes]) -> bytes:
     return a2b_hex(match[1])
 
 
-def invalid(faults: Faults) -> InvalidRequest:
+def invalid(faults: Faults) -> InvalidParameters:
     """Return the error about these faults. Its detail is about the first one."""
     listed = [Fault(parameter=name, detail=fault) for name, fault in faults.items()]
     detail = f"The query parameter `{listed[0].parameter}` {listed[0].detail}."
     if len(listed) > 1:
         detail += f" The query has {len(listed)} faults, which `errors` lists."
-    return InvalidRequest(detail, listed)
+    return InvalidParameters(detail, listed)

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Annotated, Final
 
 from litestar import Controller, delete, get, patch, post, put
-from litestar.exceptions import ClientException, NotFoundException
+from litestar.exceptions import NotFoundException
 from litestar.openapi.spec import OpenAPIType
 from litestar.params import PathParameter
 
@@ -15,22 +15,22 @@ from pets.api.body import MERGE_PATCH_TYPES, MissingBody, read_body, read_new_pe
 from pets.api.conditions import (
     CONDITIONS_DESCRIBED,
     ETAG_DESCRIBED,
+    TaggedAnswer,
     act_if_conditions_hold,
     entity_tag,
     find_one,
-    is_met,
     raise_unless_met,
     to_json,
 )
 from pets.api.idempotency import KEY_DESCRIBED, REPLAYED, REPLAYED_DESCRIBED, add_once
+from pets.api.links import LINK_DESCRIBED, links
 from pets.api.openapi import described_answers, described_body, described_schema
 from pets.api.parameters import read_parameters
+from pets.api.problems import InvalidBody
 from pets.api.queries import (
     FILTERS_DESCRIBED,
     IDS_DESCRIBED,
-    LINK_DESCRIBED,
     STATISTICS_FILTERS_DESCRIBED,
-    links,
     read_ids,
     read_query,
     read_statistics_query,
@@ -52,11 +52,15 @@ from pets.domain.repository import PetPage
 from pets.domain.statistics import PetStatistics
 
 NO_TAG: Final = None
-"""The collection always exists, but it has no tag."""
+"""The list of all pets always exists, but no tag stands for it. Only a page of it has one."""
 
 _ID: Final = re.compile("[1-9][0-9]{0,18}")
 _PLACES_OF_IDS: Final = "The ids must be either in the body or in query parameters `ids`."
 _TAGGED: Final = {"ETag": ETAG_DESCRIBED}
+_TOTAL_DESCRIBED: Final = {
+    "description": "How many pets match in all, as `count` in the body.",
+    "schema": {"type": "integer", "minimum": 0, "maximum": MAX_ID, "examples": [2]},
+}
 _LOCATION_DESCRIBED: Final = {
     "description": "The path of the pet, unless an array was sent.",
     "required": False,
@@ -86,14 +90,17 @@ class LastPage:
 
     def __init__(self) -> None:
         self._page: PetPage | None = None
-        self._answer: Answer
+        self._answer: TaggedAnswer
 
-    def answer(self, query: PetQuery, page: PetPage) -> Answer:
+    def answer(self, query: PetQuery, page: PetPage) -> TaggedAnswer:
         if page is not self._page:
             body = encode(schemas.PetPage.from_domain(page))
             link = links(query, page.next).encode()
             self._page = page
-            self._answer = Answer(200, body, (b"link", link))
+            headers = [(b"x-total-count", b"%d" % page.count)]
+            if link:
+                headers.append((b"link", link))
+            self._answer = TaggedAnswer(body, *headers)
         return self._answer
 
 
@@ -151,14 +158,16 @@ class PetsController(Controller):
             *(304, 400, 412, 500, 503),
         ),
         query=FILTERS_DESCRIBED,
-        answer_headers={200: {"Link": LINK_DESCRIBED}},
+        header=CONDITIONS_DESCRIBED,
+        answer_headers={
+            200: _TAGGED | {"Link": LINK_DESCRIBED, "X-Total-Count": _TOTAL_DESCRIBED},
+            304: _TAGGED,
+        },
     )
     async def list_pets(self, request: ApiRequest) -> Answer:
         query = read_query(request.scope["query_string"])
-        if not is_met(request, NO_TAG):
-            return Answer(304)
         (page,) = await request.repository.pages([query])
-        return self.last_page.answer(query, page)
+        return self.last_page.answer(query, page).to(request)
 
     @get(
         "/stats",
@@ -170,13 +179,13 @@ class PetsController(Controller):
             200, schemas.PetStats, "Numbers about the pets that match.", *(304, 400, 412, 500, 503)
         ),
         query=STATISTICS_FILTERS_DESCRIBED,
+        header=CONDITIONS_DESCRIBED,
+        answer_headers={200: _TAGGED, 304: _TAGGED},
     )
     async def count_pets(self, request: ApiRequest) -> Answer:
         query = read_statistics_query(request.scope["query_string"])
-        if not is_met(request, NO_TAG):
-            return Answer(304)
         statistics = PetStatistics.of(await request.repository.counts(), query)
-        return Answer(200, encode(schemas.PetStats.from_domain(statistics)))
+        return TaggedAnswer(encode(schemas.PetStats.from_domain(statistics))).to(request)
 
     @delete(
         operation_id="deletePets",
@@ -201,7 +210,7 @@ class PetsController(Controller):
         if asked is None:
             raise MissingBody(_PLACES_OF_IDS)
         if in_body and in_query:
-            raise ClientException(_PLACES_OF_IDS)
+            raise InvalidBody(_PLACES_OF_IDS)
         raise_unless_met(request, NO_TAG)
         ids = asked.unique()
         removed = await request.repository.remove([id_ for id_ in ids if 1 <= id_ <= MAX_ID])
@@ -218,10 +227,7 @@ class PetsController(Controller):
     )
     async def get_pet(self, pet_id: Id, request: ApiRequest) -> Answer:
         body = to_json(await find_one(request.repository, _read_id(pet_id, request)))
-        tag = entity_tag(body)
-        if not is_met(request, tag):
-            return Answer(304, b"", (b"etag", tag))
-        return Answer(200, body, (b"etag", tag))
+        return TaggedAnswer(body).to(request)
 
     @put(
         "/{pet_id:str}",

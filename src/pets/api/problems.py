@@ -1,9 +1,9 @@
 """Every error as a problem document (RFC 9457)."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from litestar import Request, Response
 from litestar.exceptions import ClientException, HTTPException, NotFoundException
@@ -11,6 +11,16 @@ from litestar.types import ExceptionHandlersMap
 from msgspec import UNSET, UnsetType
 
 from pets.api.answer import Answer, allow
+from pets.api.problem_types import (
+    BLANK,
+    INVALID_BODY,
+    INVALID_HEADER,
+    INVALID_QUERY,
+    NO_IDS_LEFT,
+    NOT_DONE,
+    OUTCOME_UNKNOWN,
+    PET_NOT_FOUND,
+)
 from pets.api.schemas import NOT_FOUND, Fault, Problem, encode
 from pets.asgi import Header, Scope, path_as_sent
 from pets.domain.errors import NoIdsLeft, OutcomeUnknown, StoreUnavailable
@@ -27,24 +37,45 @@ RETRY_AFTER_SECONDS: Final = 5
 MAX_RETRY_AFTER_SECONDS: Final = 7
 """A rejected client is told 1 to this many seconds, so that not all come back at once."""
 
-NOT_DONE: Final = "/problems/not-done"
-OUTCOME_UNKNOWN: Final = "/problems/outcome-unknown"
-"""The types of a problem with status 503."""
-
 # Python names statuses differently from version to version. These are the names of RFC 9110.
 _PHRASES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 
-class PetNotFound(NotFoundException):
+class TypedError(HTTPException):
+    """An error whose problem has a type of its own."""
+
+    type_: ClassVar[str]
+    faults: Sequence[Fault] = ()
+
+
+class PetNotFound(TypedError, NotFoundException):
+    type_ = PET_NOT_FOUND
     detail = NOT_FOUND
 
 
-class InvalidRequest(ClientException):
-    """The body or the query can be read, but is not valid for the operation."""
+class InvalidRequest(TypedError, ClientException):
+    """A part of the request is malformed, or is not valid for the operation."""
 
-    def __init__(self, detail: str, faults: list[Fault]) -> None:
-        super().__init__(detail)
+    def __init__(
+        self,
+        detail: str,
+        faults: Sequence[Fault] = (),
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail, headers=headers)
         self.faults = faults
+
+
+class InvalidBody(InvalidRequest):
+    type_ = INVALID_BODY
+
+
+class InvalidParameters(InvalidRequest):
+    type_ = INVALID_QUERY
+
+
+class InvalidHeader(InvalidRequest):
+    type_ = INVALID_HEADER
 
 
 def problem(
@@ -53,7 +84,7 @@ def problem(
     instance: str,
     errors: list[Fault] | UnsetType = UNSET,
     *,
-    type_: str = "about:blank",
+    type_: str = BLANK,
 ) -> Problem:
     """Describe a failure of the request that this task answers."""
     return Problem(
@@ -74,7 +105,7 @@ def problem_answer(document: Problem, *headers: Header) -> Answer:
 
 
 def problem_for(
-    scope: Scope, status: int, detail: str, *headers: Header, type_: str = "about:blank"
+    scope: Scope, status: int, detail: str, *headers: Header, type_: str = BLANK
 ) -> Answer:
     """Return the answer with a problem of this request, for code that runs outside Litestar."""
     document = problem(status, detail, path_as_sent(scope["raw_path"]), type_=type_)
@@ -84,7 +115,7 @@ def problem_for(
 # Any: Litestar knows of no narrower type of request here.
 def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     status = 500
-    type_ = "about:blank"
+    type_ = BLANK
     detail = BUG
     headers: Mapping[str, str] | None = None
     faults: list[Fault] | UnsetType = UNSET
@@ -97,6 +128,7 @@ def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[Probl
             detail = str(error)
             if isinstance(error, NoIdsLeft):
                 status = 507  # Trying again would not help.
+                type_ = NO_IDS_LEFT
             else:
                 status = 503
                 type_ = OUTCOME_UNKNOWN if isinstance(error, OutcomeUnknown) else NOT_DONE
@@ -107,8 +139,9 @@ def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[Probl
             headers = error.headers
             if headers and known == 405:
                 headers = {"Allow": allow(headers["allow"].split(", "))}
-            if isinstance(error, InvalidRequest):
-                faults = error.faults
+            if isinstance(error, TypedError):
+                type_ = error.type_
+                faults = [*error.faults] or UNSET
         case _:
             logger.error("%s %s failed", request.method, path, exc_info=error)
     document = problem(status, detail, path, faults, type_=type_)

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict
 
+from pets.api.problem_types import BLANK, INVALID_BODY, TYPES
 from pets.domain import pet as domain
 from pets.domain.pet import (
     AGE_RULE,
@@ -20,6 +21,7 @@ from pets.domain.pet import (
     NAME_RULE,
     TYPE_RULE,
     PetType,
+    composed,
 )
 from pets.domain.repository import PetPage as DomainPetPage
 from pets.domain.statistics import PetStatistics
@@ -32,6 +34,7 @@ MAX_NEW_PETS: Final = 1000
 MAX_NEW_PETS_BYTES: Final = 1024 * 1024
 """The largest body with pets. A pet of 100 letters in any script takes up to 1,300 bytes."""
 
+MAX_LISTED_IDS: Final = 1000
 MAX_IDS: Final = 10_000
 MAX_IDS_BYTES: Final = 320 * 1024
 """The largest body with ids. It holds MAX_IDS of the longest, each in a line of its own."""
@@ -53,12 +56,21 @@ Age = Annotated[
 Type = Annotated[PetType, Meta(description=TYPE_RULE, examples=["dog"])]
 
 
+def _check_form(name: str) -> None:
+    """Raise `ValueError` unless a name is in Unicode's form NFC. Then it is read in that form."""
+    if composed(name) != name:
+        raise ValueError
+
+
 class PetCreate(Struct, frozen=True, forbid_unknown_fields=True):
-    """A pet to be created."""
+    """A pet to be created. Its name is kept in Unicode's form NFC."""
 
     name: Name
     age: Age
     type: Type
+
+    def __post_init__(self) -> None:
+        _check_form(self.name)
 
     def to_domain(self) -> domain.NewPet:
         return domain.NewPet(**asdict(self))
@@ -83,6 +95,10 @@ class PetUpdate(Struct, frozen=True, forbid_unknown_fields=True):
     name: Name | UnsetType = UNSET
     age: Age | UnsetType = UNSET
     type: Type | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if self.name is not UNSET:
+            _check_form(self.name)
 
     def to_change(self) -> domain.PetChange:
         members = asdict(self).items()
@@ -278,7 +294,15 @@ EXAMPLE_REQUEST_ID: Final = "4b3c9a0e5d7f4e21a8c6b0d9f2e17a55"
 class Problem(Struct, frozen=True, kw_only=True):
     """A problem (RFC 9457)."""
 
-    type: Annotated[str, Meta(examples=["about:blank"], extra_json_schema=_REFERENCE)]
+    type: Annotated[
+        str,
+        Meta(
+            description=f"the path of a page that explains this kind of problem, or `{BLANK}` if "
+            f"the status says everything: {', '.join(TYPES)}",
+            examples=[INVALID_BODY],
+            extra_json_schema=_REFERENCE,
+        ),
+    ]
     title: Annotated[str, Meta(description="the phrase of the status", examples=["Bad Request"])]
     status: Annotated[int, Meta(ge=400, le=599, examples=[400])]
     detail: Annotated[

@@ -17,13 +17,8 @@ from pets.adapters.sqlalchemy.sqlite_file import StoreFile
 from pets.api.api_keys import ApiKeys
 from pets.api.application import Application
 from pets.api.metrics import metrics_handler
-from pets.api.problems import (
-    EXCEPTION_HANDLERS,
-    MAX_RETRY_AFTER_SECONDS,
-    NOT_DONE,
-    problem,
-    problem_answer,
-)
+from pets.api.problem_types import BLANK, NOT_DONE
+from pets.api.problems import EXCEPTION_HANDLERS, MAX_RETRY_AFTER_SECONDS, problem, problem_answer
 from pets.api.request import ApiRequest
 from pets.asgi import Header
 from pets.bootstrap import check_tracing, create_app, read_keys
@@ -47,7 +42,9 @@ MAX_METRICS_CLIENTS: Final = 1000
 
 # For expensive queries a guess that needs no parsing is enough. If it is wrong, a request waits in
 # the other queue.
-_PRIORITIES: Final = Priorities("/health/", re.compile(rb"(?:^|&)(?:name=|limit=\d{3})"))
+_PRIORITIES: Final = Priorities(
+    "/health/", re.compile(rb"(?:^|&)(?:name=|name_is=|created_|limit=\d{3})")
+)
 
 
 def serve(settings: Settings) -> None:
@@ -153,7 +150,7 @@ def create_admission(
 
 def _answer_refusal(around: Callable[[ASGIApp], ASGIApp], refusal: Refusal) -> ASGIApp:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        type_ = "about:blank"
+        type_ = BLANK
         headers: list[Header] = []
         if refusal.status == 503:  # The admission logs it.
             type_ = NOT_DONE

@@ -327,7 +327,7 @@ class TestARefusalIsAnAnswerLikeOthers:
         assert statuses(answers) == [200, 400]
         for name in answers[0].headers.keys() - {"request-id", "content-length", "content-type"}:
             assert answers[1].headers[name] == answers[0].headers[name]
-        assert answers[1].headers["cache-control"] == "private"
+        assert answers[1].headers["cache-control"] == "private, no-cache"
         assert answers[1].headers["vary"] == "Origin"
         assert answers[1].headers["access-control-allow-origin"] == "https://a.example"
 
@@ -718,7 +718,7 @@ async def test_a_fragment_changes_nothing(server: Server, target: str) -> None:
 async def test_options_of_the_whole_service_lists_all_methods(server: Server) -> None:
     (answer,) = await server.exchange(request(b"OPTIONS *", CLOSE))
     assert answer.status == 204
-    assert answer.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH, POST"
+    assert answer.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 
 CODINGS = [

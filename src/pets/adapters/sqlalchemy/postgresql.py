@@ -44,9 +44,13 @@ class PostgreSQL(DriverSession):
 
     async def pages(self, queries: Sequence[PetQuery]) -> Mapping[PetQuery, PetPage]:
         by_shape: dict[Shape, list[PetQuery]] = {}
-        for query in queries:
-            by_shape.setdefault(Shape.of(query), []).append(query)
         answers = {}
+        for query in queries:
+            shape = Shape.of(query)
+            if shape.is_kept:
+                by_shape.setdefault(shape, []).append(query)
+            else:
+                answers[query] = await self.search(query)
         for shape, alike in by_shape.items():
             asked = pages.asked_queries(shape).of(map(values_of, alike))
             for page in await self.fetch(pages.listing(shape), asked):
@@ -165,7 +169,8 @@ async def fold_of(driver: asyncpg.Connection) -> pages.Fold:
 
 def parameters_of_search(query: PetQuery) -> Parameters:
     part = re.sub(r"([\\%_])", r"\\\1", query.name or "")
-    return parameters_of(query, f"%{part}%")
+    ids = own.STATEMENTS.ids.of((id_,) for id_ in query.ids or ())
+    return parameters_of(query, f"%{part}%") | ids
 
 
 def _page_of(query: PetQuery, page: Row) -> PetPage:
