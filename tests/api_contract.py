@@ -1184,6 +1184,7 @@ class Bodies:
         [
             ("POST", "/pets/", "accept-post", "application/json"),
             ("PATCH", "/pets/1", "accept-patch", "application/json, application/merge-patch+json"),
+            ("PUT", "/pets/1", "accept", "application/json"),
             ("DELETE", "/pets/", "accept", "application/json"),
         ],
     )

@@ -100,17 +100,29 @@ def is_met(request: ApiRequest, tag: bytes | None) -> bool:
 
 
 class TaggedAnswer:
-    """An answer to GET that has an entity tag. A client that has its body already gets 304."""
+    """An answer to GET that has an entity tag. A client that has its body already gets 304.
 
-    __slots__ = ("_answer", "_tag")
+    The 304 has the headers that are for caches too (RFC 9110, 15.4.5), but not the others.
+    """
 
-    def __init__(self, body: bytes, *headers: Header, media_type: bytes = JSON) -> None:
-        self._tag = (b"etag", entity_tag(body))
-        self._answer = Answer(200, body, self._tag, *headers, media_type=media_type)
+    __slots__ = ("_answer", "_for_caches", "_tag")
+
+    def __init__(
+        self,
+        body: bytes,
+        *headers: Header,
+        media_type: bytes = JSON,
+        for_caches: tuple[Header, ...] = (),
+    ) -> None:
+        self._tag = entity_tag(body)
+        self._for_caches = ((b"etag", self._tag), *for_caches)
+        self._answer = Answer(200, body, *self._for_caches, *headers, media_type=media_type)
 
     def to(self, request: ApiRequest) -> Answer:
         """Return the answer to this request. Raises as `is_met`."""
-        return self._answer if is_met(request, self._tag[1]) else Answer(304, b"", self._tag)
+        if is_met(request, self._tag):
+            return self._answer
+        return Answer(304, b"", *self._for_caches)
 
 
 def raise_unless_met(request: ApiRequest, tag: bytes | None) -> None:

@@ -1,10 +1,11 @@
 """Pages for people: the API, described and to be tried, the types of problems, and wrong paths."""
 
 import asyncio
-from functools import cache
+from functools import cache, partial
 from html import escape
 from importlib.metadata import distribution
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from litestar.response import Redirect
 
 from pets.api import problem_types
 from pets.api.answer import Answer
+from pets.api.compression import GZIP, VARY, accepts_gzip, compress
 from pets.api.conditions import TaggedAnswer
 from pets.api.problems import EXCEPTION_HANDLERS, MEDIA_TYPE
 from pets.api.request import ApiRequest
@@ -44,11 +46,26 @@ _MAX_ACCEPT_LENGTH: Final = 500
 """Browsers send up to 200 bytes. To read 16 KiB would take 160 ms."""
 
 
-# Each file is read once, and all answers share its bytes.
+class File:
+    """A file that is read and compressed once. All answers share its bytes.
+
+    Each coding has a tag of its own, because a strong tag stands for the bytes that are sent.
+    """
+
+    def __init__(self, path: Traversable, media_type: bytes, *headers: Header) -> None:
+        body = path.read_bytes()
+        tagged = partial(TaggedAnswer, media_type=media_type, for_caches=(VARY,))
+        self._plain = tagged(body, *headers)
+        self._compressed = tagged(compress(body), GZIP, *headers)
+
+    def to(self, request: ApiRequest) -> Answer:
+        tagged = self._compressed if accepts_gzip(request.scope) else self._plain
+        return tagged.to(request)
+
+
 @cache
-def _own_file(name: str, media_type: bytes, *headers: Header) -> TaggedAnswer:
-    body = files("pets.api").joinpath(name).read_bytes()
-    return TaggedAnswer(body, *headers, media_type=media_type)
+def _own_file(name: str, media_type: bytes, *headers: Header) -> File:
+    return File(files("pets.api").joinpath(name), media_type, *headers)
 
 
 @cache
@@ -57,9 +74,9 @@ def _not_found_page() -> str:
 
 
 @cache
-def _swagger_file(name: str) -> TaggedAnswer:
+def _swagger_file(name: str) -> File:
     file, media_type = _SWAGGER_FILES[name]
-    return TaggedAnswer((_FOLDER / file).read_bytes(), media_type=media_type)
+    return File(_FOLDER / file, media_type)
 
 
 # Any: Litestar knows of no narrower type of request here.
@@ -121,7 +138,8 @@ class DocsController(Controller):
         if name not in _SWAGGER_FILES:
             raise NotFoundException
         # To write 1.6 MB takes as long as several listings. So at most one of these answers begins
-        # in a turn of the event loop, even if there are many requests for them.
+        # in a turn of the event loop, even if there are many requests for them. The thread
+        # compresses the file for the first of them, which takes 70 ms.
         async with self._turn:
-            await asyncio.sleep(0)
-        return _swagger_file(name).to(request)
+            file = await asyncio.to_thread(_swagger_file, name)
+        return file.to(request)

@@ -17,6 +17,7 @@ from pets.api import schemas
 from pets.api.access import CHALLENGES, OPEN
 from pets.api.application import Application
 from pets.api.body import JSON_TYPES, MAX_BODY_BYTES
+from pets.api.compression import GZIP, VARY, accepts_gzip, compress
 from pets.api.examples import add_examples
 from pets.api.problem_types import TYPES
 from pets.api.problems import BUG, MAX_RETRY_AFTER_SECONDS, MEDIA_TYPE, RETRY_AFTER_SECONDS
@@ -219,21 +220,26 @@ def _complete(operation: JSON, options: JSON) -> None:
 
 
 class _Document(JsonRenderPlugin):
-    """Writes the document once, because that takes as long as 50 listings."""
+    """Writes and compresses the document once, because that takes as long as 50 listings."""
 
     _written = b""
+    _compressed = b""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: JSON) -> bytes:  # noqa: ARG002
         if not self._written:
             assert isinstance(request.app, Application)
             self._written = msgspec.json.encode(document(request.app))
-        return self._written
+            self._compressed = compress(self._written)
+        return self._compressed if accepts_gzip(request.scope) else self._written
 
 
-def _refuse_html(response: Response[Any]) -> Response[Any]:
+def _complete_answer(response: Response[Any]) -> Response[Any]:
     # For any other path below /schema, Litestar's own answer is a page of HTML.
     if response.status_code == 404:
         raise NotFoundException
+    headers = [VARY] if response.content.startswith(b"{") else [VARY, GZIP]
+    for name, value in headers:
+        response.set_header(name.decode(), value.decode())
     return response
 
 
@@ -249,6 +255,6 @@ def openapi_config() -> OpenAPIConfig:
         ],
         render_plugins=[_Document()],
         openapi_router=Router(
-            "/schema", route_handlers=[], include_in_schema=False, after_request=_refuse_html
+            "/schema", route_handlers=[], include_in_schema=False, after_request=_complete_answer
         ),
     )
