@@ -21,6 +21,7 @@ from pets.api.problems import (
     RETRY_AFTER_SECONDS,
     problem_for,
 )
+from pets.api.root_path import BelowRootPath
 from pets.asgi import SAFE_METHODS, ASGIApp, Message, Receive, Scope, Send, path_as_sent
 from pets.telemetry.request_context import Observe, RequestContext
 
@@ -43,12 +44,13 @@ class Application(Litestar):
     A request that the server cancels, because its time is over, is answered with 503.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # Each is a concern of its own, and most have one caller.
         self,
         *,
         keys: ApiKeys | None = None,
         hosts: frozenset[str] = frozenset(),
         origins: frozenset[str] = frozenset(),
+        root_path: str = "",
         observers: Sequence[Observe] = (),
         add_spans: Callable[[ASGIApp], ASGIApp] | None = None,
         **options: Any,  # Any: they are Litestar's.
@@ -56,11 +58,13 @@ class Application(Litestar):
         """Create the application. `options` are those of Litestar.
 
         Without `keys` no request needs one. Without `hosts` requests to any host are answered.
-        Without `origins` no page of another origin may read an answer. Each of the `observers`
-        is called after each request, and `add_spans` surrounds the application.
+        Without `origins` no page of another origin may read an answer. A proxy removes the
+        `root_path` from the path of each request. Each of the `observers` is called after each
+        request, and `add_spans` surrounds the application.
         """
         super().__init__(**options)
         self.needs_key = keys is not None
+        self.root_path = root_path
         self._origins = origins
         self._observers = observers
         self._add_spans = add_spans
@@ -76,6 +80,8 @@ class Application(Litestar):
 
         Its answers have the headers that all answers of this one have.
         """
+        if self.root_path:
+            app = BelowRootPath(app, self.root_path)
         answer_headers = [(b"x-content-type-options", b"nosniff")]
         if self.needs_key:
             # A shared cache does not know that `X-API-Key` is a secret.

@@ -5,7 +5,6 @@ from functools import cache
 from html import escape
 from importlib.metadata import distribution
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from pets.api.answer import Answer
 from pets.api.conditions import entity_tag, is_met
 from pets.api.problems import EXCEPTION_HANDLERS, MEDIA_TYPE, NOT_DONE, OUTCOME_UNKNOWN
 from pets.api.request import ApiRequest
+from pets.api.root_path import path_for_clients
 from pets.asgi import Header, header_values
 
 _PROBLEMS: Final = {
@@ -53,10 +53,9 @@ _MAX_ACCEPT_LENGTH: Final = 500
 
 
 class File:
-    """A file that is read once. All answers share its bytes. A browser that has them gets 304."""
+    """A file that is kept. All answers share its bytes. A browser that has them gets 304."""
 
-    def __init__(self, path: Traversable, media_type: bytes, *headers: Header) -> None:
-        body = path.read_bytes()
+    def __init__(self, body: bytes, media_type: bytes, *headers: Header) -> None:
         self._tag = entity_tag(body)
         self._unchanged = Answer(304, b"", (b"etag", self._tag))
         self._answer = Answer(200, body, (b"etag", self._tag), *headers, media_type=media_type)
@@ -65,15 +64,25 @@ class File:
         return self._answer if is_met(request, self._tag) else self._unchanged
 
 
-@cache
+def _own_text(name: str) -> str:
+    """Return the text of a file of this package. Its paths are as clients see them."""
+    text = files("pets.api").joinpath(name).read_text(encoding="utf-8")
+    return text.replace('"/', f'"{path_for_clients("/")}')
+
+
 def _own_file(name: str, media_type: bytes, *headers: Header) -> File:
-    return File(files("pets.api").joinpath(name), media_type, *headers)
+    return _own_file_below(path_for_clients("/"), name, media_type, *headers)
+
+
+@cache
+def _own_file_below(_root: str, name: str, media_type: bytes, *headers: Header) -> File:
+    return File(_own_text(name).encode(), media_type, *headers)
 
 
 @cache
 def _swagger_file(name: str) -> File:
     file, media_type = _SWAGGER_FILES[name]
-    return File(_FOLDER / file, media_type, (b"cache-control", b"max-age=86400"))
+    return File((_FOLDER / file).read_bytes(), media_type, (b"cache-control", b"max-age=86400"))
 
 
 # Any: Litestar knows of no narrower type of request here.
@@ -83,8 +92,7 @@ def answer_not_found(request: Request[Any, Any, Any], error: NotFoundException) 
     if request.method != "GET":  # HEAD is answered like GET.
         return answer
     if _prefers_page(request):
-        page = files("pets.api").joinpath("not_found.html").read_text(encoding="utf-8")
-        text = page.replace("DETAIL", escape(answer.content.detail))
+        text = _own_text("not_found.html").replace("DETAIL", escape(answer.content.detail))
         answer = Response(text, status_code=404, media_type=MediaType.HTML)
         for name, value in _PAGE_HEADERS:
             answer.set_header(name.decode(), value.decode())
@@ -109,7 +117,7 @@ class DocsController(Controller):
 
     @get("/")
     async def root(self) -> Redirect:
-        return Redirect("/docs")
+        return Redirect(path_for_clients("/docs"))
 
     @get("/problems/{name:str}", media_type=MediaType.TEXT)
     async def problem(self, name: FromPath[str]) -> str:

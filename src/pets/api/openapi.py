@@ -10,7 +10,7 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import License, Tag
+from litestar.openapi.spec import License, Server, Tag
 from msgspec import Struct
 
 from pets.api import schemas
@@ -26,6 +26,7 @@ from pets.api.problems import (
     OUTCOME_UNKNOWN,
     RETRY_AFTER_SECONDS,
 )
+from pets.api.root_path import below
 from pets.telemetry.request_context import MAX_REQUEST_ID_LENGTH, REQUEST_ID_PATTERN
 
 _REFERENCE: Final = "#/components/schemas/{name}"
@@ -42,6 +43,9 @@ The guides are in the folder `docs` of the source code. `api.md` explains each c
 A problem with status 503 has one of two types: [not done]({NOT_DONE}) or
 [outcome unknown]({OUTCOME_UNKNOWN}).
 """
+_PATHS_IN: Final = {"Link", "Location"}
+"""The headers whose values have paths of this service."""
+
 _COMPONENTS: Final = [
     schemas.Pet,
     schemas.PetCreate,
@@ -155,10 +159,11 @@ def document(app: Application) -> JSON:
     for path, item in document["paths"].items():
         paths["/pets/" if path == "/pets" else path] = item
         for operation in item.values():
-            _complete(operation, options[operation["operationId"]])
+            _complete(operation, options[operation["operationId"]], app.root_path)
     if app.needs_key:
         _require_key(paths)
-    add_examples(paths)
+    with below(app.root_path):
+        add_examples(paths)
     _, components = msgspec.json.schema_components(_COMPONENTS, ref_template=_REFERENCE)
     described: JSON = {"schemas": components, "headers": {"Request-Id": _REQUEST_ID}}
     if app.needs_key:
@@ -199,7 +204,7 @@ def _complete_schemas(part: Any) -> None:  # Any: whatever JSON can hold.
             _complete_schemas(inner)
 
 
-def _complete(operation: JSON, options: JSON) -> None:
+def _complete(operation: JSON, options: JSON, root_path: str) -> None:
     parameters = operation.setdefault("parameters", [])
     for place in ("query", "header"):
         for name, described in options.get(place, {}).items():
@@ -213,6 +218,22 @@ def _complete(operation: JSON, options: JSON) -> None:
         response["headers"] = {"Request-Id": _REQUEST_ID_REF}
         for name, described in headers.get(int(status), {}).items():
             response["headers"][name] = {"required": True} | described
+            if root_path and name in _PATHS_IN:
+                response["headers"][name]["schema"] = _below(root_path, described["schema"])
+
+
+def _below(root_path: str, schema: JSON) -> JSON:
+    """Return the schema of a header whose values have paths below the root path."""
+    pattern, escaped = schema["pattern"], root_path.replace(".", r"\.")
+    own = {
+        "pattern": pattern.replace("^/pets/", f"^{escaped}/pets/"),
+        "examples": [
+            example.replace("/pets/", f"{root_path}/pets/", 1) for example in schema["examples"]
+        ],
+    }
+    if "maxLength" in schema:
+        own["maxLength"] = schema["maxLength"] + len(root_path)
+    return schema | own
 
 
 class _Document(JsonRenderPlugin):
@@ -234,11 +255,13 @@ def _refuse_html(response: Response[Any]) -> Response[Any]:
     return response
 
 
-def openapi_config() -> OpenAPIConfig:
+def openapi_config(root_path: str) -> OpenAPIConfig:
+    """Return what Litestar needs to know for the document of a service below this path."""
     return OpenAPIConfig(
         title="Pets",
         version=version("pets"),
-        description=_DESCRIPTION,
+        description=_DESCRIPTION.replace("(/", f"({root_path}/"),
+        servers=[Server(url=root_path or "/")],
         license=License(name="MIT", identifier="MIT"),
         tags=[
             Tag(name="pets", description="The pets: all of them, and each."),

@@ -11,6 +11,7 @@ from litestar.types import ExceptionHandlersMap
 from msgspec import UNSET, UnsetType
 
 from pets.api.answer import Answer, allow
+from pets.api.root_path import path_for_clients
 from pets.api.schemas import NOT_FOUND, Fault, Problem, encode
 from pets.asgi import Header, Scope, path_as_sent
 from pets.domain.errors import NoIdsLeft, OutcomeUnknown, StoreUnavailable
@@ -57,11 +58,11 @@ def problem(
 ) -> Problem:
     """Describe a failure of the request that this task answers."""
     return Problem(
-        type=type_,
+        type=path_for_clients(type_),
         title=_PHRASES.get(status) or HTTPStatus(status).phrase,
         status=status,
         detail=detail,
-        instance=instance,
+        instance=path_for_clients(instance),
         request_id=request_id.get(),
         errors=errors,
     )

@@ -16,6 +16,7 @@ from pets.api.parameters import (
     read_parameters,
     values_and_faults,
 )
+from pets.api.root_path import path_for_clients
 from pets.api.schemas import ID_RULE, MAX_DIGITS, MAX_IDS, MAX_LIMIT, PetsDelete
 from pets.domain.errors import InvalidQuery
 from pets.domain.pet import AGE_RULE, CONTROL, MAX_AGE, MAX_NAME_LENGTH, MIN_AGE, TYPE_RULE, PetType
@@ -173,9 +174,9 @@ _cached_query: Final = lru_cache(maxsize=64)(_read_query)
 def links(query: PetQuery, following: PetQuery | None) -> str:
     """Return the header `Link` of a page (RFC 8288): the first page, and the next if there is one.
 
-    The links have no scheme and no host, so they work behind any proxy that keeps paths.
+    The links have no scheme and no host, so they work behind any proxy.
     """
-    first = f"/pets/?limit={query.limit}"
+    first = f"{path_for_clients('/pets/')}?limit={query.limit}"
     if query.type is not None:
         first += f"&type={query.type}"
     if query.age_min is not None:
