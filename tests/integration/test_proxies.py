@@ -14,6 +14,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
+from tests.integration.browser import needs_chromium, new_page
 from tests.integration.served import Served, served
 from tests.integration.test_security import wait_until_open
 
@@ -185,6 +186,19 @@ def test_the_page_of_the_api_works_below_a_path(shop: httpx.Client) -> None:
     (server,) = described.json()["servers"]
     base = urljoin(str(described.url), server["url"])
     assert shop.get(f"{base}/pets/").status_code == 200
+
+
+@needs_chromium
+def test_the_page_calls_the_service_below_its_path(shop: httpx.Client) -> None:
+    with new_page() as page:
+        page.goto(f"{shop.base_url}/shop/docs")
+        operation = page.locator("#operations-health-isLive")
+        operation.locator(".opblock-summary-control").click()
+        operation.get_by_role("button", name="Try it out").click()
+        operation.get_by_role("button", name="Execute").click()
+        answer = operation.locator(".live-responses-table")
+        answer.wait_for()
+        assert answer.locator(".response-col_status").last.inner_text().startswith("200")
 
 
 # Newer versions of Caddy append the coding as Apache does.

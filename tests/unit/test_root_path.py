@@ -16,7 +16,6 @@ from pets.api.openapi import document
 from pets.bootstrap import create_app
 from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 from pets.settings import MEMORY, Settings, SettingsError
-from tests.integration.serving.connections import Server
 
 ROOT: Final = "/shop"
 BOY: Final = {"name": "boy", "age": 7, "type": "dog"}
@@ -61,12 +60,6 @@ def test_a_problem_names_the_path_that_the_client_sees(client: Client, path: str
 def test_a_problem_with_another_host_in_its_path_stays_on_this_one(client: Client) -> None:
     instance = client.get("http://testserver//evil.org/pets").json()["instance"]
     assert urljoin("http://pets.example/", instance).startswith("http://pets.example/shop/")
-
-
-@pytest.mark.anyio
-async def test_a_refusal_of_the_server_is_below_the_root_path_too() -> None:
-    (answer,) = await Server(app_below(ROOT)).exchange(b"G\0RBAGE / HTTP/1.1\r\n\r\n")
-    assert (answer.status, answer.document["instance"]) == (400, "/shop/")
 
 
 def test_what_is_no_path_stays_as_it_is() -> None:
