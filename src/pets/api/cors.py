@@ -1,7 +1,7 @@
 """Requests from web pages of other origins (the Fetch standard, CORS)."""
 
 import re
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 from pets.api.answer import Answer
@@ -40,8 +40,7 @@ class CrossOrigin:
     def __init__(self, app: ASGIApp, origins: frozenset[str]) -> None:
         self._app = app
         self._allows_any = ANY in origins
-        patterns = [_pattern(origin) for origin in origins - {ANY}]
-        self._origins = re.compile("|".join(patterns).encode())
+        self._origins = _compiled(origins - {ANY})
 
     @property
     def answer_headers(self) -> tuple[Header, ...]:
@@ -68,6 +67,11 @@ class CrossOrigin:
         if sent and (self._allows_any or (len(sent) == 1 and self._origins.fullmatch(sent[0]))):
             return sent[0]
         return None
+
+
+@cache
+def _compiled(origins: frozenset[str]) -> re.Pattern[bytes]:
+    return re.compile("|".join(map(_pattern, origins)).encode())
 
 
 def _pattern(origin: str) -> str:

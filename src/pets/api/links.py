@@ -4,6 +4,7 @@ from typing import Final
 from urllib.parse import quote
 
 from pets.api.cursors import write_cursor
+from pets.api.root_path import path_for_clients
 from pets.domain.query import PetQuery, PetSort
 
 _MAX_FIRST_LENGTH: Final = 1500
@@ -24,7 +25,7 @@ LINK_DESCRIBED: Final = {
 def links(query: PetQuery, following: PetQuery | None) -> str:
     """Return the header of a page: the next page if there is one, and the first.
 
-    The links have no scheme and no host, so they work behind any proxy that keeps paths.
+    The links have no scheme and no host, so they work behind any proxy.
     The first one is left out if it is too long. Then the header may be empty.
     """
     first = _path_of(query)
@@ -36,7 +37,7 @@ def links(query: PetQuery, following: PetQuery | None) -> str:
 
 
 def _path_of(query: PetQuery) -> str:
-    path = f"/pets/?limit={query.limit}"
+    path = f"{path_for_clients('/pets/')}?limit={query.limit}"
     if query.type is not None:
         path += f"&type={query.type}"
     if query.age_min is not None:

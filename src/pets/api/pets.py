@@ -36,6 +36,7 @@ from pets.api.queries import (
     read_statistics_query,
 )
 from pets.api.request import ApiRequest
+from pets.api.root_path import path_for_clients
 from pets.api.schemas import (
     MAX_IDS_BYTES,
     MAX_NEW_PETS_BYTES,
@@ -144,8 +145,8 @@ class PetsController(Controller):
             return Answer(201, encode(pets), *headers)
         (pet,) = added.pets
         body = to_json(pet)
-        location = (b"location", b"/pets/%d" % pet.id)
-        return Answer(201, body, location, (b"etag", entity_tag(body)), *headers)
+        location = path_for_clients(f"/pets/{pet.id}").encode()
+        return Answer(201, body, (b"location", location), (b"etag", entity_tag(body)), *headers)
 
     @get(
         operation_id="listPets",
