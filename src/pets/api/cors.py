@@ -1,6 +1,7 @@
 """Requests from web pages of other origins (the Fetch standard, CORS)."""
 
 import re
+from collections.abc import Awaitable
 from functools import cache, partial
 from typing import Final
 
@@ -44,23 +45,27 @@ class CrossOrigin:
 
     @property
     def answer_headers(self) -> tuple[Header, ...]:
-        """The headers that all answers have, so that a cache may give one to any origin.
+        """The headers that all answers have, even those to a request without `Origin`.
 
-        If every page may read the answers, no answer depends on the origin, so it says so even to
-        a request without `Origin` (https://fetch.spec.whatwg.org/#cors-protocol-and-http-caches).
+        A cache must give no page the answer to another one, unless every page may read it
+        (https://fetch.spec.whatwg.org/#cors-protocol-and-http-caches).
         """
         return _READABLE_BY_ANY if self._allows_any else ((b"vary", b"Origin"),)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        origin = self._allowed_origin(scope) if scope["type"] == "http" else None
+    # It is not a coroutine function, because that would take half a microsecond more.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         app = self._app
-        if origin:
-            is_options = scope["method"] == "OPTIONS"
+        if scope["type"] != "http":
+            return app(scope, receive, send)
+        is_options = scope["method"] == "OPTIONS"
+        if self._allows_any and not is_options:  # The answer has its headers in any case.
+            return app(scope, receive, send)
+        if origin := self._allowed_origin(scope):
             if is_options and header_values(scope, b"access-control-request-method"):
                 app = _preflight(scope)
             if not self._allows_any:
                 send = partial(_send_to, origin, send)
-        await app(scope, receive, send)
+        return app(scope, receive, send)
 
     def _allowed_origin(self, scope: Scope) -> bytes | None:
         sent = header_values(scope, b"origin")
