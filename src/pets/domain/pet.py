@@ -59,7 +59,9 @@ def composed(text: str) -> str:
 
     A text that is too long for a name stays as it is, because some long texts take seconds.
     """
-    return normalize("NFC", text) if len(text.strip()) <= _MAX_DECOMPOSED_LENGTH else text
+    if text.isascii() or len(text.strip()) > _MAX_DECOMPOSED_LENGTH:
+        return text
+    return normalize("NFC", text)
 
 
 def clean_name(name: str) -> str:

@@ -1,7 +1,7 @@
 """Queries: which pets, in which order, from which position on."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Self
@@ -149,8 +149,13 @@ class PetQuery:
         return Position(getattr(pet, self.sort), pet.id)
 
     def following(self, pet: Pet) -> Self:
-        """Return the query for the pets after this one."""
-        return replace(self, after=self.position(pet))
+        """Return the query for the pets after this one, which must be one of the query's."""
+        # To check all members again would take ten times as long.
+        query = object.__new__(type(self))
+        for member in self.__slots__:
+            object.__setattr__(query, member, getattr(self, member))
+        object.__setattr__(query, "after", self.position(pet))
+        return query
 
 
 def _part_of_a_name(text: str) -> str:

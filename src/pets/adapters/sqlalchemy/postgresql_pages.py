@@ -125,7 +125,8 @@ def _source(shape: Shape) -> FromClause:
     if not shape.has_ids:
         return pets
     # OFFSET 0 has PostgreSQL find the ids first. It does not know how few pass the other filters.
-    return select(pets).where(STATEMENTS.ids.has(pets.c.id)).offset(ZERO).subquery("named")
+    # As a CTE they are read once, to be counted and to be listed.
+    return select(pets).where(STATEMENTS.ids.has(pets.c.id)).offset(ZERO).cte("named")
 
 
 def _filters(shape: Shape, asked: Columns, found: Columns, fold: Fold) -> list[ColumnElement[bool]]:
