@@ -8,10 +8,12 @@ from litestar import Controller, delete, get, patch, post, put
 from litestar.exceptions import ClientException, NotFoundException
 from litestar.openapi.spec import OpenAPIType
 from litestar.params import PathParameter
+from litestar.types import ASGIApp
 
 from pets.api import schemas
+from pets.api.accept import VARY, wanted_type
 from pets.api.answer import Answer
-from pets.api.body import MERGE_PATCH_TYPES, MissingBody, read_body, read_new_pets
+from pets.api.body import JSON_TYPES, MERGE_PATCH_TYPES, MissingBody, read_body, read_new_pets
 from pets.api.conditions import (
     CONDITIONS_DESCRIBED,
     ETAG_DESCRIBED,
@@ -46,6 +48,7 @@ from pets.api.schemas import (
     PetUpdate,
     encode,
 )
+from pets.api.streams import STREAM_TYPES, Streams
 from pets.domain.pet import MAX_ID
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
@@ -55,6 +58,7 @@ NO_TAG: Final = None
 """The collection always exists, but it has no tag."""
 
 _ID: Final = re.compile("[1-9][0-9]{0,18}")
+_LISTING_TYPES: Final = (*JSON_TYPES, *STREAM_TYPES)
 _PLACES_OF_IDS: Final = "The ids must be either in the body or in query parameters `ids`."
 _TAGGED: Final = {"ETag": ETAG_DESCRIBED}
 _LOCATION_DESCRIBED: Final = {
@@ -93,7 +97,7 @@ class LastPage:
             body = encode(schemas.PetPage.from_domain(page))
             link = links(query, page.next).encode()
             self._page = page
-            self._answer = Answer(200, body, (b"link", link))
+            self._answer = Answer(200, body, (b"link", link), VARY)
         return self._answer
 
 
@@ -101,6 +105,7 @@ class PetsController(Controller):
     path = "/pets"
     tags = ["pets"]
     last_page = LastPage()
+    streams = Streams()
 
     @post(
         operation_id="createPet",
@@ -153,7 +158,10 @@ class PetsController(Controller):
         query=FILTERS_DESCRIBED,
         answer_headers={200: {"Link": LINK_DESCRIBED}},
     )
-    async def list_pets(self, request: ApiRequest) -> Answer:
+    async def list_pets(self, request: ApiRequest) -> ASGIApp:
+        media_type = wanted_type(request.scope, _LISTING_TYPES)
+        if media_type in STREAM_TYPES:
+            return self.streams.answer(request, media_type)
         query = read_query(request.scope["query_string"])
         if not is_met(request, NO_TAG):
             return Answer(304)

@@ -18,7 +18,16 @@ from pets.api.parameters import (
 )
 from pets.api.schemas import ID_RULE, MAX_DIGITS, MAX_IDS, MAX_LIMIT, PetsDelete
 from pets.domain.errors import InvalidQuery
-from pets.domain.pet import AGE_RULE, CONTROL, MAX_AGE, MAX_NAME_LENGTH, MIN_AGE, TYPE_RULE, PetType
+from pets.domain.pet import (
+    AGE_RULE,
+    CONTROL,
+    MAX_AGE,
+    MAX_ID,
+    MAX_NAME_LENGTH,
+    MIN_AGE,
+    TYPE_RULE,
+    PetType,
+)
 from pets.domain.query import DEFAULT_LIMIT, LIMIT_RULE, PART_RULE, PetQuery, PetSort
 
 _INTEGER: Final = re.compile(f"-?(0|[1-9][0-9]{{0,{MAX_DIGITS - 1}}})")  # as in JSON
@@ -51,6 +60,11 @@ def _integer(text: str) -> int:
 
 def _limit(text: str) -> int:
     return min(_natural(text), MAX_LIMIT)
+
+
+def _long_limit(text: str) -> int:
+    _natural(text)  # It refuses what is no number.
+    return min(int(text.lstrip("0")[: len(str(MAX_ID)) + 1] or 0), MAX_ID)
 
 
 _AGE_SCHEMA: Final = {"type": "integer", "minimum": MIN_AGE, "maximum": MAX_AGE}
@@ -101,6 +115,11 @@ _FILTERS: Final = {
         {"type": "string", "enum": list(_SORTS), "default": "id"},
     ),
 }
+_STREAM_FILTERS: Final = {name: _FILTERS[name] for name in _FILTERS if name != "cursor"} | {
+    "limit": _FILTERS["limit"]._replace(read=_long_limit)
+}
+"""Without a cursor, because a stream is not a page, and needs none to go on."""
+
 _STATISTICS_FILTERS: Final = {name: _FILTERS[name] for name in ("type", "age_min", "age_max")}
 
 
@@ -143,8 +162,16 @@ def read_statistics_query(query_string: bytes) -> PetQuery:
     return _read_query(query_string, _STATISTICS_FILTERS)
 
 
-def _read_query(query_string: bytes, known: Known = _FILTERS) -> PetQuery:
+def read_stream_query(query_string: bytes) -> PetQuery:
+    """Return the query of a stream. Its limit is MAX_ID if it has none. It raises the same."""
+    return _read_query(query_string, _STREAM_FILTERS, MAX_ID)
+
+
+def _read_query(
+    query_string: bytes, known: Known = _FILTERS, default_limit: int = DEFAULT_LIMIT
+) -> PetQuery:
     values, faults = values_and_faults(query_string, known)
+    values.setdefault("limit", default_limit)
     cursor = values.pop("cursor", None)
     sort, descending = values.pop("sort", _SORTS["id"])
     try:
