@@ -1,5 +1,7 @@
 """The promises of the API."""
 
+import csv
+import io
 import re
 import time
 from codecs import BOM_UTF8
@@ -32,6 +34,7 @@ TITLES = {
     415: "Unsupported Media Type",
 }
 BOY = b'{"name": "boy", "age": 7, "type": "dog"}'
+NDJSON = "application/x-ndjson"
 Client = TestClient[Application]
 Pets = list[dict[str, Any]]
 NOT_FOUND = "Pet with the matching ID was not found."
@@ -867,6 +870,101 @@ class FindingByIds:
         assert "link" not in response.headers
 
 
+class Streaming:
+    """`GET /pets/` as NDJSON or CSV."""
+
+    @staticmethod
+    def streamed(client: Client, query: str = "", media_type: str = NDJSON) -> httpx.Response:
+        response = client.get(f"/pets/{query}", headers={"accept": media_type})
+        assert response.status_code == 200, response.text
+        return response
+
+    def test_gives_all_pets_as_lines_of_json(self, client: Client) -> None:
+        pets = [create(client) for _ in range(21)]
+        response = self.streamed(client)
+        assert response.headers["content-type"] == "application/x-ndjson"
+        assert [msgspec.json.decode(line) for line in response.content.splitlines()] == pets
+        assert response.content.endswith(b"\n")
+
+    def test_gives_all_pets_as_csv_below_a_header(self, client: Client) -> None:
+        pets = [create(client, name='a, "b"'), create(client, name="=1;2")]
+        response = self.streamed(client, media_type="text/csv")
+        assert response.headers["content-type"] == "text/csv; charset=utf-8"
+        header, *records = csv.reader(io.StringIO(response.text))
+        assert header == list(pets[0])
+        assert records == [[str(value) for value in pet.values()] for pet in pets]
+
+    def test_has_no_limit_unless_one_is_given(self, client: Client) -> None:
+        for _ in range(3):
+            sent = [members_of(pet) for pet in NewPetFactory.batch(700)]
+            assert client.post("/pets/", json=sent).status_code == 201
+        first = self.streamed(client).content.splitlines()
+        assert len(first) == 2100
+        for limit in (0, 1, 999, 1000, 1001, 2100, 2101, "9" * 5000):
+            lines = self.streamed(client, f"?limit={limit}").content.splitlines()
+            assert lines == first[: int(str(limit)[:9])]
+
+    @pytest.mark.parametrize(
+        "query",
+        ["type=dog&sort=name", "age_min=3&age_max=60&sort=-age", "name=A&sort=-created_at"],
+    )
+    def test_has_the_filters_and_the_order_of_a_listing(self, client: Client, query: str) -> None:
+        sent = [members_of(pet) for pet in NewPetFactory.batch(30)]
+        assert client.post("/pets/", json=sent).status_code == 201
+        lines = self.streamed(client, f"?{query}").content.splitlines()
+        expected = listed(client, f"?limit=1000&{query}")["items"]
+        assert [msgspec.json.decode(line) for line in lines] == expected
+
+    @pytest.mark.parametrize(
+        ("media_type", "content"),
+        [(NDJSON, b""), ("text/csv", b"id,name,age,type,created_at\n")],
+    )
+    def test_of_an_empty_store_has_no_pets(
+        self, client: Client, media_type: str, content: bytes
+    ) -> None:
+        assert self.streamed(client, media_type=media_type).content == content
+
+    def test_takes_no_cursor(self, client: Client) -> None:
+        for _ in range(2):
+            create(client)
+        next_ = client.get("/pets/?limit=1").links["next"]["url"]
+        response = client.get(next_, headers={"accept": "text/csv"})
+        assert (response.status_code, "`cursor`" in response.json()["detail"]) == (400, True)
+
+    @pytest.mark.parametrize(
+        ("condition", "status"),
+        [
+            ("if-match: *", 200),
+            ('if-match: "x"', 412),
+            ("if-none-match: *", 304),
+            ('if-none-match: "x"', 200),
+        ],
+    )
+    def test_heeds_conditions_as_a_listing_does(
+        self, client: Client, condition: str, status: int
+    ) -> None:
+        name, _, value = condition.partition(": ")
+        for method in ("GET", "HEAD"):
+            headers = {"accept": "text/csv", name: value}
+            assert client.request(method, "/pets/", headers=headers).status_code == status
+
+    def test_a_listing_stays_json_for_clients_that_take_anything(self, client: Client) -> None:
+        create(client)
+        expected = client.get("/pets/", headers={"accept": "application/json"})
+        for accept in ("*/*", "", "application/*", "text/html, */*;q=0.1"):
+            response = client.get("/pets/", headers={"accept": accept})
+            assert response.content == expected.content
+            assert response.headers["vary"] == "Accept"
+
+    @pytest.mark.parametrize("accept", ["text/html", "text/csv;q=0", "image/*", "nonsense"])
+    def test_of_another_media_type_is_406(self, client: Client, accept: str) -> None:
+        response = client.get("/pets/", headers={"accept": accept})
+        assert (response.status_code, response.headers["vary"]) == (406, "Accept")
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["title"] == "Not Acceptable"
+        assert "application/x-ndjson" in response.json()["detail"]
+
+
 class CountingPets:
     """The numbers at `/pets/stats`."""
 
@@ -1069,6 +1167,16 @@ class SendingAgain:
 
 
 class Heads:
+    @pytest.mark.parametrize("media_type", ["application/x-ndjson", "text/csv"])
+    def test_of_a_stream_are_its_headers(self, client: Client, media_type: str) -> None:
+        create(client)
+        headers = {"Accept": media_type, "Request-Id": "7"}
+        got, head = (
+            client.request(method, "/pets/", headers=headers) for method in ("GET", "HEAD")
+        )
+        assert (head.status_code, head.content) == (200, b"")
+        assert dict(head.headers) == dict(got.headers)
+
     @pytest.mark.parametrize(
         "path",
         [
@@ -1351,6 +1459,7 @@ class APIOverAnyStore(
     Pages,
     Finding,
     FindingByIds,
+    Streaming,
     CountingPets,
     DeletingByQuery,
     SendingAgain,

@@ -18,7 +18,7 @@ from pets.api.hosts import KnownHosts
 from pets.api.problem_types import NOT_DONE, OUTCOME_UNKNOWN
 from pets.api.problems import RETRY_AFTER_SECONDS, problem_for
 from pets.api.root_path import BelowRootPath
-from pets.asgi import SAFE_METHODS, ASGIApp, Message, Receive, Scope, Send, path_as_sent
+from pets.asgi import IS_HEAD, SAFE_METHODS, ASGIApp, Message, Receive, Scope, Send, path_as_sent
 from pets.telemetry.request_context import Observe, RequestContext
 
 logger = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ class Application(Litestar):
                 await _send_no_answer(scope, receive, send)
 
     async def _answer_head(self, scope: Scope, receive: Receive, send: Send) -> None:
-        get = scope | {"method": "GET"}
+        get = scope | {"method": "GET", IS_HEAD: True}
         try:
             await self._answer(get, receive, partial(_send_head, send))
         finally:

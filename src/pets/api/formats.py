@@ -17,6 +17,9 @@ from pets.api.strict_json import Invalid, NotJSON, convert, decode
 from pets.domain.errors import InvalidPet
 from pets.domain.pet import MAX_ID, NewPet, Pet
 
+NDJSON_TYPE: Final = "application/x-ndjson"
+CSV_TYPE: Final = "text/csv"
+
 MAX_KEPT_ID: Final = MAX_ID - 2**32
 """The highest id of an import that keeps its ids, so that the store has ids left for new pets."""
 

@@ -79,6 +79,11 @@ def _limit(text: str) -> int:
     return min(_natural(text), MAX_LIMIT)
 
 
+def _long_limit(text: str) -> int:
+    _natural(text)  # It refuses what is no number.
+    return min(int(text.lstrip("0")[: len(str(MAX_ID)) + 1] or 0), MAX_ID)
+
+
 _AGE_SCHEMA: Final = {"type": "integer", "minimum": MIN_AGE, "maximum": MAX_AGE}
 _TIME_SCHEMA: Final = {
     "type": "string",
@@ -157,6 +162,11 @@ _FILTERS: Final = {
         {"type": "string", "enum": list(_SORTS), "default": "id"},
     ),
 }
+_STREAM_FILTERS: Final = {name: _FILTERS[name] for name in _FILTERS if name != "cursor"} | {
+    "limit": _FILTERS["limit"]._replace(read=_long_limit)
+}
+"""Without a cursor, because a stream is not a page, and needs none to go on."""
+
 _STATISTICS_FILTERS: Final = {name: _FILTERS[name] for name in ("type", "age_min", "age_max")}
 
 
@@ -191,8 +201,16 @@ def read_statistics_query(query_string: bytes) -> PetQuery:
     return _read_query(query_string, _STATISTICS_FILTERS)
 
 
-def _read_query(query_string: bytes, known: Known = _FILTERS) -> PetQuery:
+def read_stream_query(query_string: bytes) -> PetQuery:
+    """Return the query of a stream. Its limit is MAX_ID if it has none. It raises the same."""
+    return _read_query(query_string, _STREAM_FILTERS, MAX_ID)
+
+
+def _read_query(
+    query_string: bytes, known: Known = _FILTERS, default_limit: int = DEFAULT_LIMIT
+) -> PetQuery:
     values, faults = values_and_faults(query_string, known)
+    values.setdefault("limit", default_limit)
     cursor = values.pop("cursor", None)
     if "ids" in values:
         # An integer that is no id is not found. Nobody can find many ids with the same hash.
