@@ -192,7 +192,7 @@ class PetStats(Struct, frozen=True):
         Years | None,
         Meta(
             description="in years, rounded to two decimals; null if no pet matches",
-            examples=[7.33],
+            examples=[7.0],
         ),
     ]
     median_age: Annotated[
@@ -200,7 +200,7 @@ class PetStats(Struct, frozen=True):
         Meta(
             description="in years: the age in the middle, or the mean of the two in the middle; "
             "null if no pet matches",
-            examples=[7.5],
+            examples=[7.0],
         ),
     ]
 
