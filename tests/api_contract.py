@@ -1257,7 +1257,7 @@ class EveryPath:
             "POST",
         }
 
-    def test_lists_its_methods_for_options(self, client: Client) -> None:
+    def test_of_all_pets_lists_its_methods_for_options(self, client: Client) -> None:
         response = client.options("/pets/")
         assert (response.status_code, response.content) == (204, b"")
         assert response.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, POST"
