@@ -131,6 +131,8 @@ def test_the_openapi_document_shows_what_the_client_sees(client: Client) -> None
     examples = [text for text in strings_in(described["paths"]) if re.match("<?/", text)]
     assert examples
     assert [text for text in examples if not re.match("<?/shop/", text)] == []
+    for text in strings_in([described["info"], described["components"]]):
+        assert not re.search(r"(^|[ (])/(pets|problems)/", text)
     assert "(/shop/problems/not-done)" in described["info"]["description"]
 
 

@@ -169,6 +169,10 @@ def document(app: Application) -> JSON:
     with below(app.root_path):
         add_examples(paths)
     _, components = msgspec.json.schema_components(_COMPONENTS, ref_template=_REFERENCE)
+    for name in ("type", "instance"):
+        member = components["Problem"]["properties"][name]
+        member["description"] = member["description"].replace(" /", f" {app.root_path}/")
+        member["examples"] = [f"{app.root_path}{path}" for path in member["examples"]]
     described: JSON = {"schemas": components, "headers": _HEADERS_OF_ALL}
     if app.needs_key:
         described["securitySchemes"] = _SCHEMES
