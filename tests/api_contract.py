@@ -1,11 +1,13 @@
 """The promises of the API."""
 
+import csv
+import io
 import re
 import time
 from codecs import BOM_UTF8
 from concurrent.futures import ThreadPoolExecutor
 from secrets import token_hex
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urljoin
 
 import httpx
@@ -32,7 +34,9 @@ TITLES = {
     415: "Unsupported Media Type",
 }
 BOY = b'{"name": "boy", "age": 7, "type": "dog"}'
+NDJSON = "application/x-ndjson"
 Client = TestClient[Application]
+Pets = list[dict[str, Any]]
 NOT_FOUND = "Pet with the matching ID was not found."
 
 
@@ -106,6 +110,26 @@ class CreatingAPet:
         self, client: Client, name: str
     ) -> None:
         assert create(client, name=name)["name"] == name.strip(" ")
+
+    @pytest.mark.parametrize(
+        ("name", "kept"),
+        [
+            ("Zoe\u0308", "Zo\u00eb"),
+            ("\u212b", "\u00c5"),
+            ("e\u0301" * 100, "\u00e9" * 100),
+            ("\u03b1\u0314\u0300\u0345" * 100, "\u1f83" * 100),
+            (" " * 500 + "e\u0301" * 100 + " ", "\u00e9" * 100),
+            ("\ufb2d" * 33, "\u05e9\u05bc\u05c2" * 33),
+        ],
+    )
+    def test_keeps_a_name_in_the_composed_form_of_unicode(
+        self, client: Client, name: str, kept: str
+    ) -> None:
+        """Its length is that of this form."""
+        pet = create(client, name=name)
+        assert pet["name"] == kept
+        changed = client.patch(f"/pets/{pet['id']}", json={"name": name})
+        assert (changed.status_code, changed.json()) == (200, pet)
 
     @pytest.mark.parametrize("age", [0, 1, 99, 100])
     def test_accepts_ages_from_0_to_100(self, client: Client, age: int) -> None:
@@ -384,6 +408,18 @@ def tag_of(client: Client, pet: int) -> str:
     return tag
 
 
+COMPRESSED: Final = [
+    "W/{tag}",
+    '"{digest}-gzip"',
+    '"{digest}-zstd"',
+    '"{digest}-br"',
+    '"{digest}--gzip"',
+    'W/"{digest}-gzip"',
+    '"x", "{digest}-gzip"',
+]
+"""What becomes of a tag at a proxy that compresses the answer: it still names the pet's state."""
+
+
 class Conditions:
     def test_a_strong_tag_changes_exactly_when_the_pet_changes(self, client: Client) -> None:
         pet = create(client, name="boy", age=7)["id"]
@@ -400,7 +436,7 @@ class Conditions:
     def test_a_matching_if_none_match_gets_304(self, client: Client) -> None:
         pet = create(client)["id"]
         tag = tag_of(client, pet)
-        for known in (tag, f"W/{tag}", f'"x", {tag}', "*"):
+        for known in (tag, f"W/{tag}", f'"x", {tag}', f'{tag[:-1]}-gzip"', "*"):
             for method in ("GET", "HEAD"):
                 response = client.request(method, f"/pets/{pet}", headers={"if-none-match": known})
                 assert (response.status_code, response.content, response.headers["etag"]) == (
@@ -415,11 +451,14 @@ class Conditions:
         response = client.get(f"/pets/{pet['id']}", headers={"if-none-match": known})
         assert (response.status_code, response.json()) == (200, pet)
 
-    @pytest.mark.parametrize("wanted", ["{}", '"x", {}', '"x" ,W/"y",{}', "*"])
+    @pytest.mark.parametrize(
+        "wanted", ["{tag}", '"x", {tag}', '"x" ,W/"y",{tag}', "*", *COMPRESSED]
+    )
     def test_a_condition_that_holds_permits_every_method(self, client: Client, wanted: str) -> None:
         pet = create(client, age=7)["id"]
         for method, status in (("GET", 200), ("PATCH", 200), ("PUT", 200), ("DELETE", 204)):
-            headers = JSON | {"if-match": wanted.format(tag_of(client, pet))}
+            tag = tag_of(client, pet)
+            headers = JSON | {"if-match": wanted.format(tag=tag, digest=tag[1:-1])}
             response = client.request(method, f"/pets/{pet}", content=BOY, headers=headers)
             assert response.status_code == status
         assert listed(client)["count"] == 0
@@ -428,10 +467,19 @@ class Conditions:
         "condition",
         [
             "if-match: {old}",
-            "if-match: W/{new}",
+            "if-match: W/{old}",
+            'if-match: "{old_digest}-gzip"',
+            'if-match: "{new_digest}gzip"',
+            'if-match: "{new_digest}-"',
+            'if-match: "{new_digest}-gzip-x"',
+            'if-match: "{new_digest}---gzip"',
+            'if-match: "x{new_digest}"',
+            'if-match: "x{new_digest}-gzip"',
             'if-match: "x"',
             "if-match: ",
             "if-none-match: {new}",
+            "if-none-match: W/{new}",
+            'if-none-match: "{new_digest}-gzip"',
         ],
     )
     def test_a_condition_that_fails_leaves_the_pet_unchanged(
@@ -440,7 +488,9 @@ class Conditions:
         pet = create(client, age=7)
         path = f"/pets/{pet['id']}"
         old, new = tag_of(client, pet["id"]), client.patch(path, json={"age": 8}).headers["etag"]
-        name, value = condition.format(old=old, new=new).split(": ")
+        name, value = condition.format(
+            old=old, new=new, old_digest=old[1:-1], new_digest=new[1:-1]
+        ).split(": ")
         for method in ("PATCH", "PUT", "DELETE"):
             response = client.request(method, path, content=BOY, headers=JSON | {name: value})
             assert (response.status_code, response.json()["title"]) == (412, "Precondition Failed")
@@ -571,7 +621,7 @@ class Polling:
         response = client.get("/pets/?limit=0", headers={"if-none-match": tag})
         assert response.json() == {"count": 1, "items": []}
 
-    @pytest.mark.parametrize(("wanted", "status"), [("{}", 200), ("W/{}", 412), ('"x"', 412)])
+    @pytest.mark.parametrize(("wanted", "status"), [("{}", 200), ("W/{}", 200), ('"x"', 412)])
     def test_heeds_if_match(self, client: Client, path: str, wanted: str, status: int) -> None:
         tag = client.get(path).headers["etag"]
         response = client.get(path, headers={"if-match": wanted.format(tag)})
@@ -676,7 +726,8 @@ class Pages:
             create(client, name='a %&+;=,<>"é', type="dog", age=7)
         query = (
             "limit=1&type=dog&age_min=7&age_max=7"
-            "&name=%20%25%26%2B%3B%3D%2C%3C%3E%22%C3%A9&sort=-name"
+            "&name=%20%25%26%2B%3B%3D%2C%3C%3E%22%C3%A9&name_is=a%20%25%26%2B%3B%3D%2C%3C%3E%22%C3%A9"
+            "&created_from=2020-01-01T00:00:00&created_to=9999-01-01T00:00:00&sort=-name"
         )
         response = client.get(f"/pets/?{query}")
         assert response.links["first"]["url"] == f"/pets/?{query}"
@@ -695,7 +746,11 @@ class Pages:
         assert client.get(next_).json() == {"count": 4, "items": pets[1:3]}
 
     @pytest.mark.parametrize(
-        "other", ["type=cat", "age_min=1", "age_max=99", "name=o", "sort=-id", "sort=age"]
+        "other",
+        [
+            *("type=cat", "age_min=1", "age_max=99", "name=o", "sort=-id", "sort=age"),
+            *("name_is=boy", "created_from=2020-01-01T00:00:00", "created_to=9999-01-01T00:00:00"),
+        ],
     )
     def test_of_one_query_reject_the_cursor_of_another(self, client: Client, other: str) -> None:
         for _ in range(2):
@@ -736,6 +791,14 @@ class Finding:
             ("sort=name", ["100%", "Bella", "Isabel", "Strauß", "a_b"]),
             ("sort=-age", ["a_b", "100%", "Isabel", "Bella", "Strauß"]),
             ("sort=-id&type=dog", ["100%", "Bella"]),
+            ("name_is=Bella", ["Bella"]),
+            ("name_is=+Bella%E3%80%80", ["Bella"]),
+            ("name_is=bella", []),
+            ("name_is=Bell", []),
+            ("name_is=100%25&type=cat", []),
+            ("created_from=0001-01-02T00:00:00&created_to=2020-01-01T00:00:00Z", []),
+            ("created_from=2020-01-01T00:00:00Z&type=dog", ["Bella", "100%"]),
+            ("created_to=9999-12-31T23:59:59&name_is=a_b&age_min=9", ["a_b"]),
         ],
     )
     def test_returns_and_counts_the_matching_pets(
@@ -745,6 +808,161 @@ class Finding:
         assert listed(client, f"?{query}") == {"count": len(matches), "items": matches}
         assert listed(client, f"?{query}&limit=1") == {"count": len(matches), "items": matches[:1]}
         assert listed(client, f"?{query}&limit=0") == {"count": len(matches), "items": []}
+
+
+class FindingByIds:
+    @pytest.fixture
+    def three(self, client: Client) -> Pets:
+        return [create(client, name=name, age=age) for name, age in (("a", 9), ("b", 7), ("A", 8))]
+
+    @staticmethod
+    def named(pets: Pets, *more: object) -> str:
+        return "&".join(f"ids={id_}" for id_ in [*(pet["id"] for pet in pets), *more])
+
+    def test_returns_those_that_there_are(self, client: Client, three: Pets) -> None:
+        delete(client, [three[1]["id"]])
+        for wanted in (three, three[::-1], [three[0], *three]):
+            answer = listed(client, f"?{self.named(wanted)}")
+            assert answer == {"count": 2, "items": [three[0], three[2]]}
+
+    @pytest.mark.parametrize(
+        "id_", [0, -1, MAX_ID, MAX_ID + 1, -MAX_ID - 2, 2**64, -(2**64), 10**400]
+    )
+    def test_does_not_find_an_integer_that_is_no_id(
+        self, client: Client, three: Pets, id_: int
+    ) -> None:
+        assert listed(client, f"?ids={id_}") == {"count": 0, "items": []}
+        assert listed(client, f"?{self.named(three[:1], id_)}") == {"count": 1, "items": three[:1]}
+
+    def test_is_combined_with_filters_and_an_order(self, client: Client, three: Pets) -> None:
+        query = f"?{self.named(three[:2])}&sort=age"
+        assert listed(client, query)["items"] == [three[1], three[0]]
+        assert listed(client, f"{query}&age_min=8") == {"count": 1, "items": [three[0]]}
+        assert listed(client, f"{query}&name=A") == {"count": 1, "items": [three[0]]}
+
+    def test_has_pages(self, client: Client, three: Pets) -> None:
+        assert walk(client, f"limit=1&sort=-age&{self.named(three[:2], 0)}") == three[:2]
+
+    def test_of_one_query_rejects_the_cursor_of_another(self, client: Client, three: Pets) -> None:
+        first = client.get(f"/pets/?limit=1&{self.named(three)}")
+        cursor = first.links["next"]["url"].partition("cursor=")[2]
+        assert client.get(f"/pets/?cursor={cursor}&{self.named(three[::-1])}").status_code == 200
+        for other in (self.named(three[:2]), "limit=1", self.named(three, 0, MAX_ID)):
+            assert client.get(f"/pets/?cursor={cursor}&{other}").status_code == 400
+
+    def test_of_no_pet_has_a_link_to_no_pet(self, client: Client) -> None:
+        first = client.get("/pets/?ids=-1").links["first"]["url"]
+        assert client.get(first).json() == {"count": 0, "items": []}
+
+    def test_takes_1000_of_the_longest_ids(self, client: Client) -> None:
+        pet = create(client)
+        ids = [*range(MAX_ID - 998, MAX_ID + 1), pet["id"]]
+        response = client.get("/pets/?" + "&".join(f"ids={id_}" for id_ in ids))
+        assert response.json() == {"count": 1, "items": [pet]}
+
+    def test_of_many_ids_links_to_the_next_page_alone(self, client: Client) -> None:
+        pets = [create(client) for _ in range(3)]
+        ids = "".join(f"&ids={id_}" for id_ in range(10**17, 10**17 + 100))
+        response = client.get(f"/pets/?limit=2&{self.named(pets)}{ids}")
+        assert list(response.links) == ["next"]
+        response = client.get(response.links["next"]["url"])
+        assert response.json() == {"count": 3, "items": pets[2:]}
+        assert "link" not in response.headers
+
+
+class Streaming:
+    """`GET /pets/` as NDJSON or CSV."""
+
+    @staticmethod
+    def streamed(client: Client, query: str = "", media_type: str = NDJSON) -> httpx.Response:
+        response = client.get(f"/pets/{query}", headers={"accept": media_type})
+        assert response.status_code == 200, response.text
+        return response
+
+    def test_gives_all_pets_as_lines_of_json(self, client: Client) -> None:
+        pets = [create(client) for _ in range(21)]
+        response = self.streamed(client)
+        assert response.headers["content-type"] == "application/x-ndjson"
+        assert [msgspec.json.decode(line) for line in response.content.splitlines()] == pets
+        assert response.content.endswith(b"\n")
+
+    def test_gives_all_pets_as_csv_below_a_header(self, client: Client) -> None:
+        pets = [create(client, name='a, "b"'), create(client, name="=1;2")]
+        response = self.streamed(client, media_type="text/csv")
+        assert response.headers["content-type"] == "text/csv; charset=utf-8"
+        header, *records = csv.reader(io.StringIO(response.text))
+        assert header == list(pets[0])
+        assert records == [[str(value) for value in pet.values()] for pet in pets]
+
+    def test_has_no_limit_unless_one_is_given(self, client: Client) -> None:
+        for _ in range(3):
+            sent = [members_of(pet) for pet in NewPetFactory.batch(700)]
+            assert client.post("/pets/", json=sent).status_code == 201
+        first = self.streamed(client).content.splitlines()
+        assert len(first) == 2100
+        for limit in (0, 1, 999, 1000, 1001, 2100, 2101, "9" * 5000):
+            lines = self.streamed(client, f"?limit={limit}").content.splitlines()
+            assert lines == first[: int(str(limit)[:9])]
+
+    @pytest.mark.parametrize(
+        "query",
+        ["type=dog&sort=name", "age_min=3&age_max=60&sort=-age", "name=A&sort=-created_at"],
+    )
+    def test_has_the_filters_and_the_order_of_a_listing(self, client: Client, query: str) -> None:
+        sent = [members_of(pet) for pet in NewPetFactory.batch(30)]
+        assert client.post("/pets/", json=sent).status_code == 201
+        lines = self.streamed(client, f"?{query}").content.splitlines()
+        expected = listed(client, f"?limit=1000&{query}")["items"]
+        assert [msgspec.json.decode(line) for line in lines] == expected
+
+    @pytest.mark.parametrize(
+        ("media_type", "content"),
+        [(NDJSON, b""), ("text/csv", b"id,name,age,type,created_at\n")],
+    )
+    def test_of_an_empty_store_has_no_pets(
+        self, client: Client, media_type: str, content: bytes
+    ) -> None:
+        assert self.streamed(client, media_type=media_type).content == content
+
+    def test_takes_no_cursor(self, client: Client) -> None:
+        for _ in range(2):
+            create(client)
+        next_ = client.get("/pets/?limit=1").links["next"]["url"]
+        response = client.get(next_, headers={"accept": "text/csv"})
+        assert (response.status_code, "`cursor`" in response.json()["detail"]) == (400, True)
+
+    @pytest.mark.parametrize(
+        ("condition", "status"),
+        [
+            ("if-match: *", 200),
+            ('if-match: "x"', 412),
+            ("if-none-match: *", 304),
+            ('if-none-match: "x"', 200),
+        ],
+    )
+    def test_heeds_conditions_as_a_listing_does(
+        self, client: Client, condition: str, status: int
+    ) -> None:
+        name, _, value = condition.partition(": ")
+        for method in ("GET", "HEAD"):
+            headers = {"accept": "text/csv", name: value}
+            assert client.request(method, "/pets/", headers=headers).status_code == status
+
+    def test_a_listing_stays_json_for_clients_that_take_anything(self, client: Client) -> None:
+        create(client)
+        expected = client.get("/pets/", headers={"accept": "application/json"})
+        for accept in ("*/*", "", "application/*", "text/html, */*;q=0.1"):
+            response = client.get("/pets/", headers={"accept": accept})
+            assert response.content == expected.content
+            assert response.headers["vary"] == "Accept"
+
+    @pytest.mark.parametrize("accept", ["text/html", "text/csv;q=0", "image/*", "nonsense"])
+    def test_of_another_media_type_is_406(self, client: Client, accept: str) -> None:
+        response = client.get("/pets/", headers={"accept": accept})
+        assert (response.status_code, response.headers["vary"]) == (406, "Accept")
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["title"] == "Not Acceptable"
+        assert "application/x-ndjson" in response.json()["detail"]
 
 
 class CountingPets:
@@ -949,6 +1167,16 @@ class SendingAgain:
 
 
 class Heads:
+    @pytest.mark.parametrize("media_type", ["application/x-ndjson", "text/csv"])
+    def test_of_a_stream_are_its_headers(self, client: Client, media_type: str) -> None:
+        create(client)
+        headers = {"Accept": media_type, "Request-Id": "7"}
+        got, head = (
+            client.request(method, "/pets/", headers=headers) for method in ("GET", "HEAD")
+        )
+        assert (head.status_code, head.content) == (200, b"")
+        assert dict(head.headers) == dict(got.headers)
+
     @pytest.mark.parametrize(
         "path",
         [
@@ -1029,7 +1257,7 @@ class EveryPath:
             "POST",
         }
 
-    def test_lists_its_methods_for_options(self, client: Client) -> None:
+    def test_of_all_pets_lists_its_methods_for_options(self, client: Client) -> None:
         response = client.options("/pets/")
         assert (response.status_code, response.content) == (204, b"")
         assert response.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, POST"
@@ -1230,6 +1458,8 @@ class APIOverAnyStore(
     ConditionsOnAllPets,
     Pages,
     Finding,
+    FindingByIds,
+    Streaming,
     CountingPets,
     DeletingByQuery,
     SendingAgain,

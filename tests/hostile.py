@@ -104,6 +104,9 @@ BAD_PETS = {
         _member("name", "x" + " " * 9_000 + "x"),
         ["#/name"],
     ),
+    "name too long when it is composed": (_member("name", "e\u0301" * 101), ["#/name"]),
+    "name too long only when it is composed": (_member("name", "\ufb2d" * 34), ["#/name"]),
+    "name of many accents": (_member("name", "a" + "\u0301\u0316" * 1200), ["#/name"]),
     "name with NUL": (_member("name", "a\x00b"), ["#/name"]),
     "name with a newline inside": (_member("name", "a\nb"), ["#/name"]),
     "name with DEL": (_member("name", "a\x7f"), ["#/name"]),
@@ -240,7 +243,6 @@ BAD_QUERIES = {
     "a misspelt parameter": ("tpye=dog", "tpye"),
     "a parameter in capitals": ("Type=dog", "Type"),
     "a parameter in brackets": ("ids[]=1", "ids[]"),
-    "a parameter of deletion": ("ids=1", "ids"),
     "a parameter without name": ("=5", ""),
     "a parameter after good ones": ("limit=5&type=dog&x=1", "x"),
     "a limit twice": ("limit=5&limit=5", "limit"),
@@ -258,10 +260,40 @@ BAD_QUERIES = {
     "an age empty": ("age_max=", "age_max"),
     "a name empty": ("name=", "name"),
     "a name too long": ("name=" + "x" * 101, "name"),
+    "a name of many accents": ("name=a" + "%CC%81%CC%96" * 3000, "name"),
+    "a whole name of many accents": ("name_is=a" + "%CC%81%CC%96" * 3000, "name_is"),
     "a name with NUL": ("name=%00", "name"),
     "a name with a control character": ("name=a%0Ab", "name"),
     "a name that is not UTF-8": ("name=%FF", "name"),
     "a name that is half a surrogate pair": ("name=%ED%A0%80", "name"),
+    "an empty whole name": ("name_is=", "name_is"),
+    "a whole name of white space": ("name_is=%20", "name_is"),
+    "a whole name too long": ("name_is=" + "x" * 101, "name_is"),
+    "a whole name with NUL": ("name_is=a%00", "name_is"),
+    "a whole name that is not UTF-8": ("name_is=%FF", "name_is"),
+    "two whole names": ("name_is=a&name_is=b", "name_is"),
+    "a date alone": ("created_from=2021-05-18", "created_from"),
+    "a time without seconds": ("created_from=2021-05-18T19:10", "created_from"),
+    "a time with a fraction": ("created_to=2021-05-18T19:10:17.5", "created_to"),
+    "a time with an offset": ("created_to=2021-05-18T19:10:17%2B00:00", "created_to"),
+    "a time with a blank": ("created_to=2021-05-18+19:10:17", "created_to"),
+    "a time in small letters": ("created_to=2021-05-18t19:10:17z", "created_to"),
+    "a time without hyphens": ("created_to=20210518T191017", "created_to"),
+    "a time in Arabic digits": ("created_to=%D9%A2021-05-18T19:10:17", "created_to"),
+    "a day that no month has": ("created_to=2021-02-29T19:10:17", "created_to"),
+    "an hour 24": ("created_to=2021-05-18T24:00:00", "created_to"),
+    "a leap second": ("created_to=2016-12-31T23:59:60", "created_to"),
+    "the year 0": ("created_from=0000-01-01T00:00:00", "created_from"),
+    "the very first day": ("created_from=0001-01-01T23:59:59", "created_from"),
+    "a year over 9999": ("created_to=10000-01-01T00:00:00", "created_to"),
+    "a time of 5000 digits": ("created_to=" + "9" * 5000, "created_to"),
+    "an empty time": ("created_to=", "created_to"),
+    "a time twice": (
+        "created_to=2021-05-18T19:10:17&created_to=2021-05-18T19:10:17",
+        "created_to",
+    ),
+    "over 1000 ids": ("ids=1&" * 1001, "ids"),
+    "an id that is no integer and a bad age": ("ids=1&ids=x&age_min=101", "ids age_min"),
     "a sort unknown": ("sort=colour", "sort"),
     "a sort in capitals": ("sort=Name", "sort"),
     "a sort with a plus sign": ("sort=%2Bname", "sort"),
@@ -287,6 +319,7 @@ BAD_QUERIES_OF_STATISTICS = {
         "an age gigantic",
     )
 } | {
+    "ids": ("ids=5", "ids"),
     "a limit": ("limit=5", "limit"),
     "a part of a name": ("name=bo", "name"),
     "an order": ("sort=age", "sort"),
@@ -437,7 +470,8 @@ def bad_queries_and_keys() -> list[BadRequest]:
     ]
     for name, text in BAD_INTEGERS.items():
         requests += [
-            _bad_query(f"DELETE of ids {name}", "DELETE", f"/pets/?ids=1&ids={text}&ids=x", "ids")
+            _bad_query(f"{method} of ids {name}", method, f"/pets/?ids=1&ids={text}&ids=x", "ids")
+            for method in ("DELETE", "GET")
         ]
     requests += [
         BadRequest(

@@ -17,6 +17,9 @@ Header = tuple[bytes, bytes]
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """The methods of this service that change nothing (RFC 9110, 9.2.1)."""
 
+IS_HEAD: Final = "is_head"
+"""The key of a scope whose request is answered as a GET, but is a HEAD."""
+
 _STRAY_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 
 

@@ -43,7 +43,10 @@ _BOOLEANS: Final = {
 _TEXTS: Final = ("database_url", "host", "api_keys_file", "metrics_host")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HOST: Final = re.compile(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]")
-_ORIGIN: Final = re.compile(rf"\*|https?://({_HOST.pattern})(:[0-9]+)?")
+_ORIGIN: Final = re.compile(
+    rf"\*|null|[a-z][a-z0-9+.-]*://({_HOST.pattern}|\*(\.[a-z0-9_-]+)+)(:[0-9]+)?"
+)
+_ROOT_PATH: Final = re.compile(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)*")
 
 
 class SettingsError(Exception):
@@ -62,6 +65,8 @@ class Settings:
     - `api_keys_file` is a file of the API keys that requests need. Without it they need none.
     - `allowed_hosts` are the names of the service, separated by commas. Without them any is right.
     - `cors_origins` are the origins whose pages may use the service, separated by commas, or `*`.
+      `https://*.example.org` are all subdomains.
+    - `root_path` is the path that a proxy removes from each request, such as `/shop`.
     - `metrics_host` and `metrics_port` are where Prometheus finds the metrics. Port 0 is nowhere.
     - `log_level` is the level from which on lines are logged: one of `LOG_LEVELS`.
     - `access_log` adds a line for each request to the log.
@@ -81,6 +86,7 @@ class Settings:
     api_keys_file: str = ""
     allowed_hosts: str = ""
     cors_origins: str = ""
+    root_path: str = ""
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     log_level: str = "info"
@@ -103,6 +109,8 @@ class Settings:
             raise SettingsError(
                 "PETS_DATABASE_URL: processes cannot share memory://, so PETS_WORKERS must be 1"
             )
+        if not _ROOT_PATH.fullmatch(self.root_path):
+            raise SettingsError(f"PETS_ROOT_PATH: {self.root_path!r} is not like /shop or /a/b")
         self._check_lists()
 
     def _check_lists(self) -> None:
@@ -112,7 +120,8 @@ class Settings:
         for origin in items(self.cors_origins):
             if not _ORIGIN.fullmatch(origin):
                 raise SettingsError(
-                    f"PETS_CORS_ORIGINS: {origin!r} is neither * nor like https://example.org"
+                    f"PETS_CORS_ORIGINS: {origin!r} is not *, null, or like https://example.org, "
+                    "https://*.example.org or app://localhost"
                 )
 
     @classmethod

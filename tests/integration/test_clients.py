@@ -157,6 +157,7 @@ def read_examples(page: str) -> list[Example]:
 
 
 @NEEDED["curl"]
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["README.md", "docs/api.md"])
 def test_each_command_prints_what_the_document_shows(name: str, tmp_path: Path) -> None:
     examples = read_examples(ROOT.joinpath(name).read_text())

@@ -184,7 +184,7 @@ def test_a_loop_of_links_as_output_is_reported_in_one_line(tmp_path: Path) -> No
     first, second = tmp_path / "first", tmp_path / "second"
     first.symlink_to(second)
     second.symlink_to(first)
-    done = run("export", "--output", str(first))
+    done = run("export", "--output", str(first), "--format", "ndjson")
     assert done.returncode == 1
     assert lines(done) == [f"pets: {first}: Too many levels of symbolic links"]
     assert first.is_symlink()
@@ -299,7 +299,7 @@ def read_only_store(request: pytest.FixtureRequest, store: Path, file: Path) -> 
 @pytest.mark.usefixtures("read_only_store")
 def test_a_read_only_store_can_be_exported() -> None:
     done = run("export", prepare=obey_permissions)
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, done.stderr) == (0, b"pets: exported 1\n")
     assert done.stdout.count(b"\n") == 1
 
 
@@ -326,6 +326,7 @@ def test_writing_to_a_read_only_store_is_reported_in_one_line(
     assert line.endswith(f": {read_only_store} is read-only")
 
 
+@pytest.mark.thorough
 def test_an_export_includes_the_latest_writes_of_others(store: Path, file: Path) -> None:
     """The latest writes are in a file beside the store's file."""
     assert main(["import", str(file)]) == 0
@@ -399,6 +400,7 @@ def test_reading_what_is_no_store_says_so_and_changes_nothing(
     assert content(tmp_path) == before
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", ["DELETE", "WAL"])
 def test_reading_a_store_changes_no_file(mode: str, store: Path, file: Path) -> None:
     assert main(["import", str(file)]) == 0
@@ -440,6 +442,7 @@ def test_an_export_does_not_migrate(
 PARTS = ["pets.db", "pets.db-wal", "pets.db-shm", "pets.db-journal", "../link", "../hard"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", [["export", "--output"], ["backup"]], ids=" ".join)
 @pytest.mark.parametrize("output", PARTS)
 def test_no_part_of_a_store_is_an_output(
@@ -450,7 +453,8 @@ def test_no_part_of_a_store_is_an_output(
     (store.parent.parent / "hard").hardlink_to(store)
     before = content(store.parent)
     path = f"{store.parent}/{output}"
-    done = run(*command, path)
+    options = ["--format", "ndjson"] if "export" in command else []
+    done = run(*command, path, *options)
     assert (done.returncode, lines(done)) == (
         1,
         [f"pets: {path}: this file is a part of the store"],
@@ -464,7 +468,7 @@ def test_an_open_file_of_the_store_is_no_output(store: Path, file: Path, output:
     assert main(["import", str(file)]) == 0
     before = content(store.parent)
     with store.open("r+b") as opened:
-        command = [*COMMAND, "export", "--output", output]
+        command = [*COMMAND, "export", "--output", output, "--format", "ndjson"]
         done = subprocess.run(command, stdout=opened, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, content(store.parent)) == (1, before)
     (line,) = lines(done)
@@ -495,6 +499,7 @@ def written() -> int:
     return int(counters["wchar"])
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="the number of written bytes is in /proc")
 def test_an_import_writes_each_page_only_a_few_times(store: Path, tmp_path: Path) -> None:
     """If the indexes were not kept in memory, the import would hold the lock twice as long."""
@@ -529,6 +534,7 @@ def ignore_sigint() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+@pytest.mark.thorough
 def test_sigterm_ends_an_import_in_the_background(store: Path) -> None:
     """A shell makes a background command of a script ignore SIGINT, but not SIGTERM."""
     process = subprocess.Popen(
@@ -578,6 +584,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("module", ["pets.cli", "sqlalchemy", "pets.bootstrap.stores"])
 @pytest.mark.parametrize("command", ["openapi", "migrate", "serve"])
 def test_ctrl_c_ends_a_command_that_is_still_starting(module: str, command: str) -> None:

@@ -57,6 +57,11 @@ def test_a_page_may_use_every_method(page: Page, service: Served) -> None:
     assert page.evaluate(CALL, ["DELETE", pet, None, {}])["status"] == 204
 
 
+def test_a_page_may_send_the_headers_of_its_tools(page: Page, service: Served) -> None:
+    headers = {"baggage": "a=1", "sentry-trace": "0-0", "X-Requested-With": "XMLHttpRequest"}
+    assert page.evaluate(CALL, ["GET", f"{service.url}/pets/", None, headers])["status"] == 200
+
+
 def test_a_page_may_read_the_headers(page: Page, service: Served) -> None:
     answer = page.evaluate(CALL, ["GET", f"{service.url}/pets/", None, {"Request-Id": "mine"}])
     assert answer["headers"]["request-id"] == "mine"

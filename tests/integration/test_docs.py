@@ -152,6 +152,19 @@ def check_layout(page: Page) -> None:
     assert page.evaluate(COVERED) == []
 
 
+def test_a_wrong_path_leads_to_the_page(page: Page, service: Served, complaints: list[str]) -> None:
+    answer = with_width(page, 390).goto(f"{service.url}/nothing")
+    assert answer
+    assert answer.status == 404
+    check_layout(page)
+    assert "There is nothing at this path." in page.inner_text("body")
+    # Chromium itself says that the page is missing. The policy must not add to this.
+    assert "Content Security Policy" not in "".join(complaints)
+    page.get_by_role("link").click()
+    page.locator("#operations-pets-createPet").wait_for()
+    assert page.url == f"{service.url}/docs"
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_list_of_operations_fits_the_window(page: Page, service: Served, width: int) -> None:
     with_width(page, width).goto(f"{service.url}/docs")

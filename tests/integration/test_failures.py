@@ -385,6 +385,7 @@ async def slow_sqlite(tmp_path: Path) -> AsyncIterator[SQLAlchemyPetRepository]:
     await engine.dispose()
 
 
+@pytest.mark.thorough
 @pytest.mark.anyio
 async def test_a_search_of_sqlite_that_is_cancelled_ends_at_once(
     slow_sqlite: SQLAlchemyPetRepository,
@@ -400,6 +401,7 @@ async def test_a_search_of_sqlite_that_is_cancelled_ends_at_once(
     assert await slow_sqlite.find([1])
 
 
+@pytest.mark.thorough
 @pytest.mark.anyio
 async def test_a_creation_on_sqlite_that_is_cancelled_raises_no_other_error(tmp_path: Path) -> None:
     """Its rollback fails, because SQLAlchemy gives up a connection whose call is cancelled."""

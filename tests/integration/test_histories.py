@@ -22,6 +22,7 @@ async def rows(url: str) -> list[Row]:
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.anyio
 async def test_answers_of_two_workers_fit_one_order_of_events(database_url: str) -> None:
     findings = Findings("no fault")

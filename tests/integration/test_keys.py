@@ -73,6 +73,7 @@ def test_concurrent_requests_to_two_processes_create_one_pet(service: Served, ke
     assert count(service) == before + 1
 
 
+@pytest.mark.thorough
 def test_a_repeat_after_lost_answers_creates_no_second_pet(service: Served, key: str) -> None:
     before = count(service)
     for _ in range(10):

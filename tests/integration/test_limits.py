@@ -130,6 +130,9 @@ SIZES = {
     "a key": Size(lambda length: key("k" * length), 255, 201, 400),
     "a key in quotes": Size(lambda length: key(f'"{"k" * length}"'), 255, 201, 400),
     "ids": Size(deletion, 10_000, 200, 400),
+    "ids of a listing": Size(
+        lambda number: head(f"GET /pets/?{'&'.join(['ids=1'] * number)}"), 1000, 200, 400
+    ),
     "ids in a query": Size(
         lambda number: head(f"DELETE /pets/?{'&'.join(['ids=1'] * number)}"), 10_000, 200, 400
     ),

@@ -90,6 +90,7 @@ def test_requests_are_not_logged_by_default() -> None:
         assert accesses(log_after_stop(service)) == []
 
 
+@pytest.mark.thorough
 def test_the_access_log_has_a_line_for_each_request() -> None:
     with served("memory://", PETS_ACCESS_LOG="true") as service:
         answers = [

@@ -1,4 +1,4 @@
-"""PostgreSQL finds pages by the indexes that exist for them.
+"""The databases find pages by the indexes that exist for them.
 
 The file bench/plans.md shows the same plans with ten million pets.
 """
@@ -20,7 +20,7 @@ from pets.adapters.sqlalchemy.statements import compiled
 from pets.domain.pet import PetType
 from pets.domain.query import PetQuery, PetSort, Position
 from tests.integration.conftest import execute
-from tests.plans import explain, scans
+from tests.plans import explain, explain_on_sqlite, scans
 
 pytestmark = pytest.mark.anyio
 
@@ -41,6 +41,11 @@ INDEXES = {
     PetSort.AGE: "pets_by_age",
     PetSort.CREATED_AT: "pets_by_created_at",
 }
+OLDEST = datetime.fromisoformat("2021-05-18T19:12:00")
+LATER = datetime.fromisoformat("2021-05-19T19:12:00")
+NEWEST = datetime.fromisoformat("2021-05-19T22:55:00")
+"""Pets are created each second from 2021-05-18T19:10:18 to 2021-05-19T22:56:57."""
+
 POSITIONS = {
     PetSort.ID: Position(99_000, 99_000),
     PetSort.NAME: Position("pet 99000", 99_000),
@@ -120,6 +125,74 @@ async def test_a_part_of_a_name_with_an_age_uses_the_index_of_ages(
     plan = await explain(filled_url, PetQuery(name="1234", age_min=100, sort=sort))
     indexes = set(re.findall(r"pets_by\w+", "\n".join(scans(plan))))
     assert indexes == {"pets_by_age"}
+
+
+@pytest.mark.parametrize("sort", PetSort)
+@pytest.mark.parametrize(
+    "filters",
+    [PetQuery(), PetQuery(type=PetType.DOG), PetQuery(age_min=5, name="1", created_to=LATER)],
+    ids=["alone", "with a type", "with more"],
+)
+@pytest.mark.parametrize("number", [1, 1000])
+async def test_ids_are_found_by_the_primary_key(
+    filled_url: str, filters: PetQuery, number: int, sort: PetSort
+) -> None:
+    ids = frozenset(range(50, 100_000, 100_000 // number))
+    plan = await explain(filled_url, replace(filters, ids=ids, sort=sort))
+    assert set(pets_scans(plan)) <= {"Index Scan pets_pkey", "Index Only Scan pets_pkey"}
+
+
+@pytest.mark.parametrize("sort", PetSort)
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (PetQuery(name_is="pet 50000"), "pets_by_name"),
+        (PetQuery(name_is="pet 50000", type=PetType.DOG, age_min=5), "pets_by_name"),
+        (PetQuery(created_from=NEWEST), "pets_by_created_at"),
+        (PetQuery(created_to=OLDEST, type=PetType.DOG), "pets_by_created_at"),
+        (PetQuery(created_from=LATER, created_to=LATER, name="pet"), "pets_by_created_at"),
+    ],
+    ids=["name", "name with more", "newest", "oldest dogs", "second with a name"],
+)
+async def test_few_names_or_times_are_found_by_their_index(
+    filled_url: str, query: PetQuery, index: str, sort: PetSort
+) -> None:
+    plan = await explain(filled_url, replace(query, sort=sort))
+    assert {scan.rpartition(" ")[2] for scan in scans(plan)} <= {index, "pets"}
+    assert "Seq Scan pets" not in scans(plan)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("sort", PetSort)
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (PetQuery(ids=frozenset({1})), "INTEGER PRIMARY KEY (rowid=?)"),
+        (
+            PetQuery(ids=frozenset({1}), name_is="x", created_to=LATER, type=PetType.DOG),
+            "INTEGER PRIMARY KEY (rowid=?)",
+        ),
+        (PetQuery(name_is="x"), "INDEX pets_by_name (name=?)"),
+        (
+            PetQuery(name_is="x", created_to=LATER, type=PetType.DOG, age_min=5),
+            "INDEX pets_by_name (name=?)",
+        ),
+        (PetQuery(created_from=LATER), "INDEX pets_by_created_at (created_at>? AND created_at<?)"),
+        (
+            PetQuery(created_to=LATER, type=PetType.DOG, age_min=5, name="x"),
+            "INDEX pets_by_created_at (created_at>? AND created_at<?)",
+        ),
+    ],
+    ids=["ids", "ids with more", "name", "name with more", "time", "time with more"],
+)
+async def test_sqlite_finds_few_pets_by_their_index(
+    sqlite_url: str, query: PetQuery, index: str, sort: PetSort, *, after: bool
+) -> None:
+    position = replace(POSITIONS[sort], id=99_000) if after else None
+    plan = await explain_on_sqlite(sqlite_url, replace(query, sort=sort, after=position))
+    searches = [line for line in plan if " pets" in line]
+    assert len(searches) == 2
+    assert all(search.endswith(index) for search in searches)
 
 
 async def test_clearing_keys_reads_only_the_oldest(filled_url: str) -> None:

@@ -164,8 +164,13 @@ async def test_a_pet_inserted_by_hand_in_any_time_zone_is_shown_in_utc(postgresq
 
 
 def documented_grants() -> list[str]:
-    block = OPERATION.read_text().split("```sql\n")[1].split("```")[0]
-    return [statement.strip() for statement in block.split(";") if statement.strip()]
+    return documented_statements("GRANT")
+
+
+def documented_statements(first_word: str) -> list[str]:
+    """Return the statements of the block that begins with this word."""
+    block = OPERATION.read_text().split(f"```sql\n{first_word}")[1].split("```")[0]
+    return [part.strip() for part in f"{first_word}{block}".split(";") if part.strip()]
 
 
 @pytest.fixture
@@ -317,3 +322,21 @@ async def test_a_load_that_waits_for_a_lock_does_not_block_writers(
     finally:
         await writer.close()
         await observer.close()
+
+
+@pytest.mark.anyio
+async def test_the_documented_statement_puts_old_names_into_one_form(used_postgresql: str) -> None:
+    """A name that would become too long stays, and so do ids and counts."""
+    (update,) = documented_statements("UPDATE")
+    old = {"Zoe\u0308": "Zo\u00eb", "Zo\u00eb": "Zo\u00eb", "\ufb2d" * 100: "\ufb2d" * 100}
+    by_hand = await asyncpg.connect(used_postgresql)
+    for name in old:
+        insert = "INSERT INTO pets (name, age, type, created_at) VALUES ($1, 7, 'cat', now())"
+        await by_hand.execute(insert, name)
+    async with opened(used_postgresql) as repository:
+        before = await exported(repository)
+        await by_hand.execute(update)
+        assert await exported(repository) == [pet._replace(name=old[pet.name]) for pet in before]
+        assert (await page_of(repository, PetQuery(name_is="Zoe\u0308"))).count == 2
+        assert await repository.counts() == {(PetType.CAT, 7): 3}
+    await by_hand.close()

@@ -20,7 +20,7 @@ import pytest
 
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
-from pets.api.formats import CSV_HEADER, csv_lines, ndjson_lines
+from pets.api.formats import CSV, FORMATS, ndjson_lines
 from pets.cli.exporting import export_pets
 from pets.cli.main import main
 from pets.domain.pet import Pet
@@ -51,12 +51,84 @@ def url(empty_database_url: str, use: Callable[[str], None]) -> str:
 
 def exported(tmp_path: Path, *arguments: str) -> bytes:
     """Return the lines of all pets."""
-    assert main(["export", "--output", str(tmp_path / "exported"), *arguments]) == 0
-    return LAST_ID.sub(b"", (tmp_path / "exported").read_bytes())
+    assert main(["export", "--output", str(tmp_path / "exported.ndjson"), *arguments]) == 0
+    return LAST_ID.sub(b"", (tmp_path / "exported.ndjson").read_bytes())
 
 
 def errors(capsys: pytest.CaptureFixture[str], file: Path) -> list[str]:
     return [line.removeprefix(f"pets: {file}:") for line in capsys.readouterr().err.splitlines()]
+
+
+CSV_LINES = b"name,age,type\nboy,7,dog\n"
+TSV_LINES = b"name\tage\ttype\nboy\t7\tdog\n"
+IN_EACH_FORMAT = [
+    ("pets.csv", CSV_LINES),
+    ("pets.CSV", CSV_LINES),
+    ("pets.tsv", TSV_LINES),
+    ("pets.ndjson", LINE),
+    ("pets.jsonl", LINE),
+]
+
+
+@pytest.mark.usefixtures("sqlite")
+@pytest.mark.parametrize(("name", "lines"), IN_EACH_FORMAT)
+def test_the_ending_of_a_file_chooses_the_format(name: str, lines: bytes, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.write_bytes(lines)
+    assert main(["import", str(file)]) == 0
+    assert exported(tmp_path).count(b"\n") == 1
+    assert main(["export", "--output", str(file)]) == 0
+    assert main(["import", str(file)]) == 0
+    assert exported(tmp_path).count(b"\n") == 2
+
+
+@pytest.mark.usefixtures("sqlite")
+@pytest.mark.parametrize("format_", FORMATS)
+def test_an_option_chooses_the_format_of_any_file(format_: str, tmp_path: Path) -> None:
+    file = str(tmp_path / "pets.txt")
+    assert main(["seed", "3"]) == 0
+    assert main(["export", "--output", file, "--format", format_]) == 0
+    assert main(["import", file, "--format", format_]) == 0
+    assert exported(tmp_path).count(b"\n") == 6
+
+
+@pytest.mark.parametrize("name", ["pets.txt", "pets", "pets.csv.gz", "csv", "/dev/stdout"])
+@pytest.mark.parametrize("command", [["import"], ["export", "--output"]], ids=" ".join)
+def test_a_file_with_another_ending_needs_a_format(
+    command: list[str], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, name]) == 2
+    assert capsys.readouterr().err == (
+        f"pets: {name} does not end with .csv, .tsv, .ndjson or .jsonl: choose a --format"
+        f" (see pets {command[0]} --help)\n"
+    )
+
+
+@pytest.mark.usefixtures("sqlite")
+@pytest.mark.parametrize("format_", FORMATS)
+def test_an_export_says_how_many_pets_it_wrote(
+    format_: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It says so beside the data, which another program may read."""
+    assert main(["seed", "1200"]) == 0
+    capfd.readouterr()
+    assert main(["export", "--format", format_]) == 0
+    printed = capfd.readouterr()
+    assert printed.err == "pets: exported 1,200\n"
+    assert printed.out.count("\n") == 1200 + (format_ != "ndjson")
+
+
+@pytest.mark.usefixtures("sqlite")
+def test_standard_input_is_ndjson_unless_an_option_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "input"
+    for lines, arguments in ((LINE, []), (TSV_LINES, ["--format", "tsv"])):
+        file.write_bytes(lines)
+        with file.open("rb") as opened:
+            monkeypatch.setattr("pets.cli.importing.STANDARD_INPUT", opened.fileno())
+            assert main(["import", "-", *arguments]) == 0
+    assert exported(tmp_path).count(b"\n") == 2
 
 
 BAD_FILE = (
@@ -161,12 +233,13 @@ def test_csv_without_a_header_is_not_imported(
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("format_", ["ndjson", "csv"])
+@pytest.mark.parametrize("format_", ["ndjson", "csv", "tsv"])
 def test_pets_move_from_sqlite_to_postgresql_unchanged(
     tmp_path: Path, new_database: Callable[[str], str], use: Callable[[str], None], format_: str
 ) -> None:
     pets = some_pets(3000, first=5)
-    written = ndjson_lines(pets) if format_ == "ndjson" else CSV_HEADER + csv_lines(pets)
+    delimited = FORMATS[format_]
+    written = delimited.header + delimited.lines(pets) if delimited else ndjson_lines(pets)
     file = tmp_path / f"pets.{format_}"
     file.write_bytes(written)
     for kind in ("sqlite", "postgresql"):
@@ -354,7 +427,7 @@ def test_an_export_whose_reader_takes_nothing_is_ended(
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    assert main(["export", "--output", str(pipe)]) == 1
+    assert main(["export", "--output", str(pipe), "--format", "ndjson"]) == 1
     os.close(reader)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("pets: the reader of the output took nothing for ")
@@ -366,7 +439,7 @@ def test_an_export_waits_for_its_disk_before_it_takes_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise a loss of power could leave an empty file, and take the former one."""
-    target = tmp_path / "exported"
+    target = tmp_path / "exported.ndjson"
     synced: list[tuple[bool, bool]] = []
 
     def fsync(number: int) -> None:
@@ -395,7 +468,7 @@ def test_an_export_has_exactly_the_chosen_pets(many: Path, tmp_path: Path) -> No
 @pytest.mark.usefixtures("many")
 @pytest.mark.parametrize("permissions", [0o600, 0o664])
 def test_an_export_keeps_the_permissions_of_its_file(tmp_path: Path, permissions: int) -> None:
-    file = tmp_path / "exported"
+    file = tmp_path / "exported.ndjson"
     file.touch()
     file.chmod(permissions)
     exported(tmp_path)
@@ -408,7 +481,7 @@ def test_a_new_export_has_the_permissions_of_any_new_file(tmp_path: Path) -> Non
     other = tmp_path / "other"
     other.touch()
     exported(tmp_path)
-    assert (tmp_path / "exported").stat().st_mode == other.stat().st_mode
+    assert (tmp_path / "exported.ndjson").stat().st_mode == other.stat().st_mode
 
 
 @pytest.mark.thorough
@@ -430,12 +503,12 @@ def test_concurrent_exports_to_one_file_do_not_interfere(
         with monkeypatch.context() as context:
             # Python allows signal handlers in the main thread only.
             context.setattr("signal.signal", lambda *_: None)
-            export_pets(settings, PetQuery(), str(tmp_path / "exported"), None)
+            export_pets(settings, PetQuery(), str(tmp_path / "exported.ndjson"), "ndjson")
 
     before = exported(tmp_path)
     monkeypatch.setattr("pets.cli.exporting.ndjson_lines", export_meanwhile)
     assert exported(tmp_path) == before
-    assert {path.name for path in tmp_path.iterdir()} == {"exported", "pets.ndjson"}
+    assert {path.name for path in tmp_path.iterdir()} == {"exported.ndjson", "pets.ndjson"}
 
 
 @pytest.mark.thorough
@@ -449,9 +522,9 @@ def test_a_failed_export_leaves_its_file_unchanged(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pets.cli.exporting.ndjson_lines", fail)
-    assert main(["export", "--output", str(tmp_path / "exported")]) == 1
-    assert (tmp_path / "exported").read_bytes() == before
-    assert {path.name for path in tmp_path.iterdir()} == {"exported", "pets.ndjson"}
+    assert main(["export", "--output", str(tmp_path / "exported.ndjson")]) == 1
+    assert (tmp_path / "exported.ndjson").read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"exported.ndjson", "pets.ndjson"}
 
 
 @pytest.mark.thorough
@@ -459,7 +532,7 @@ def test_a_failed_export_leaves_its_file_unchanged(
 def test_on_a_terminal_a_bar_shows_progress(
     many: Path, tmp_path: Path, arguments: list[str]
 ) -> None:
-    files = {"many": many, "output": tmp_path / "exported"}
+    files = {"many": many, "output": tmp_path / "exported.ndjson"}
     controller, terminal = pty.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
     command = [*COMMAND, *(argument.format_map(files) for argument in arguments)]
@@ -505,9 +578,9 @@ def peak(*arguments: str) -> int:
 def small_and_large(tmp_path: Path) -> tuple[str, str]:
     """Files of 2,000 and of 50,000 pets, which would take 9,000 kB of memory."""
     small, large = tmp_path / "small.csv", tmp_path / "large.csv"
-    pets = csv_lines(some_pets(2000))
-    small.write_bytes(CSV_HEADER + pets)
-    large.write_bytes(CSV_HEADER + pets * 25)
+    pets = CSV.lines(some_pets(2000))
+    small.write_bytes(CSV.header + pets)
+    large.write_bytes(CSV.header + pets * 25)
     return str(small), str(large)
 
 
@@ -544,7 +617,7 @@ def sqlite(tmp_path: Path, use: Callable[[str], None]) -> None:
     ("arguments", "status", "line"),
     [
         (["import", "nowhere.csv"], 1, "pets: nowhere.csv: No such file or directory"),
-        (["import", "/"], 1, "pets: /: Is a directory"),
+        (["import", "/", "--format", "csv"], 1, "pets: /: Is a directory"),
         (
             ["export", "--output", "/nowhere/pets.csv"],
             1,

@@ -141,7 +141,16 @@ def test_the_python_that_is_named_is_taken(clone: Path, programs: Path) -> None:
     assert python_of(clone, programs, "PYTHON=python3.11") == "python3.11"
 
 
-PROGRAMS = ["chromium", "curl", "haproxy", "prometheus", "systemd-analyze"]
+PROGRAMS = [
+    "apache2",
+    "caddy",
+    "chromium",
+    "curl",
+    "haproxy",
+    "nginx",
+    "prometheus",
+    "systemd-analyze",
+]
 
 
 @pytest.mark.parametrize("present", [[], PROGRAMS])
@@ -162,4 +171,5 @@ def test_the_tests_end_with_the_command_that_installs_what_they_lack(
     if present:
         assert done.stdout == ""
     else:
-        assert "\nsudo apt-get install --no-install-recommends chromium curl " in done.stdout
+        assert "\nsudo apt-get install --no-install-recommends " in done.stdout
+        assert " caddy chromium curl " in done.stdout

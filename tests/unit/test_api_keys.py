@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import pytest
+from httpx import Headers
 from litestar.testing import TestClient
 
 from pets.adapters.memory import InMemoryPetRepository
@@ -118,6 +119,11 @@ def test_new_keys_differ_and_have_256_bits() -> None:
         {"X-API-Key": WRITER},
         {"X-API-Key": WRITER, "Authorization": f"Bearer {WRITER}"},
         {"X-API-Key": WRITER, "Authorization": "Basic cGV0czpwZXRz"},
+        {"X-API-Key": WRITER, "Authorization": "Bearer a.token.of-the-gateway"},
+        {"X-API-Key": WRITER, "Authorization": "Bearer"},
+        {"X-API-Key": WRITER, "Authorization": ""},
+        {"X-API-Key": "a key of the gateway", "Authorization": f"Bearer {WRITER}"},
+        {"X-API-Key": "", "Authorization": f"Bearer {WRITER}"},
     ],
 )
 def test_a_valid_key_lets_a_request_in(client: Client, headers: dict[str, str]) -> None:
@@ -141,6 +147,7 @@ def test_a_request_without_a_key_is_401(client: Client, method: str, path: str) 
         bearer(DIGEST),
         {"X-API-Key": ""},
         {"X-API-Key": f"{READER},{WRITER}"},
+        {"X-API-Key": "wrong", "Authorization": "Bearer wrong too"},
         {"X-API-Key": READER, "Authorization": f"Bearer {WRITER}"},
     ],
 )
@@ -148,6 +155,31 @@ def test_a_request_with_a_wrong_key_is_401(client: Client, headers: dict[str, st
     response = client.get("/pets/", headers=headers)
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+
+
+@pytest.mark.parametrize(("first", "second"), [(READER, WRITER), (WRITER, READER), (WRITER, OTHER)])
+def test_two_valid_keys_are_refused_because_only_one_can_count(
+    client: Client, first: str, second: str
+) -> None:
+    response = client.get("/pets/", headers=bearer(first) | {"X-API-Key": second})
+    assert response.status_code == 401
+    assert response.json()["detail"] == "The request has two API keys. Send only one."
+
+
+@pytest.mark.parametrize(("header", "form"), [("X-API-Key", "{}"), ("Authorization", "Bearer {}")])
+@pytest.mark.parametrize("sent", [("wrong", WRITER), (WRITER, "wrong")])
+def test_a_header_with_several_keys_is_refused(
+    client: Client, header: str, form: str, sent: tuple[str, str]
+) -> None:
+    """A proxy that limits the rate of each key may read another line than the service."""
+    fields = [(header, form.format(secret)) for secret in sent]
+    response = client.get("/pets/", headers=Headers(fields))
+    assert (response.status_code, response.json()["detail"]) == (401, "The API key is not valid.")
+
+
+def test_the_other_header_does_not_widen_what_a_key_may_do(client: Client) -> None:
+    headers = bearer("wrong") | {"X-API-Key": READER}
+    assert client.post("/pets/", json=BOY, headers=headers).status_code == 403
 
 
 def test_a_problem_about_a_key_is_a_problem_document(client: Client) -> None:

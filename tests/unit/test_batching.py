@@ -300,6 +300,32 @@ async def test_only_a_few_searches_run_at_once_and_alone() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_query_of_ids_does_not_wait_for_searches() -> None:
+    scene = Scene()
+    for number in range(MAX_SEARCHES + 1):
+        await scene.page(number, "a")
+    query = PetQuery(limit=20, ids=frozenset({1}), name="a")
+    found = scene.start(page_of(scene.repository, query))
+    await scene.settle()
+    assert scene.inner.calls[MAX_SEARCHES:] == [[20]]
+    await scene.end()
+    assert (await found).count == 0
+
+
+@pytest.mark.anyio
+async def test_a_query_counts_as_rows_for_its_ids() -> None:
+    """Otherwise a batch could read hundreds of thousands of pets."""
+    scene = Scene()
+    await scene.page(0)
+    for number in range(10):
+        ids = frozenset(range(1, 1001 + number))
+        scene.start(page_of(scene.repository, PetQuery(limit=number, ids=ids)))
+    await scene.settle()
+    await scene.end()
+    assert max(len(cast("list[int]", call)) for call in scene.inner.calls) == 2
+
+
+@pytest.mark.anyio
 async def test_waiting_searches_for_the_same_share_an_answer() -> None:
     scene = Scene()
     running = [await scene.page(number, "a") for number in range(MAX_SEARCHES)]

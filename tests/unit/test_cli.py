@@ -95,6 +95,7 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
         ("pets keys revoke x --file ", ["file,"]),
         ("pets export --type ", ["plain,cat", "plain,dog"]),
         ("pets import ", ["file,"]),
+        ("pets import --format ", ["plain,csv", "plain,ndjson", "plain,tsv"]),
         ("pets --version op", ["plain,openapi"]),
         ("pets export --output ", ["file,"]),
     ],

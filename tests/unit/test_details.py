@@ -20,7 +20,10 @@ NAMES = "must be 1 to 100 characters, none of them a control character"
 SORTS = "id, -id, name, -name, age, -age, created_at, -created_at"
 KEYS = "must be 1 to 255 visible ASCII characters, best in quotes"
 TAGS = "must be `*` or a list of entity tags"
-FILTERS = "limit, cursor, type, age_min, age_max, name, sort"
+FILTERS = (
+    "limit, cursor, type, age_min, age_max, name, name_is, created_from, created_to, ids, sort"
+)
+TIMES = "a time in UTC like 2021-05-18T19:10:17, from 0001-01-02T00:00:00 to 9999-12-31T23:59:59"
 LIMIT = "The query parameter `limit` must be an integer, 0 or more."
 CURSOR = "The query parameter `cursor` must be one that was given with a page of this very query."
 
@@ -66,6 +69,8 @@ def detail(
             f"{LIMIT} The query has 3 faults, which `errors` lists.",
         ),
         (f"cursor={CURSOR_OF_DOGS}", CURSOR),
+        ("created_to=2021-05-18", f"The query parameter `created_to` must be {TIMES}."),
+        ("ids=1&" * 1001, "The query parameter `ids` is sent more than 1,000 times."),
     ],
 )
 def test_a_bad_query_of_a_listing_is_explained(client: Client, query: str, words: str) -> None:

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pets.domain.errors import InvalidPet
-from pets.domain.pet import NewPet, Pet, PetChange, PetType
+from pets.domain.pet import NewPet, Pet, PetChange, PetType, composed
 from tests.factories import CHANGEABLE, MEMBERS, TEXTS, NewPetFactory
 
 # Python counts these four as white space, and Unicode does not.
@@ -32,13 +32,14 @@ def new_pet(**values: Any) -> NewPet:  # Any: some tests pass values of wrong ty
 
 @given(before=white_space, name=plain, after=white_space)
 def test_a_name_loses_the_white_space_at_its_ends(before: str, name: str, after: str) -> None:
-    assume(name.strip(WHITE_SPACE))
-    assert new_pet(name=before + name + after).name == name.strip(WHITE_SPACE)
+    kept = unicodedata.normalize("NFC", name.strip(WHITE_SPACE))
+    assume(1 <= len(kept) <= 100)
+    assert new_pet(name=before + name + after).name == kept
 
 
 @given(name=st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=101))
 def test_a_name_of_over_100_characters_is_rejected(name: str) -> None:
-    assume(len(name.strip(WHITE_SPACE)) > 100)
+    assume(len(unicodedata.normalize("NFC", name.strip(WHITE_SPACE))) > 100)
     with pytest.raises(InvalidPet, match="name must be"):
         new_pet(name=name)
 
@@ -153,3 +154,36 @@ def test_every_text_obeys_the_rules_of_a_text(member: str, make: Callable[..., A
     for bad in ("a\nb", "\x00", "x" * 1000):
         with pytest.raises(InvalidPet, match=f"^{member} must be"):
             make(**{member: bad})
+
+
+def test_a_name_has_one_form_of_unicode_however_it_is_typed() -> None:
+    assert new_pet(name="Zoe\u0308") == new_pet(name="Zo\u00eb")
+    assert PetChange(name="Zoe\u0308") == PetChange(name="Zo\u00eb")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_valid"),
+    [
+        ("e\u0301" * 100, True),
+        ("e\u0301" * 101, False),
+        ("\ufb2d" * 33, True),  # Each becomes three characters.
+        ("\ufb2d" * 34, False),
+    ],
+)
+def test_the_length_of_a_name_is_that_of_its_composed_form(name: str, *, is_valid: bool) -> None:
+    if is_valid:
+        assert 99 <= len(new_pet(name=name).name) <= 100
+    else:
+        with pytest.raises(InvalidPet, match="name must be"):
+            new_pet(name=name)
+
+
+def test_a_very_long_text_is_not_composed() -> None:
+    """That would take seconds."""
+    text = "a" + "\u0301\u0316" * 50_000
+    assert composed(text) is text
+
+
+def test_a_pet_is_like_one_whose_name_an_older_version_stored_in_another_form() -> None:
+    new = new_pet(name="Zoe\u0308")
+    assert new.is_like(new.with_id(1)._replace(name="Zoe\u0308"))

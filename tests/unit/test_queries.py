@@ -1,11 +1,17 @@
 """Reading the query of a URL, and writing it into links."""
 
+from datetime import datetime
+
 import pytest
 
+from pets.api.links import links
 from pets.api.problems import InvalidRequest
-from pets.api.queries import links, read_ids, read_query
+from pets.api.queries import read_ids, read_query
 from pets.api.schemas import MAX_FAULTS, MAX_IDS
+from pets.domain.pet import MAX_ID, PetType
 from pets.domain.query import PetQuery
+
+TIME = datetime.fromisoformat("2021-05-18T19:10:17")
 
 
 @pytest.mark.parametrize("zeros", [0, 1, 10, 5000])
@@ -45,6 +51,25 @@ def test_a_link_leads_to_its_own_query(name: str) -> None:
     first = links(query, None).removeprefix("</pets/?").removesuffix('>; rel="first"')
     assert read_query(first.encode()) == query
     assert not set("/#<>") & set(first)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        PetQuery(name_is="a/b &%"),
+        PetQuery(created_from=TIME, created_to=TIME, type=PetType.CAT, descending=True),
+        PetQuery(ids=frozenset({3, 1, MAX_ID}), limit=1),
+        PetQuery(ids=frozenset()),
+    ],
+)
+def test_a_link_has_every_filter(query: PetQuery) -> None:
+    first = links(query, None).removeprefix("</pets/?").removesuffix('>; rel="first"')
+    assert read_query(first.encode()) == query
+
+
+@pytest.mark.parametrize("zone", [b"", b"Z"])
+def test_a_time_may_end_with_a_z(zone: bytes) -> None:
+    assert read_query(b"created_to=2021-05-18T19:10:17" + zone) == PetQuery(created_to=TIME)
 
 
 def faults_of(query_string: bytes) -> list[tuple[object, str]]:

@@ -92,3 +92,55 @@ def test_a_switch_takes_the_usual_words_in_any_case(text: str, meaning: bool) ->
 def test_another_word_is_refused_and_some_good_ones_are_named(variable: str, known: str) -> None:
     with pytest.raises(SettingsError, match=f"{variable}: 'maybe' is none of .*{known}"):
         Settings.from_environment({variable: "maybe"})
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "null",
+        "https://example.org",
+        "HTTPS://Example.org:443",
+        "http://localhost:5173",
+        "https://[::1]:3000",
+        "capacitor://localhost",
+        "tauri://localhost",
+        "chrome-extension://abcdefgh",
+        "https://*.example.org",
+        "https://*.localhost:8443",
+    ],
+)
+def test_an_origin_of_any_scheme_can_be_named(origin: str) -> None:
+    assert Settings(cors_origins=f"https://example.com, {origin}").cors_origins.endswith(origin)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "example.org",
+        "https://example.org/",
+        "https://example.org/path",
+        "https://user@example.org",
+        "https://",
+        "://example.org",
+        "https://example.org:",
+        "https://*",
+        "https://*.",
+        "https://*.*.example.org",
+        "https://a.*.example.org",
+        "https://a*.example.org",
+        "https://*example.org",
+        "https://*.example.org.",
+        "https://*.[::1]",
+        "*://example.org",
+        "*.example.org",
+        "nul",
+    ],
+)
+def test_what_is_no_origin_is_refused_and_named(origin: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings(cors_origins=f"https://example.com, {origin}")
+    assert str(caught.value) == (
+        f"PETS_CORS_ORIGINS: {origin!r} is not *, null, or like https://example.org, "
+        "https://*.example.org or app://localhost"
+    )

@@ -27,11 +27,14 @@ MAX_ROWS: Final = 3_000
 ROWS_OF_A_QUERY: Final = 20
 """A query takes about as long as so many rows, however few it asks for."""
 
+ROWS_OF_IDS: Final = 100
+"""A query with ids takes about as long as so many rows more, and as many as it has ids."""
+
 MAX_SHORT_LIMIT: Final = 100
 """Pages of up to so many pets do not wait for longer ones."""
 
 MAX_SEARCHES: Final = 5
-"""How many searches run at once. Each reads the whole table."""
+"""How many searches run at once. Each may read the whole table."""
 
 MAX_ALONE: Final = 64
 """How many calls that cannot be shared may wait or run before no more writes should come."""
@@ -46,8 +49,8 @@ class BatchingPetRepository:
     """Callers of one event loop share the calls of the inner repository while it is busy.
 
     - Callers that ask for the same page get the very same object.
-    - Different pages are asked for by one call. Pages of many pets, and searches, which read the
-      whole table, have calls of their own, so that no others wait for them.
+    - Different pages are asked for by one call. Pages of many pets, and searches, which may read
+      the whole table, have calls of their own, so that no others wait for them.
     - Callers that ask for the counts share them.
     - The pets of several callers are added by one call, and each caller gets its own back.
     - The ids of several callers are found, or removed, by one call. If several callers remove one
@@ -224,7 +227,8 @@ def _ids(changes: _Changes) -> int:
 
 
 def _rows(query: PetQuery) -> int:
-    return query.limit + ROWS_OF_A_QUERY
+    ids = 0 if query.ids is None else ROWS_OF_IDS + len(query.ids)
+    return query.limit + ROWS_OF_A_QUERY + ids
 
 
 def _one(_: object) -> int:

@@ -13,13 +13,15 @@ from collections.abc import (
 from datetime import timedelta
 from itertools import islice
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 from pets.domain.errors import NoIdsLeft
 from pets.domain.pet import MAX_ID, NewPet, Pet, PetChange
 from pets.domain.query import PetQuery, Position
 from pets.domain.repository import AddedOnce, Numbered, PetPage
 from pets.domain.statistics import Counts
+
+_EXPORT_PETS: Final = 1000
 
 
 class InMemoryPetRepository:
@@ -78,7 +80,9 @@ class InMemoryPetRepository:
         return Counter((pet.type, pet.age) for pet in self._pets.values())
 
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
-        yield _listed(filter(query.matches, self._pets.values()), query)
+        pets = _listed(filter(query.matches, self._pets.values()), query)
+        for first in range(0, len(pets), _EXPORT_PETS):
+            yield pets[first : first + _EXPORT_PETS]
 
     async def change(
         self, changes: Mapping[int, PetChange], *, expected: Mapping[int, Pet] | None = None

@@ -17,7 +17,8 @@ from pets.api.cors import CrossOrigin
 from pets.api.hosts import KnownHosts
 from pets.api.problem_types import NOT_DONE, OUTCOME_UNKNOWN
 from pets.api.problems import RETRY_AFTER_SECONDS, problem_for
-from pets.asgi import SAFE_METHODS, ASGIApp, Message, Receive, Scope, Send, path_as_sent
+from pets.api.root_path import BelowRootPath
+from pets.asgi import IS_HEAD, SAFE_METHODS, ASGIApp, Message, Receive, Scope, Send, path_as_sent
 from pets.telemetry.request_context import Observe, RequestContext
 
 logger = logging.getLogger(__name__)
@@ -39,12 +40,13 @@ class Application(Litestar):
     A request that the server cancels, because its time is over, is answered with 503.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # Each is a concern of its own, and most have one caller.
         self,
         *,
         keys: ApiKeys | None = None,
         hosts: frozenset[str] = frozenset(),
         origins: frozenset[str] = frozenset(),
+        root_path: str = "",
         observers: Sequence[Observe] = (),
         add_spans: Callable[[ASGIApp], ASGIApp] | None = None,
         **options: Any,  # Any: they are Litestar's.
@@ -52,11 +54,13 @@ class Application(Litestar):
         """Create the application. `options` are those of Litestar.
 
         Without `keys` no request needs one. Without `hosts` requests to any host are answered.
-        Without `origins` no page of another origin may read an answer. Each of the `observers`
-        is called after each request, and `add_spans` surrounds the application.
+        Without `origins` no page of another origin may read an answer. A proxy removes the
+        `root_path` from the path of each request. Each of the `observers` is called after each
+        request, and `add_spans` surrounds the application.
         """
         super().__init__(**options)
         self.needs_key = keys is not None
+        self.root_path = root_path
         self._origins = origins
         self._observers = observers
         self._add_spans = add_spans
@@ -72,13 +76,15 @@ class Application(Litestar):
 
         Its answers have the headers that all answers of this one have.
         """
+        if self.root_path:
+            app = BelowRootPath(app, self.root_path)
         # A cache may keep an answer, but must ask each time whether it is still true. A shared one
         # may not keep it if there are keys, because it does not know that `X-API-Key` is a secret.
         caching = b"private, no-cache" if self.needs_key else b"no-cache"
         answer_headers = [(b"x-content-type-options", b"nosniff"), (b"cache-control", caching)]
         if self._origins:
-            answer_headers.append((b"vary", b"Origin"))
-            app = CrossOrigin(app, self._origins)
+            app = cross_origin = CrossOrigin(app, self._origins)
+            answer_headers += cross_origin.answer_headers
         if self._add_spans:
             app = self._add_spans(app)
         return RequestContext(app, self._observers, answer_headers)
@@ -121,7 +127,7 @@ class Application(Litestar):
                 await _send_no_answer(scope, receive, send)
 
     async def _answer_head(self, scope: Scope, receive: Receive, send: Send) -> None:
-        get = scope | {"method": "GET"}
+        get = scope | {"method": "GET", IS_HEAD: True}
         try:
             await self._answer(get, receive, partial(_send_head, send))
         finally:

@@ -34,6 +34,9 @@ _ONE_TAG_PATTERN: Final = r'(W/)?("[!#-~\x80-\xff]*")'
 _TAGS_PATTERN: Final = rf"\*|[ \t,]*({_ONE_TAG_PATTERN}([ \t]*,[ \t,]*{_ONE_TAG_PATTERN})*[ \t,]*)?"
 _TAGS: Final = re.compile(_TAGS_PATTERN.encode())
 
+_CODED: Final = re.compile(rb'("[0-9a-f]{32})--?[a-z]+"')
+"""A tag as Apache, Caddy (`"…-gzip"`) and Jetty (`"…--gzip"`) write it if they compress."""
+
 _EXAMPLES: Final = ['"690dfdd569130eb3d28a127ca1f5e760"']
 _TAGS_SCHEMA: Final = {
     "type": "string",
@@ -42,7 +45,8 @@ _TAGS_SCHEMA: Final = {
 }
 CONDITIONS_DESCRIBED: Final = {
     "If-Match": {
-        "description": "Only if the resource has one of these tags; otherwise the status is 412.",
+        "description": "Only if the resource has one of these tags; otherwise the status is 412. "
+        "A tag may be as a proxy made it that compressed the answer: weak, or with a suffix.",
         "schema": _TAGS_SCHEMA,
     },
     "If-None-Match": {
@@ -85,8 +89,8 @@ def is_met(request: ApiRequest, tag: bytes | None) -> bool:
     wanted = header_values(request.scope, _IF_MATCH)
     unwanted = header_values(request.scope, _IF_NONE_MATCH)
     # Both are read before either decides, so that a malformed one is always refused.
-    is_wanted = not wanted or _names("If-Match", wanted, tag, weakly=False)
-    is_unwanted = bool(unwanted) and _names("If-None-Match", unwanted, tag, weakly=True)
+    is_wanted = not wanted or _names("If-Match", wanted, tag)
+    is_unwanted = bool(unwanted) and _names("If-None-Match", unwanted, tag)
     if not is_wanted:
         if tag is None:
             detail = "`If-Match` names a tag, but the list of pets as a whole has none."
@@ -168,8 +172,13 @@ async def _pet_if_conditions_hold(request: ApiRequest, id_: int) -> Mapping[int,
     return {id_: pet}
 
 
-def _names(header: str, values: list[bytes], tag: bytes | None, *, weakly: bool) -> bool:
-    """Return whether a header names the tag; `*` names anything that exists."""
+def _names(header: str, values: list[bytes], tag: bytes | None) -> bool:
+    """Return whether a header names the tag; `*` names anything that exists.
+
+    A proxy that compresses an answer makes its tag weak or gives it a suffix. The digest still
+    names the state of the pet, so such a tag counts in `If-Match` too, although the strong
+    comparison of RFC 9110, 13.1.1, would refuse it (docs/decisions/0011).
+    """
     text = b",".join(values).strip(b" \t")
     if text == b"*":
         return True
@@ -178,4 +187,4 @@ def _names(header: str, values: list[bytes], tag: bytes | None, *, weakly: bool)
     if tag is None:
         return False
     # No part of a list looks like one of our tags, because those are hexadecimal digits in quotes.
-    return tag in (text if weakly else text.replace(b"W/" + tag, b""))
+    return tag in _CODED.sub(rb'\1"', text)

@@ -18,6 +18,7 @@ MAX_CURSOR_LENGTH: Final = 578
 
 _VERSION: Final = b"\x01"
 _DIGEST_BYTES: Final = 8
+_NO_MORE: Final = (None, None, None, None)
 _POSITIONS: Final[dict[PetSort, Any]] = {  # Any: mypy knows no type of types.
     PetSort.ID: tuple[int, int],
     PetSort.NAME: tuple[str, int],
@@ -36,7 +37,12 @@ def write_cursor(query: PetQuery) -> str:
     position = msgspec.json.encode((after.value, after.id))
     filters = (query.type, query.age_min, query.age_max, query.name)
     order = (query.sort, query.descending)
-    digested = _VERSION + position + msgspec.json.encode((*filters, *order))
+    ids = None if query.ids is None else sorted(query.ids)
+    more = (query.name_is, query.created_from, query.created_to, ids)
+    asked: tuple[object, ...] = (*filters, *order)
+    if more != _NO_MORE:  # Without these filters, a cursor fits older versions too.
+        asked = (*asked, *more)
+    digested = _VERSION + position + msgspec.json.encode(asked)
     # The digest needs no secret, because a cursor gives nothing that the query would not give.
     digest = blake2b(digested, digest_size=_DIGEST_BYTES).digest()
     return urlsafe_b64encode(_VERSION + digest + position).decode().rstrip("=")

@@ -5,7 +5,6 @@ from functools import cache, partial
 from html import escape
 from importlib.metadata import distribution
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from pets.api.compression import GZIP, VARY, accepts_gzip, compress
 from pets.api.conditions import TaggedAnswer
 from pets.api.problems import EXCEPTION_HANDLERS, MEDIA_TYPE
 from pets.api.request import ApiRequest
+from pets.api.root_path import path_for_clients
 from pets.asgi import Header, header_values
 
 _SWAGGER_FILES: Final = {
@@ -47,13 +47,12 @@ _MAX_ACCEPT_LENGTH: Final = 500
 
 
 class File:
-    """A file that is read and compressed once. All answers share its bytes.
+    """A file that is compressed once and kept. All answers share its bytes.
 
     Each coding has a tag of its own, because a strong tag stands for the bytes that are sent.
     """
 
-    def __init__(self, path: Traversable, media_type: bytes, *headers: Header) -> None:
-        body = path.read_bytes()
+    def __init__(self, body: bytes, media_type: bytes, *headers: Header) -> None:
         tagged = partial(TaggedAnswer, media_type=media_type, for_caches=(VARY,))
         self._plain = tagged(body, *headers)
         self._compressed = tagged(compress(body), GZIP, *headers)
@@ -64,14 +63,28 @@ class File:
 
 
 @cache
+def _text(name: str) -> str:
+    return files("pets.api").joinpath(name).read_text(encoding="utf-8")
+
+
+def _own_text(name: str) -> str:
+    """Return the text of a file of this package. Its paths are as clients see them."""
+    return _text(name).replace('"/', f'"{path_for_clients("/")}')
+
+
 def _own_file(name: str, media_type: bytes, *headers: Header) -> File:
-    return File(files("pets.api").joinpath(name), media_type, *headers)
+    return _own_file_below(path_for_clients("/"), name, media_type, *headers)
+
+
+@cache
+def _own_file_below(_root: str, name: str, media_type: bytes, *headers: Header) -> File:
+    return File(_own_text(name).encode(), media_type, *headers)
 
 
 @cache
 def _swagger_file(name: str) -> File:
     file, media_type = _SWAGGER_FILES[name]
-    return File(_FOLDER / file, media_type)
+    return File((_FOLDER / file).read_bytes(), media_type)
 
 
 # Any: Litestar knows of no narrower type of request here.
@@ -81,8 +94,7 @@ def answer_not_found(request: Request[Any, Any, Any], error: NotFoundException) 
     if request.method != "GET":  # HEAD is answered like GET.
         return answer
     if _prefers_page(request):
-        page = files("pets.api").joinpath("not_found.html").read_text(encoding="utf-8")
-        text = page.replace("DETAIL", escape(answer.content.detail))
+        text = _own_text("not_found.html").replace("DETAIL", escape(answer.content.detail))
         answer = Response(text, status_code=404, media_type=MediaType.HTML)
         for name, value in _PAGE_HEADERS:
             answer.set_header(name.decode(), value.decode())
@@ -107,7 +119,7 @@ class DocsController(Controller):
 
     @get("/")
     async def root(self) -> Redirect:
-        return Redirect("/docs")
+        return Redirect(path_for_clients("/docs"))
 
     @get("/problems/{name:str}", media_type=MediaType.TEXT)
     async def problem(self, name: FromPath[str]) -> str:

@@ -1,9 +1,9 @@
-"""Pets as lines of NDJSON and of CSV (RFC 4180): written, and read strictly."""
+"""Pets as lines of NDJSON and of CSV (RFC 4180) or TSV: written, and read strictly."""
 
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Final, get_type_hints
 
@@ -17,18 +17,15 @@ from pets.api.strict_json import Invalid, NotJSON, convert, decode
 from pets.domain.errors import InvalidPet
 from pets.domain.pet import MAX_ID, NewPet, Pet
 
-NDJSON: Final = "ndjson"
-CSV: Final = "csv"
-CSV_HEADER: Final = f"{','.join(schemas.Pet.__struct_fields__)}\n".encode()
+NDJSON_TYPE: Final = "application/x-ndjson"
+CSV_TYPE: Final = "text/csv"
+
 MAX_KEPT_ID: Final = MAX_ID - 2**32
 """The highest id of an import that keeps its ids, so that the store has ids left for new pets."""
 
-# A value in quotes, before its closing quote, and a value of either kind.
 _QUOTED: Final = '"(?:[^"]|"")*+'
-_VALUE: Final = f'(?:{_QUOTED}"|[^",]*+)'
-_RECORD: Final = re.compile(f"{_VALUE}(?:,{_VALUE})*+")
-_NEXT_VALUE: Final = re.compile(f",({_VALUE})")
-_OPEN_RECORD: Final = re.compile(f"(?:{_VALUE},)*{_QUOTED}".encode())
+"""A value in quotes, before its closing quote."""
+
 _INTEGER: Final = re.compile(f"0|[1-9][0-9]{{0,{len(str(MAX_ID)) - 1}}}")  # as JSON writes it
 _INTEGERS: Final = {name for name, kind in get_type_hints(Pet).items() if kind is int}
 _TIME_RULE: Final = "a time in UTC like 2021-05-18T19:10:17"
@@ -93,25 +90,8 @@ class BadLine(ValueError):
         return cls("; ".join(reason.strip() for reason in reasons))
 
 
-def format_of(file: str) -> str:
-    """Return the format of a file by its name."""
-    return CSV if file.lower().endswith(".csv") else NDJSON
-
-
 def ndjson_lines(pets: Sequence[Pet]) -> bytes:
     return encode_lines(map(schemas.Pet.from_domain, pets))
-
-
-def csv_lines(pets: Sequence[Pet]) -> bytes:
-    if not pets:
-        return b""
-    columns: dict[str, Iterable[object]] = dict(
-        zip(Pet._fields, zip(*pets, strict=True), strict=True)
-    )
-    columns["created_at"] = [pet.created_at.isoformat() for pet in pets]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(zip(*columns.values(), strict=True))
-    return text.getvalue().encode()
 
 
 def ndjson_reader(struct: type[PetLine]) -> Read:
@@ -141,55 +121,89 @@ def read_last_id(line: bytes) -> int | None:
         return None
 
 
-def csv_record_goes_on(line: bytes, *, within_quotes: bool) -> bool:
-    """Return whether a record goes on in the next line, because this line ends within quotes.
+class Delimited:
+    """Pets as records of values with a separator between them, below a header: CSV or TSV.
 
-    `within_quotes` is the result for the line before.
+    A value in quotes may contain the separator, and line breaks.
     """
-    return _OPEN_RECORD.fullmatch(b'"' + line if within_quotes else line) is not None
 
+    def __init__(self, name: str, separator: str) -> None:
+        self._name = name
+        self._separator = separator
+        value = f'(?:{_QUOTED}"|[^"{separator}]*+)'
+        self._record = re.compile(f"{value}(?:{separator}{value})*+")
+        self._next_value = re.compile(f"{separator}({value})")
+        self._open_record = re.compile(f"(?:{value}{separator})*{_QUOTED}".encode())
+        self.header: Final = f"{separator.join(schemas.Pet.__struct_fields__)}\n".encode()
 
-def csv_reader(struct: type[PetLine], header: bytes) -> Read:
-    """Return a function that makes a pet of a line below this header, or raises `BadLine`.
-
-    Raises `BadLine` for the header too.
-    """
-    columns = _cells(header)
-    fields = msgspec.structs.fields(struct)
-    known = [field.name for field in fields]
-    required = [field.name for field in fields if field.required]
-    if len(set(columns)) < len(columns) or not set(required) <= set(columns) <= set(known):
-        raise BadLine(
-            f"the header must name each of {' '.join(required)} once, "
-            f"and may name no other than {' '.join(known)}"
+    def lines(self, pets: Sequence[Pet]) -> bytes:
+        if not pets:
+            return b""
+        columns: dict[str, Iterable[object]] = dict(
+            zip(Pet._fields, zip(*pets, strict=True), strict=True)
         )
+        columns["created_at"] = [pet.created_at.isoformat() for pet in pets]
+        text = io.StringIO()
+        writer = csv.writer(text, delimiter=self._separator, lineterminator="\n")
+        writer.writerows(zip(*columns.values(), strict=True))
+        return text.getvalue().encode()
 
-    def read(line: bytes) -> AnyPet:
-        cells = _cells(line)
-        if len(cells) != len(columns):
-            raise BadLine(f"has {len(cells)} values, not {len(columns)}")
-        document: dict[str, str | int] = {}
-        for column, cell in zip(columns, cells, strict=True):
-            if column in _INTEGERS and _INTEGER.fullmatch(cell):
-                document[column] = int(cell)
-            elif cell:
-                document[column] = cell
+    def record_goes_on(self, line: bytes, *, within_quotes: bool) -> bool:
+        """Return whether a record goes on in the next line, because this line ends within quotes.
+
+        `within_quotes` is the result for the line before.
+        """
+        text = b'"' + line if within_quotes else line
+        return self._open_record.fullmatch(text) is not None
+
+    def reader(self, struct: type[PetLine], header: bytes) -> Read:
+        """Return a function that makes a pet of a line below this header, or raises `BadLine`.
+
+        Raises `BadLine` for the header too.
+        """
+        columns = self._cells(header)
+        fields = msgspec.structs.fields(struct)
+        known = [field.name for field in fields]
+        required = [field.name for field in fields if field.required]
+        if len(set(columns)) < len(columns) or not set(required) <= set(columns) <= set(known):
+            raise BadLine(
+                f"the header must name each of {' '.join(required)} once, "
+                f"and may name no other than {' '.join(known)}"
+            )
+
+        def read(line: bytes) -> AnyPet:
+            cells = self._cells(line)
+            if len(cells) != len(columns):
+                raise BadLine(f"has {len(cells)} values, not {len(columns)}")
+            document: dict[str, str | int] = {}
+            for column, cell in zip(columns, cells, strict=True):
+                if column in _INTEGERS and _INTEGER.fullmatch(cell):
+                    document[column] = int(cell)
+                elif cell:
+                    document[column] = cell
+            try:
+                return convert(document, struct).to_pet()
+            except Invalid as error:
+                raise BadLine.of(error) from None
+
+        return read
+
+    def _cells(self, line: bytes) -> list[str]:
         try:
-            return convert(document, struct).to_pet()
-        except Invalid as error:
-            raise BadLine.of(error) from None
+            text = line.decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise BadLine(f"cannot be read as {self._name}: it is not UTF-8") from None
+        if '"' not in text:  # To split is faster, and most lines have no quotes.
+            return text.split(self._separator)
+        if not self._record.fullmatch(text):
+            raise BadLine(
+                f"cannot be read as {self._name}: a quote is missing, or is where none is allowed"
+            )
+        cells = self._next_value.findall(f"{self._separator}{text}")
+        return [cell[1:-1].replace('""', '"') if cell.startswith('"') else cell for cell in cells]
 
-    return read
 
-
-def _cells(line: bytes) -> list[str]:
-    try:
-        text = line.decode().rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise BadLine("cannot be read as CSV: it is not UTF-8") from None
-    if '"' not in text:  # To split is faster, and most lines have no quotes.
-        return text.split(",")
-    if not _RECORD.fullmatch(text):
-        raise BadLine("cannot be read as CSV: a quote is missing, or is where none is allowed")
-    cells = _NEXT_VALUE.findall(f",{text}")
-    return [cell[1:-1].replace('""', '"') if cell.startswith('"') else cell for cell in cells]
+CSV: Final = Delimited("CSV", ",")
+TSV: Final = Delimited("TSV", "\t")
+FORMATS: Final[Mapping[str, Delimited | None]] = {"csv": CSV, "tsv": TSV, "ndjson": None}
+"""The formats by their names. NDJSON is the one that is not delimited."""

@@ -10,7 +10,7 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import License, Tag
+from litestar.openapi.spec import License, Server, Tag
 from msgspec import Struct
 
 from pets.api import schemas
@@ -21,6 +21,7 @@ from pets.api.compression import GZIP, VARY, accepts_gzip, compress
 from pets.api.examples import add_examples
 from pets.api.problem_types import TYPES
 from pets.api.problems import BUG, MAX_RETRY_AFTER_SECONDS, MEDIA_TYPE, RETRY_AFTER_SECONDS
+from pets.api.root_path import below
 from pets.telemetry.request_context import MAX_REQUEST_ID_LENGTH, REQUEST_ID_PATTERN
 
 _REFERENCE: Final = "#/components/schemas/{name}"
@@ -37,6 +38,9 @@ The guides are in the folder `docs` of the source code. `api.md` explains each c
 The `type` of a problem leads to a page that explains it, unless its status says everything:
 {", ".join(f"[{type_}]({type_})" for type_ in TYPES)}.
 """
+_PATHS_IN: Final = {"Link", "Location"}
+"""The headers whose values have paths of this service."""
+
 _COMPONENTS: Final = [
     schemas.Pet,
     schemas.PetCreate,
@@ -159,10 +163,11 @@ def document(app: Application) -> JSON:
     for path, item in document["paths"].items():
         paths["/pets/" if path == "/pets" else path] = item
         for operation in item.values():
-            _complete(operation, options[operation["operationId"]])
+            _complete(operation, options[operation["operationId"]], app.root_path)
     if app.needs_key:
         _require_key(paths)
-    add_examples(paths)
+    with below(app.root_path):
+        add_examples(paths)
     _, components = msgspec.json.schema_components(_COMPONENTS, ref_template=_REFERENCE)
     described: JSON = {"schemas": components, "headers": _HEADERS_OF_ALL}
     if app.needs_key:
@@ -203,7 +208,7 @@ def _complete_schemas(part: Any) -> None:  # Any: whatever JSON can hold.
             _complete_schemas(inner)
 
 
-def _complete(operation: JSON, options: JSON) -> None:
+def _complete(operation: JSON, options: JSON, root_path: str) -> None:
     parameters = operation.setdefault("parameters", [])
     for place in ("query", "header"):
         for name, described in options.get(place, {}).items():
@@ -217,6 +222,22 @@ def _complete(operation: JSON, options: JSON) -> None:
         response["headers"] = {**_REFERENCES_TO_HEADERS}
         for name, described in headers.get(int(status), {}).items():
             response["headers"][name] = {"required": True} | described
+            if root_path and name in _PATHS_IN:
+                response["headers"][name]["schema"] = _below(root_path, described["schema"])
+
+
+def _below(root_path: str, schema: JSON) -> JSON:
+    """Return the schema of a header whose values have paths below the root path."""
+    pattern, escaped = schema["pattern"], root_path.replace(".", r"\.")
+    own = {
+        "pattern": pattern.replace("^/pets/", f"^{escaped}/pets/"),
+        "examples": [
+            example.replace("/pets/", f"{root_path}/pets/", 1) for example in schema["examples"]
+        ],
+    }
+    if "maxLength" in schema:
+        own["maxLength"] = schema["maxLength"] + len(root_path)
+    return schema | own
 
 
 class _Document(JsonRenderPlugin):
@@ -243,11 +264,13 @@ def _complete_answer(response: Response[Any]) -> Response[Any]:
     return response
 
 
-def openapi_config() -> OpenAPIConfig:
+def openapi_config(root_path: str) -> OpenAPIConfig:
+    """Return what Litestar needs to know for the document of a service below this path."""
     return OpenAPIConfig(
         title="Pets",
         version=version("pets"),
-        description=_DESCRIPTION,
+        description=_DESCRIPTION.replace("(/", f"({root_path}/"),
+        servers=[Server(url=root_path or "/")],
         license=License(name="MIT", identifier="MIT"),
         tags=[
             Tag(name="pets", description="The pets: all of them, and each."),

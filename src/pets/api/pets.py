@@ -8,10 +8,12 @@ from litestar import Controller, delete, get, patch, post, put
 from litestar.exceptions import NotFoundException
 from litestar.openapi.spec import OpenAPIType
 from litestar.params import PathParameter
+from litestar.types import ASGIApp
 
 from pets.api import schemas
+from pets.api.accept import VARY, wanted_type
 from pets.api.answer import Answer
-from pets.api.body import MERGE_PATCH_TYPES, MissingBody, read_body, read_new_pets
+from pets.api.body import JSON_TYPES, MERGE_PATCH_TYPES, MissingBody, read_body, read_new_pets
 from pets.api.conditions import (
     CONDITIONS_DESCRIBED,
     ETAG_DESCRIBED,
@@ -23,20 +25,20 @@ from pets.api.conditions import (
     to_json,
 )
 from pets.api.idempotency import KEY_DESCRIBED, REPLAYED, REPLAYED_DESCRIBED, add_once
+from pets.api.links import LINK_DESCRIBED, links
 from pets.api.openapi import described_answers, described_body, described_schema
 from pets.api.parameters import read_parameters
 from pets.api.problems import InvalidBody
 from pets.api.queries import (
     FILTERS_DESCRIBED,
     IDS_DESCRIBED,
-    LINK_DESCRIBED,
     STATISTICS_FILTERS_DESCRIBED,
-    links,
     read_ids,
     read_query,
     read_statistics_query,
 )
 from pets.api.request import ApiRequest
+from pets.api.root_path import path_for_clients
 from pets.api.schemas import (
     MAX_IDS_BYTES,
     MAX_NEW_PETS_BYTES,
@@ -47,6 +49,7 @@ from pets.api.schemas import (
     PetUpdate,
     encode,
 )
+from pets.api.streams import STREAM_TYPES, Streams
 from pets.domain.pet import MAX_ID
 from pets.domain.query import PetQuery
 from pets.domain.repository import PetPage
@@ -56,6 +59,7 @@ NO_TAG: Final = None
 """The list of all pets always exists, but no tag stands for it. Only a page of it has one."""
 
 _ID: Final = re.compile("[1-9][0-9]{0,18}")
+_LISTING_TYPES: Final = (*JSON_TYPES, *STREAM_TYPES)
 _PLACES_OF_IDS: Final = "The ids must be either in the body or in query parameters `ids`."
 _TAGGED: Final = {"ETag": ETAG_DESCRIBED}
 _TOTAL_DESCRIBED: Final = {
@@ -96,9 +100,12 @@ class LastPage:
     def answer(self, query: PetQuery, page: PetPage) -> TaggedAnswer:
         if page is not self._page:
             body = encode(schemas.PetPage.from_domain(page))
-            link = (b"link", links(query, page.next).encode())
+            link = links(query, page.next).encode()
             self._page = page
-            self._answer = TaggedAnswer(body, link, (b"x-total-count", b"%d" % page.count))
+            headers = [(b"x-total-count", b"%d" % page.count)]
+            if link:
+                headers.append((b"link", link))
+            self._answer = TaggedAnswer(body, *headers, for_caches=(VARY,))
         return self._answer
 
 
@@ -106,6 +113,7 @@ class PetsController(Controller):
     path = "/pets"
     tags = ["pets"]
     last_page = LastPage()
+    streams = Streams()
 
     @post(
         operation_id="createPet",
@@ -142,8 +150,8 @@ class PetsController(Controller):
             return Answer(201, encode(pets), *headers)
         (pet,) = added.pets
         body = to_json(pet)
-        location = (b"location", b"/pets/%d" % pet.id)
-        return Answer(201, body, location, (b"etag", entity_tag(body)), *headers)
+        location = path_for_clients(f"/pets/{pet.id}").encode()
+        return Answer(201, body, (b"location", location), (b"etag", entity_tag(body)), *headers)
 
     @get(
         operation_id="listPets",
@@ -162,7 +170,10 @@ class PetsController(Controller):
             304: _TAGGED,
         },
     )
-    async def list_pets(self, request: ApiRequest) -> Answer:
+    async def list_pets(self, request: ApiRequest) -> ASGIApp:
+        media_type = wanted_type(request.scope, _LISTING_TYPES)
+        if media_type in STREAM_TYPES:
+            return self.streams.answer(request, media_type)
         query = read_query(request.scope["query_string"])
         (page,) = await request.repository.pages([query])
         return self.last_page.answer(query, page).to(request)

@@ -21,6 +21,7 @@ from pets.api.problem_types import (
     OUTCOME_UNKNOWN,
     PET_NOT_FOUND,
 )
+from pets.api.root_path import path_for_clients
 from pets.api.schemas import NOT_FOUND, Fault, Problem, encode
 from pets.asgi import Header, Scope, path_as_sent
 from pets.domain.errors import NoIdsLeft, OutcomeUnknown, StoreUnavailable
@@ -88,11 +89,11 @@ def problem(
 ) -> Problem:
     """Describe a failure of the request that this task answers."""
     return Problem(
-        type=type_,
+        type=path_for_clients(type_),
         title=_PHRASES.get(status) or HTTPStatus(status).phrase,
         status=status,
         detail=detail,
-        instance=instance,
+        instance=path_for_clients(instance),
         request_id=request_id.get(),
         errors=errors,
     )

@@ -1,11 +1,11 @@
 """The query of a URL: which pets a client asks for."""
 
 import re
+from datetime import datetime
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote
 
-from pets.api.cursors import CURSOR_RULE, MAX_CURSOR_LENGTH, read_cursor, write_cursor
+from pets.api.cursors import CURSOR_RULE, MAX_CURSOR_LENGTH, read_cursor
 from pets.api.parameters import (
     Faults,
     Known,
@@ -16,14 +16,34 @@ from pets.api.parameters import (
     read_parameters,
     values_and_faults,
 )
-from pets.api.schemas import ID_RULE, MAX_DIGITS, MAX_IDS, MAX_LIMIT, PetsDelete
+from pets.api.schemas import ID_RULE, MAX_DIGITS, MAX_IDS, MAX_LIMIT, MAX_LISTED_IDS, PetsDelete
 from pets.domain.errors import InvalidQuery
-from pets.domain.pet import AGE_RULE, CONTROL, MAX_AGE, MAX_NAME_LENGTH, MIN_AGE, TYPE_RULE, PetType
+from pets.domain.pet import (
+    AGE_RULE,
+    CONTROL,
+    MAX_AGE,
+    MAX_ID,
+    MAX_NAME_LENGTH,
+    MIN_AGE,
+    NAME_PATTERN,
+    NAME_RULE,
+    TIME_RULE,
+    TYPE_RULE,
+    PetType,
+)
 from pets.domain.query import DEFAULT_LIMIT, LIMIT_RULE, PART_RULE, PetQuery, PetSort
 
 _INTEGER: Final = re.compile(f"-?(0|[1-9][0-9]{{0,{MAX_DIGITS - 1}}})")  # as in JSON
 _MAX_CACHED_BYTES: Final = 2048
 """A longer query is not cached, so that the cache does not take megabytes."""
+
+# Months and days are from 01. Whether the month has the day, and whether the year exists, is left.
+_TIME_PATTERN: Final = (
+    r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    r"T([01][0-9]|2[0-3])(:[0-5][0-9]){2}Z?"
+)
+_TIME: Final = re.compile(_TIME_PATTERN)
+_TIME_RULE: Final = f"a time in UTC like 2021-05-18T19:10:17, {TIME_RULE}"
 
 _ENOUGH_DIGITS: Final = 5
 """A number with this many digits is over every maximum."""
@@ -49,11 +69,28 @@ def _integer(text: str) -> int:
     return int(text)
 
 
+def _time(text: str) -> datetime:
+    if not _TIME.fullmatch(text):
+        raise ValueError
+    return datetime.fromisoformat(text.removesuffix("Z"))
+
+
 def _limit(text: str) -> int:
     return min(_natural(text), MAX_LIMIT)
 
 
+def _long_limit(text: str) -> int:
+    _natural(text)  # It refuses what is no number.
+    return min(int(text.lstrip("0")[: len(str(MAX_ID)) + 1] or 0), MAX_ID)
+
+
 _AGE_SCHEMA: Final = {"type": "integer", "minimum": MIN_AGE, "maximum": MAX_AGE}
+_TIME_SCHEMA: Final = {
+    "type": "string",
+    "pattern": f"^{_TIME_PATTERN}$",
+    "maxLength": len("2021-05-18T19:10:17Z"),
+    "examples": ["2021-05-18T19:10:17"],
+}
 _FILTERS: Final = {
     "limit": Parameter(
         _limit,
@@ -93,6 +130,30 @@ _FILTERS: Final = {
             "examples": ["bo"],
         },
     ),
+    "name_is": Parameter(
+        str,
+        NAME_RULE,
+        "Only pets with exactly this name. White space at both ends does not count.",
+        {"type": "string", "pattern": NAME_PATTERN, "examples": ["boy"]},
+    ),
+    "created_from": Parameter(
+        _time, _TIME_RULE, "Only pets that were created at this time (UTC) or later.", _TIME_SCHEMA
+    ),
+    "created_to": Parameter(
+        _time, _TIME_RULE, "Only pets that were created at this time (UTC) or before.", _TIME_SCHEMA
+    ),
+    "ids": Parameter(
+        _integer,
+        ID_RULE,
+        "Only pets with these ids. Those that are not found are not in the answer.",
+        {
+            "type": "array",
+            "items": {"type": "integer"},
+            "maxItems": MAX_LISTED_IDS,
+            "examples": [[1, 2]],
+        },
+        MAX_LISTED_IDS,
+    ),
     "sort": Parameter(
         _SORTS.__getitem__,
         f"one of {', '.join(_SORTS)}",
@@ -101,6 +162,11 @@ _FILTERS: Final = {
         {"type": "string", "enum": list(_SORTS), "default": "id"},
     ),
 }
+_STREAM_FILTERS: Final = {name: _FILTERS[name] for name in _FILTERS if name != "cursor"} | {
+    "limit": _FILTERS["limit"]._replace(read=_long_limit)
+}
+"""Without a cursor, because a stream is not a page, and needs none to go on."""
+
 _STATISTICS_FILTERS: Final = {name: _FILTERS[name] for name in ("type", "age_min", "age_max")}
 
 
@@ -121,14 +187,6 @@ _IDS: Final = {
 FILTERS_DESCRIBED: Final = described(_FILTERS)
 STATISTICS_FILTERS_DESCRIBED: Final = described(_STATISTICS_FILTERS)
 IDS_DESCRIBED: Final = described(_IDS)
-LINK_DESCRIBED: Final = {
-    "description": "The path of the first page, and of the next if there is one (RFC 8288).",
-    "schema": {
-        "type": "string",
-        "pattern": '^(<[^>]+>; rel="next", )?<[^>]+>; rel="first"$',
-        "examples": ['</pets/?limit=20>; rel="first"'],
-    },
-}
 
 
 def read_query(query_string: bytes) -> PetQuery:
@@ -143,9 +201,20 @@ def read_statistics_query(query_string: bytes) -> PetQuery:
     return _read_query(query_string, _STATISTICS_FILTERS)
 
 
-def _read_query(query_string: bytes, known: Known = _FILTERS) -> PetQuery:
+def read_stream_query(query_string: bytes) -> PetQuery:
+    """Return the query of a stream. Its limit is MAX_ID if it has none. It raises the same."""
+    return _read_query(query_string, _STREAM_FILTERS, MAX_ID)
+
+
+def _read_query(
+    query_string: bytes, known: Known = _FILTERS, default_limit: int = DEFAULT_LIMIT
+) -> PetQuery:
     values, faults = values_and_faults(query_string, known)
+    values.setdefault("limit", default_limit)
     cursor = values.pop("cursor", None)
+    if "ids" in values:
+        # An integer that is no id is not found. Nobody can find many ids with the same hash.
+        values["ids"] = frozenset(id_ for id_ in values["ids"] if 1 <= id_ <= MAX_ID)
     sort, descending = values.pop("sort", _SORTS["id"])
     try:
         query = PetQuery(**values, sort=sort, descending=descending)
@@ -168,29 +237,6 @@ def _faults_alone(values: Values) -> Faults:
 
 
 _cached_query: Final = lru_cache(maxsize=64)(_read_query)
-
-
-def links(query: PetQuery, following: PetQuery | None) -> str:
-    """Return the header `Link` of a page (RFC 8288): the first page, and the next if there is one.
-
-    The links have no scheme and no host, so they work behind any proxy that keeps paths.
-    """
-    first = f"/pets/?limit={query.limit}"
-    if query.type is not None:
-        first += f"&type={query.type}"
-    if query.age_min is not None:
-        first += f"&age_min={query.age_min}"
-    if query.age_max is not None:
-        first += f"&age_max={query.age_max}"
-    if query.name is not None:
-        first += f"&name={quote(query.name, safe='')}"
-    if query.descending:
-        first += f"&sort=-{query.sort}"
-    elif query.sort is not PetSort.ID:
-        first += f"&sort={query.sort}"
-    if following is None:
-        return f'<{first}>; rel="first"'
-    return f'<{first}&cursor={write_cursor(following)}>; rel="next", <{first}>; rel="first"'
 
 
 def read_ids(query_string: bytes) -> PetsDelete | None:

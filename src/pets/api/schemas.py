@@ -21,6 +21,7 @@ from pets.domain.pet import (
     NAME_RULE,
     TYPE_RULE,
     PetType,
+    composed,
 )
 from pets.domain.repository import PetPage as DomainPetPage
 from pets.domain.statistics import PetStatistics
@@ -33,6 +34,7 @@ MAX_NEW_PETS: Final = 1000
 MAX_NEW_PETS_BYTES: Final = 1024 * 1024
 """The largest body with pets. A pet of 100 letters in any script takes up to 1,300 bytes."""
 
+MAX_LISTED_IDS: Final = 1000
 MAX_IDS: Final = 10_000
 MAX_IDS_BYTES: Final = 320 * 1024
 """The largest body with ids. It holds MAX_IDS of the longest, each in a line of its own."""
@@ -54,12 +56,21 @@ Age = Annotated[
 Type = Annotated[PetType, Meta(description=TYPE_RULE, examples=["dog"])]
 
 
+def _check_form(name: str) -> None:
+    """Raise `ValueError` unless a name is in Unicode's form NFC. Then it is read in that form."""
+    if composed(name) != name:
+        raise ValueError
+
+
 class PetCreate(Struct, frozen=True, forbid_unknown_fields=True):
-    """A pet to be created."""
+    """A pet to be created. Its name is kept in Unicode's form NFC."""
 
     name: Name
     age: Age
     type: Type
+
+    def __post_init__(self) -> None:
+        _check_form(self.name)
 
     def to_domain(self) -> domain.NewPet:
         return domain.NewPet(**asdict(self))
@@ -84,6 +95,10 @@ class PetUpdate(Struct, frozen=True, forbid_unknown_fields=True):
     name: Name | UnsetType = UNSET
     age: Age | UnsetType = UNSET
     type: Type | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if self.name is not UNSET:
+            _check_form(self.name)
 
     def to_change(self) -> domain.PetChange:
         members = asdict(self).items()
@@ -177,7 +192,7 @@ class PetStats(Struct, frozen=True):
         Years | None,
         Meta(
             description="in years, rounded to two decimals; null if no pet matches",
-            examples=[7.33],
+            examples=[7.0],
         ),
     ]
     median_age: Annotated[
@@ -185,7 +200,7 @@ class PetStats(Struct, frozen=True):
         Meta(
             description="in years: the age in the middle, or the mean of the two in the middle; "
             "null if no pet matches",
-            examples=[7.5],
+            examples=[7.0],
         ),
     ]
 

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct, UnsetType
 
 from pets.api.schemas import MAX_FAULTS, Fault
+from pets.domain.pet import composed
 
 AnyStruct = TypeVar("AnyStruct", bound=Struct)
 _FAILURES: Final = (RecursionError, UnicodeDecodeError, msgspec.DecodeError)
@@ -67,7 +68,7 @@ def _decode(text: bytes, struct: type[AnyStruct], pointer: str) -> AnyStruct:
         return msgspec.json.decode(text, type=struct)
     except msgspec.ValidationError:
         # If a member occurs twice, the last one counts, but the decoder has checked both.
-        members = _members(text)
+        members = _members(text, struct)
         faults = list(islice(_faults(members, struct, pointer), MAX_FAULTS))
         if faults:
             raise Invalid(struct, faults) from None
@@ -102,17 +103,31 @@ def convert(document: object, struct: type[AnyStruct]) -> AnyStruct:
         return decode(msgspec.json.encode(document), struct)
 
 
-def _members(text: bytes) -> Members | None:
+def _members(text: bytes, struct: type[Struct]) -> Members | None:
     """Return the members of a JSON object, or None if the text is any other JSON.
 
+    Those of the struct that are texts are in Unicode's form NFC, in which names are kept, so that
+    this form is validated.
     Raises what `msgspec` raises for a text that is not JSON, and `UnicodeDecodeError`.
     """
     text.decode()  # `Raw` takes any bytes in a string.
     document = msgspec.json.decode(text, type=Raw)
     try:
-        return msgspec.json.decode(document, type=Members)
+        members = msgspec.json.decode(document, type=Members)
     except msgspec.ValidationError:
         return None
+    for name in struct.__struct_fields__:
+        if name in members:
+            members[name] = _composed(members[name])
+    return members
+
+
+def _composed(value: Raw) -> Raw:
+    try:
+        text = msgspec.json.decode(value, type=str)
+    except msgspec.ValidationError:
+        return value
+    return Raw(msgspec.json.encode(composed(text)))
 
 
 def _faults(members: Members | None, struct: type[Struct], place: str) -> Iterator[Fault]:

@@ -84,6 +84,7 @@ def create_app(
         keys=keys or read_keys(settings),
         hosts=items(settings.allowed_hosts),
         origins=items(settings.cors_origins),
+        root_path=settings.root_path,
         observers=observers,
         add_spans=add_spans,
         lifespan=[partial(_running, work) for work in background],
@@ -92,7 +93,7 @@ def create_app(
 
 
 # Any: the options are those of the application.
-def _create_application(state: State, **options: Any) -> Application:
+def _create_application(state: State, root_path: str = "", **options: Any) -> Application:
     return Application(
         route_handlers=[PetsController, HealthController, DocsController],
         request_class=ApiRequest,
@@ -102,7 +103,8 @@ def _create_application(state: State, **options: Any) -> Application:
             Refusal: _answer_refused_body,
         },
         request_max_body_size=MAX_BODY_BYTES,
-        openapi_config=openapi_config(),
+        openapi_config=openapi_config(root_path),
+        root_path=root_path,
         state=state,
         logging_config=None,
         **options,

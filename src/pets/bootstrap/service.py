@@ -42,7 +42,9 @@ MAX_METRICS_CLIENTS: Final = 1000
 
 # For expensive queries a guess that needs no parsing is enough. If it is wrong, a request waits in
 # the other queue.
-_PRIORITIES: Final = Priorities("/health/", re.compile(rb"(?:^|&)(?:name=|limit=\d{3})"))
+_PRIORITIES: Final = Priorities(
+    "/health/", re.compile(rb"(?:^|&)(?:name=|name_is=|created_|limit=\d{3})")
+)
 
 
 def serve(settings: Settings) -> None:

@@ -1,13 +1,14 @@
 """The stores that settings name, as commands use them."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pets.adapters.sqlalchemy import checks
+from pets.adapters.sqlalchemy import checks, name_index
 from pets.adapters.sqlalchemy.checks import (
     IdsBehind,
     OldVersions,
@@ -18,6 +19,7 @@ from pets.adapters.sqlalchemy.checks import (
 )
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.migrations import upgrade
+from pets.adapters.sqlalchemy.name_index import NameIndex
 from pets.adapters.sqlalchemy.postgresql_options import SECRETS
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
 from pets.adapters.sqlalchemy.sqlite_backup import (
@@ -132,6 +134,44 @@ async def check_ids(settings: Settings, *, repair: bool) -> IdsBehind | None:
     """
     async with _open_engine(settings, Access.WRITE if repair else Access.READ) as engine:
         return await (checks.repair_ids(engine) if repair else checks.check_ids(engine))
+
+
+async def find_name_index(settings: Settings) -> NameIndex:
+    """Return the state of the index of names, like "made". Raises `StoreUnavailable`."""
+    async with _open_engine(settings, Access.READ) as engine:
+        return await name_index.find_name_index(engine)
+
+
+async def make_name_index(settings: Settings, show: Callable[[str, int, int], None]) -> None:
+    """Make the index of names, and show how far it is, twice a second.
+
+    `show` gets PostgreSQL's name of the phase, and how many blocks are done, and of how many.
+    Raises `StoreUnavailable`, and `SettingsError` for a store of another kind.
+    """
+    _refuse_sqlite(settings)
+    async with _open_engine(settings, Access.READ) as engine:
+        await check_revision(engine)
+        making = asyncio.create_task(name_index.create_name_index(engine))
+        try:
+            while not (await asyncio.wait({making}, timeout=0.5))[0]:
+                progress = await name_index.find_progress(engine)
+                if progress:
+                    show(*progress)
+        finally:
+            making.cancel()  # It has no effect on a task that is done.
+        await making
+
+
+async def drop_name_index(settings: Settings) -> None:
+    """Remove the index of names, if there is one. Raises as `make_name_index`."""
+    _refuse_sqlite(settings)
+    async with _open_engine(settings, Access.READ) as engine:
+        await name_index.drop_name_index(engine)
+
+
+def _refuse_sqlite(settings: Settings) -> None:
+    if path_of(_database_url(settings)):
+        raise SettingsError("PETS_DATABASE_URL: only PostgreSQL can index the parts of names")
 
 
 async def look_at_store(settings: Settings) -> Server:

@@ -10,6 +10,7 @@ from pets.bootstrap.stores import (
     check_counts,
     check_ids,
     check_store,
+    find_name_index,
     find_old_versions,
     look_at_store,
     masked_url,
@@ -79,6 +80,10 @@ async def _look_at_all(settings: Settings) -> None:
             f"{line_of_ids(*behind)}; `pets check-counts --repair` moves the sequence"
         )
     _tell("ids", "right")
+    names = await find_name_index(settings)
+    _tell("index of names", names)
+    if names == "broken":
+        raise CommandFailed("the index of names is broken; `pets index-names` makes it anew")
     old = await find_old_versions(settings)
     if old.number > MANY_OLD_VERSIONS:
         seen_by = old.seen_by or "a transaction that this role cannot see"

@@ -10,7 +10,7 @@ from pathlib import Path
 from select import PIPE_BUF
 from typing import Final
 
-from pets.api.formats import CSV, CSV_HEADER, csv_lines, format_of, last_id_line, ndjson_lines
+from pets.api.formats import FORMATS, Delimited, last_id_line, ndjson_lines
 from pets.bootstrap.stores import files_of, open_store
 from pets.cli.console import (
     STANDARD_OUTPUT,
@@ -32,28 +32,31 @@ As long as an export lasts, the store keeps what others change and delete meanwh
 """
 
 
-def export_pets(settings: Settings, query: PetQuery, output: str, format_: str | None) -> None:
+def export_pets(settings: Settings, query: PetQuery, output: str, format_: str) -> None:
     """Export the pets that a query chooses into a file, or to standard output, which is `-`.
 
-    The file appears whole or not at all. Raises `CommandFailed`, also if the reader takes nothing
-    for a minute, `StoreUnavailable`, `ReaderGone` if the reader stops early, or
-    `KeyboardInterrupt` for SIGINT.
+    The file appears whole or not at all, and then this says how many pets it has.
+    Raises `CommandFailed`, also if the reader takes nothing for a minute, `StoreUnavailable`,
+    `ReaderGone` if the reader stops early, or `KeyboardInterrupt` for SIGINT.
     """
     # asyncio's own handler waits for the next turn of its loop. A reader that does not read could
     # keep that from coming.
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGALRM, _give_up)
-    is_csv = (format_ or format_of(output)) == CSV
     name = "standard output" if output == "-" else output
     with failures_of(name), _opened(output, files_of(settings)) as file:
-        asyncio.run(_export(settings, query, file, is_csv=is_csv))
+        number = asyncio.run(_export(settings, query, file, FORMATS[format_]))
+    say(f"exported {number:,}")
 
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-async def _export(settings: Settings, query: PetQuery, file: io.RawIOBase, *, is_csv: bool) -> None:
+async def _export(
+    settings: Settings, query: PetQuery, file: io.RawIOBase, delimited: Delimited | None
+) -> int:
+    """Return how many pets were written."""
     done = highest = 0
     with progress("exporting") as show:
         async with (
@@ -64,15 +67,16 @@ async def _export(settings: Settings, query: PetQuery, file: io.RawIOBase, *, is
             if shows_progress():
                 (page,) = await store.pages([replace(query, limit=0)])
                 total = page.count
-            if is_csv:
-                _write(file, CSV_HEADER)
+            if delimited:
+                _write(file, delimited.header)
             async for pets in batches:
-                _write(file, csv_lines(pets) if is_csv else ndjson_lines(pets))
+                _write(file, delimited.lines(pets) if delimited else ndjson_lines(pets))
                 done += len(pets)
                 highest = pets[-1].id if pets else highest
                 show(done, total, done)
-            if not is_csv and query == PetQuery():
+            if not delimited and query == PetQuery():
                 await _write_last_id(file, store, highest)
+    return done
 
 
 async def _write_last_id(file: io.RawIOBase, store: PetRepository, highest: int) -> None:

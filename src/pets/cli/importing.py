@@ -7,14 +7,13 @@ from contextlib import aclosing
 from typing import Final
 
 from pets.api.formats import (
-    CSV,
+    FORMATS,
     AnyPet,
     BadLine,
+    Delimited,
     KeptPetLine,
     PetLine,
     Read,
-    csv_reader,
-    format_of,
     ndjson_reader,
     read_last_id,
 )
@@ -30,13 +29,12 @@ STANDARD_INPUT: Final = 0
 class _PetReader:
     """Makes pets of records. Each bad record is reported with the number of its first line."""
 
-    def __init__(self, file: str, struct: type[PetLine], *, is_csv: bool) -> None:
+    def __init__(self, file: str, struct: type[PetLine], delimited: Delimited | None) -> None:
         self.file = file
         self._struct = struct
-        self.is_csv = is_csv
-        self._read: Read | None = None  # CSV is read by its header, which comes first.
-        if not is_csv:
-            self._read = ndjson_reader(struct)
+        self.delimited = delimited
+        # CSV and TSV are read by their header, which comes first.
+        self._read: Read | None = None if delimited else ndjson_reader(struct)
         self._blank_lines: list[int] = []
         self.last_id = 0  # how far ids had come in the store of the file, if it says so
         self.good = 0
@@ -45,7 +43,7 @@ class _PetReader:
     def pets(self, records: Sequence[Record]) -> list[tuple[int, AnyPet]]:
         """Return the pets of the good records, each with its number.
 
-        Raises `Refused` if the header of CSV is bad.
+        Raises `Refused` if a header is bad.
         """
         pets = []
         for record in records:
@@ -62,7 +60,7 @@ class _PetReader:
                 _check_size(text)
                 pet = self._read(text)
             except BadLine as error:
-                last_id = None if self.is_csv else read_last_id(text)
+                last_id = None if self.delimited else read_last_id(text)
                 if last_id is None:
                     self.refuse(record.first, _reason(error, record))
                 else:
@@ -73,7 +71,7 @@ class _PetReader:
         return pets
 
     def end(self) -> None:
-        """End the file. Raises `Refused` if it is CSV without a header."""
+        """End the file. Raises `Refused` if it is CSV or TSV without a header."""
         if self._read is None:
             self._read_header(Record(b"", 1, 1))
 
@@ -87,9 +85,10 @@ class _PetReader:
         self._blank_lines.clear()
 
     def _read_header(self, header: Record) -> None:
+        assert self.delimited
         try:
             _check_size(header.text)
-            self._read = csv_reader(self._struct, header.text)
+            self._read = self.delimited.reader(self._struct, header.text)
         except BadLine as error:
             self.refuse(header.first, _reason(error, header))
             raise Refused from None
@@ -117,9 +116,7 @@ async def _pets(
     is_refused = False
     is_regular = source.seekable()
     size = os.fstat(source.fileno()).st_size if is_regular else None
-    async with aclosing(
-        read_records(source.fileno(), reader.file, is_csv=reader.is_csv)
-    ) as batches:
+    async with aclosing(read_records(source.fileno(), reader.file, reader.delimited)) as batches:
         async for batch in batches:
             pets = reader.pets(batch)
             is_refused = reader.bad > 0 and not skip
@@ -132,16 +129,13 @@ async def _pets(
         raise Refused
 
 
-def import_pets(
-    settings: Settings, file: str, format_: str | None, *, keep_ids: bool, skip: bool
-) -> bool:
+def import_pets(settings: Settings, file: str, format_: str, *, keep_ids: bool, skip: bool) -> bool:
     """Import the pets of a file, or of standard input, which is `-`. Return whether it was done.
 
     Every bad record is reported. It has nothing imported, unless bad records are skipped.
     Raises as `load_pets` does.
     """
-    is_csv = (format_ or format_of(file)) == CSV
-    reader = _PetReader(file, KeptPetLine if keep_ids else PetLine, is_csv=is_csv)
+    reader = _PetReader(file, KeptPetLine if keep_ids else PetLine, FORMATS[format_])
     with failures_of(file):
         source = io.FileIO(STANDARD_INPUT if file == "-" else file, closefd=file != "-")
     with source, progress("importing") as show:

@@ -40,13 +40,13 @@ def keys_group() -> None:
     "--scope",
     type=click.Choice(list(map(str, KeyScope))),
     required=True,
-    help="read allows reading alone, and write allows all.",
+    help="read allows only reading, and write allows all.",
 )
 @_file
 def new_command(name: str, scope: str, file: str | None) -> int:
     """Make a key, print it, and add its line to the file of keys.
 
-    The key cannot be shown again. If no file is named, the line is printed too.
+    The key cannot be shown again. Without a file, the line is printed.
     """
     from pets.cli.keys import make_key
 
@@ -70,7 +70,10 @@ def list_command(file: str | None) -> int:
 @click.argument("name", type=text)
 @_file
 def revoke_command(name: str, file: str | None) -> int:
-    """Remove a key from the file of keys. A running service notices within seconds."""
+    """Remove a key from the file of keys.
+
+    A running service refuses it one to two seconds later.
+    """
     from pets.cli.keys import revoke_key
 
     heed_signals()

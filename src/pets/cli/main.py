@@ -31,6 +31,7 @@ from pets.cli.store_commands import (
     backup_command,
     check_counts_command,
     doctor_command,
+    index_names_command,
     migrate_command,
     restore_command,
 )
@@ -127,7 +128,7 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     help="Show the version and exit.",
 )
 def pets_group() -> None:
-    """Run a REST service for pets, dogs and cats."""
+    """Run a REST service for pets, which are dogs or cats, and look after its store."""
 
 
 @pets_group.command(
@@ -160,7 +161,7 @@ def _serve(**options: str | int | None) -> int:
 
 @pets_group.command("openapi")
 def _openapi() -> int:
-    """Print the OpenAPI document."""
+    """Print the OpenAPI document of the API, as JSON."""
     from pets.api.openapi import document
     from pets.bootstrap import create_app
 
@@ -179,6 +180,7 @@ for _command in (
     backup_command,
     restore_command,
     check_counts_command,
+    index_names_command,
     doctor_command,
     keys_group,
 ):

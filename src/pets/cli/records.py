@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import anyio
 
-from pets.api.formats import csv_record_goes_on
+from pets.api.formats import Delimited
 from pets.cli.console import failures_of
 
 MAX_RECORD_BYTES: Final = 1024 * 1024
@@ -28,13 +28,14 @@ class Record(NamedTuple):
 
 
 async def read_records(
-    source: int, name: str, *, is_csv: bool
+    source: int, name: str, delimited: Delimited | None
 ) -> AsyncGenerator[Sequence[Record], None]:
     """Give the records of a file, a block at a time.
 
-    In CSV a line break within quotes belongs to its value, so a record may have several lines.
-    Raises `CommandFailed`, with the name of the file.
+    In CSV and TSV a line break within quotes belongs to its value, so a record may have several
+    lines. Raises `CommandFailed`, with the name of the file.
     """
+    goes_on = delimited and delimited.record_goes_on
     number = first = 0
     unfinished: bytearray | None = None  # the text of a record that goes on in the next line
     async for lines in _lines(_blocks(source, name)):
@@ -43,7 +44,7 @@ async def read_records(
             number += 1
             text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             if unfinished is None:
-                if is_csv and b'"' in text and csv_record_goes_on(text, within_quotes=False):
+                if goes_on and b'"' in text and goes_on(text, within_quotes=False):
                     first = number
                     unfinished = bytearray(text)
                 else:
@@ -51,7 +52,7 @@ async def read_records(
                 continue
             if len(unfinished) <= MAX_RECORD_BYTES:
                 unfinished += b"\n" + text
-            if not csv_record_goes_on(text, within_quotes=True):
+            if goes_on and not goes_on(text, within_quotes=True):
                 records.append(Record(bytes(unfinished), first, number))
                 unfinished = None
         yield records

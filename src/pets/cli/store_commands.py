@@ -11,7 +11,10 @@ from pets.settings import Settings
 @click.command("backup", cls=Command)
 @click.argument("file", type=text, shell_complete=complete_file)
 def backup_command(file: str) -> int:
-    """Copy a SQLite store to FILE, also while a service writes. PostgreSQL has pg_dump."""
+    """Copy a SQLite store to FILE.
+
+    The service may run meanwhile. For PostgreSQL use pg_dump.
+    """
     from pets.cli.backups import make_backup
 
     heed_signals()
@@ -22,7 +25,10 @@ def backup_command(file: str) -> int:
 @click.command("restore", cls=Command)
 @click.argument("file", type=text, shell_complete=complete_file)
 def restore_command(file: str) -> int:
-    """Put a copy of a SQLite store in its place. The service must be stopped."""
+    """Replace a SQLite store by FILE, a copy of it.
+
+    The service must be stopped. For PostgreSQL use pg_restore.
+    """
     from pets.cli.backups import restore_backup
 
     heed_signals()
@@ -32,7 +38,11 @@ def restore_command(file: str) -> int:
 
 @click.command("migrate", cls=Command)
 def migrate_command() -> int:
-    """Bring the store to the schema that this version needs."""
+    """Bring the store to the schema that this version needs.
+
+    A SQLite file that does not exist, or an empty database, becomes a store.
+    `pets serve`, `import` and `seed` do this too.
+    """
     from pets.bootstrap.stores import migrate
 
     heed_signals()
@@ -41,9 +51,16 @@ def migrate_command() -> int:
 
 
 @click.command("check-counts", cls=Command)
-@click.option("--repair", is_flag=True, help="Repair them, as the owner of the tables.")
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Set wrong counts right. This needs the role that owns the tables.",
+)
 def check_counts_command(*, repair: bool) -> int:
-    """Say which kept counts differ from the number of pets."""
+    """Compare the counts that the store keeps with its pets.
+
+    Each wrong count is printed, and then the exit status is 1.
+    """
     from pets.bootstrap.stores import migrate
     from pets.cli.counts import print_wrong_counts
 
@@ -55,9 +72,33 @@ def check_counts_command(*, repair: bool) -> int:
     return 0
 
 
+@click.command("index-names", cls=Command)
+@click.option("--drop", is_flag=True, help="Remove the index.")
+def index_names_command(*, drop: bool) -> int:
+    """Make searches for a part of a name fast, on PostgreSQL.
+
+    This makes an index, which needs the extension pg_trgm and the role that owns the tables. The
+    service may run meanwhile, and uses the index as soon as it is made. An index that was
+    interrupted is made anew.
+    """
+    from pets.cli.indexing import index_names, remove_index
+
+    heed_signals()
+    settings = Settings.from_environment()
+    if drop:
+        remove_index(settings)
+    else:
+        index_names(settings)
+    return 0
+
+
 @click.command("doctor", cls=Command)
 def doctor_command() -> int:
-    """Print the settings in force and the state of the store, and say what is wrong."""
+    """Say what is wrong with the settings or the store.
+
+    The settings in force and the state of the store are printed. Nothing is changed. The exit
+    status is 1 at the first thing that is wrong.
+    """
     from pets.cli.doctor import examine
 
     heed_signals()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
+from unicodedata import normalize
 
 from pets.domain.errors import InvalidPet
 
@@ -41,6 +42,8 @@ AGE_RULE: Final = f"an integer from {MIN_AGE} to {MAX_AGE}"
 TIME_RULE: Final = f"from {EARLIEST.isoformat()} to {LATEST.isoformat()}"
 
 _NAME: Final = re.compile(NAME_PATTERN)
+_MAX_DECOMPOSED_LENGTH: Final = 4 * MAX_NAME_LENGTH
+"""A longer text has no name in NFC, because no character is composed of more than four."""
 
 
 class PetType(StrEnum):
@@ -51,8 +54,19 @@ class PetType(StrEnum):
 TYPE_RULE: Final = " or ".join(f'"{kind}"' for kind in PetType)
 
 
-def _clean_name(name: str) -> str:
-    match = _NAME.fullmatch(name)
+def composed(text: str) -> str:
+    """Return a text in Unicode's form NFC, in which texts that look the same are the same (UAX 15).
+
+    A text that is too long for a name stays as it is, because some long texts take seconds.
+    """
+    if text.isascii() or len(text.strip()) > _MAX_DECOMPOSED_LENGTH:
+        return text
+    return normalize("NFC", text)
+
+
+def clean_name(name: str) -> str:
+    """Return a name as it is stored. Raises `InvalidPet`."""
+    match = _NAME.fullmatch(composed(name))
     if match is None:
         raise InvalidPet(f"name must be {NAME_RULE}")
     return match[1]
@@ -63,10 +77,15 @@ def _check_age(age: int) -> None:
         raise InvalidPet(f"age must be {AGE_RULE}")
 
 
+def is_time(time: datetime) -> bool:
+    """Whether a pet can have this time: in whole seconds, without a time zone, and in range."""
+    return time.tzinfo is None and not time.microsecond and EARLIEST <= time <= LATEST
+
+
 def _check_time(time: datetime) -> None:
     if time.tzinfo is not None or time.microsecond:
         raise InvalidPet("created_at must be in whole seconds, without a time zone")
-    if not EARLIEST <= time <= LATEST:
+    if not is_time(time):
         raise InvalidPet(f"created_at must be {TIME_RULE}")
 
 
@@ -79,7 +98,8 @@ class NewPet:
     """A pet that has no id yet.
 
     `name` has 1 to 100 characters of any script and no control characters.
-    White space at its ends is dropped. `age` is in whole years, 0 to 100.
+    White space at its ends is dropped, and it is put into Unicode's form NFC.
+    `age` is in whole years, 0 to 100.
     `created_at` is in UTC and whole seconds, without a time zone, from `EARLIEST` to `LATEST`.
     It is now by default.
 
@@ -92,12 +112,14 @@ class NewPet:
     created_at: datetime = field(default_factory=_now)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", _clean_name(self.name))
+        object.__setattr__(self, "name", clean_name(self.name))
         _check_age(self.age)
         _check_time(self.created_at)
 
     def is_like(self, pet: "Pet") -> bool:
         """Whether the pet has the same members, except for those that are given to it."""
+        # Older versions stored names in any form.
+        pet = pet._replace(name=composed(pet.name))
         return self.with_id(pet.id)._replace(created_at=pet.created_at) == pet
 
     def with_id(self, id_: int) -> "Pet":
@@ -117,7 +139,7 @@ class PetChange:
 
     def __post_init__(self) -> None:
         if self.name is not None:
-            object.__setattr__(self, "name", _clean_name(self.name))
+            object.__setattr__(self, "name", clean_name(self.name))
         if self.age is not None:
             _check_age(self.age)
 

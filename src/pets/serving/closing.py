@@ -1,6 +1,8 @@
 """What answers are written to: their heads and bodies together, and the end of a connection."""
 
 import asyncio
+import socket
+import struct
 from typing import Final, Never
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -9,6 +11,9 @@ from pets.serving.errors import Refusal, log_refusal
 
 LINGER_SECONDS: Final = 5
 """For how long, in all, bytes that come after the last answer are discarded."""
+
+
+_CHUNKED: Final = b"transfer-encoding: chunked\r\n"
 
 
 class AnswerTransport(asyncio.Transport):
@@ -26,17 +31,46 @@ class AnswerTransport(asyncio.Transport):
         super().__init__()
         self._transport = transport
         self._head: bytes | bytearray | memoryview = b""
+        self.takes_chunks = True  # HTTP/1.0 does not (RFC 9112, 6.1).
+        self._drops_chunks = False  # whether a body is written without its chunks
         self.lingers = False  # whether the client is still sending
         self.is_lingering = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._drops_chunks:
+            data = self._content_of_chunk(bytes(data))
         if self._head:
             self._transport.writelines([self._head, data])
             self._head = b""
         elif data[:9] == b"HTTP/1.1 " and data[9:12] != b"100":
+            if not self.takes_chunks and _CHUNKED in data:
+                data = bytes(data).replace(_CHUNKED, b"")
+                self._drop_chunks()
             self._head = data
         else:
             self._transport.write(data)
+
+    def _drop_chunks(self) -> None:
+        """Let the end of the connection be the end of a body, and let any other end be a reset.
+
+        So the client sees whether the body is complete, even if this process is killed.
+        """
+        self._drops_chunks = True
+        self._reset_at_end(is_on=True)
+
+    def _content_of_chunk(self, data: bytes) -> bytes:
+        """Return the content of what uvicorn writes at once: a chunk, the last chunk, or both."""
+        size, _, rest = data.partition(b"\r\n")
+        length = int(size or b"0", 16)
+        is_last = size == b"0" or len(rest) > length + len(b"\r\n")
+        if is_last:
+            self._drops_chunks = False
+            self._reset_at_end(is_on=False)
+        return rest[:length]
+
+    def _reset_at_end(self, *, is_on: bool) -> None:
+        connection: socket.socket = self._transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", is_on, 0))
 
     def write_head(self) -> None:
         """Write a head that has no body."""

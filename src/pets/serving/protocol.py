@@ -100,6 +100,7 @@ class StrictProtocol(ReadingProtocol):
         if host is not None:  # The header must be ignored then (RFC 9112, 3.2.2).
             others = [(name, value) for name, value in self.headers if name != b"host"]
             self.headers[:] = [*others, (b"host", host)]
+        self._answers.takes_chunks = version != "1.0"
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, 10.1.1
         super().on_headers_complete()

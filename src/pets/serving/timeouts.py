@@ -64,7 +64,7 @@ class TimedProtocol(StrictProtocol):
     """A connection that ends if its client takes too long."""
 
     takes_too_long = False
-    is_waited_for = False  # The service waits for the client, and not the client for the service.
+    is_waited_for = False  # The client, and not the service, says how long it takes.
     _wait: Wait | None = None
     _wait_began = 0.0
     _stop_began: float | None = None
@@ -78,13 +78,22 @@ class TimedProtocol(StrictProtocol):
             self._wait = wait
             self._wait_began = now
         self._unread = unread
-        self.is_waited_for = wait.seconds < math.inf
+        self.is_waited_for = wait.seconds < math.inf or self._streams()
         self.takes_too_long = now - self._wait_began >= wait.seconds
         if self._stops:
             if self._stop_began is None:
                 self._stop_began = now
             if self.is_waited_for and now - self._stop_began >= STOP_SECONDS:
                 self.takes_too_long = True
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._wait = None  # The client has read much, though more may be written for it at once.
+
+    def _streams(self) -> bool:
+        """Whether an answer has begun and not ended. Then it goes as fast as its client reads."""
+        cycle = self.cycle
+        return cycle is not None and cycle.response_started and not cycle.response_complete
 
     def end(self) -> None:
         """End what takes too long, unless the client has sent more since it was checked."""
@@ -119,7 +128,8 @@ class Sweep:
     """Ends connections and requests that take too long. It looks at all of them once a second.
 
     A timer for each request would take more time. A request has `request_seconds`, give or take
-    one, from when it is admitted and has arrived in full, also if its client has gone.
+    one, from when it is admitted and has arrived in full, also if its client has gone. An answer
+    that has begun takes as long as its client reads.
     """
 
     _state: ServerState

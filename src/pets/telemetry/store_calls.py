@@ -15,7 +15,8 @@ ObserveCall = Callable[[str, int], AbstractContextManager[None]]
 class ObservedPetRepository:
     """Passes every call on to the inner repository.
 
-    `export`, `load` and `last_id` are not observed, because only commands call them.
+    `export`, `load` and `last_id` are not observed, because they take as long as their
+    reader or their file.
     """
 
     def __init__(self, inner: PetRepository, observe: ObserveCall) -> None:

@@ -331,6 +331,11 @@ class TestARefusalIsAnAnswerLikeOthers:
         assert answers[1].headers["vary"] == "Origin"
         assert answers[1].headers["access-control-allow-origin"] == "https://a.example"
 
+    async def test_below_the_root_path(self) -> None:
+        server = Server(create_app(Settings(database_url=MEMORY, root_path="/shop")))
+        (answer,) = await server.exchange(b"G\0RBAGE / HTTP/1.1\r\n\r\n")
+        assert (answer.status, answer.document["instance"]) == (400, "/shop/")
+
     async def test_and_is_observed(self) -> None:
         seen: list[Observation] = []
         server = Server(InMemoryPetRepository(), observers=[seen.append])
@@ -718,7 +723,7 @@ async def test_a_fragment_changes_nothing(server: Server, target: str) -> None:
 async def test_options_of_the_whole_service_lists_all_methods(server: Server) -> None:
     (answer,) = await server.exchange(request(b"OPTIONS *", CLOSE))
     assert answer.status == 204
-    assert answer.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH, POST"
+    assert answer.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 
 CODINGS = [

@@ -34,7 +34,7 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from pets.adapters.sqlalchemy import models
 from pets.adapters.sqlalchemy.models import pet_counts, pets
 from pets.adapters.sqlalchemy.statements import Parameters, Rows
-from pets.domain.pet import MAX_AGE, MIN_AGE, PetType
+from pets.domain.pet import EARLIEST, LATEST, MAX_AGE, MIN_AGE, PetType
 from pets.domain.query import PetQuery, PetSort
 from pets.domain.statistics import Counts
 
@@ -59,6 +59,9 @@ class Shape(NamedTuple):
     sort: PetSort
     descending: bool
     has_position: bool
+    has_name_is: bool = False
+    has_created: bool = False
+    has_ids: bool = False
 
     @classmethod
     def of(cls, query: PetQuery) -> "Shape":
@@ -69,11 +72,19 @@ class Shape(NamedTuple):
             query.sort,
             query.descending,
             query.after is not None,
+            query.name_is is not None,
+            query.created_from is not None or query.created_to is not None,
+            query.ids is not None,
         )
 
     @property
+    def is_kept(self) -> bool:
+        """Whether the kept counts say how many pets a query of this shape has."""
+        return not (self.has_name or self.has_name_is or self.has_created or self.has_ids)
+
+    @property
     def is_filtered(self) -> bool:
-        return self.has_type or self.has_age or self.has_name
+        return self.has_type or self.has_age
 
     def columns(self) -> list[Column[Any]]:
         """Return the columns of `values_of` a query. The filters need not read all of them."""
@@ -87,8 +98,14 @@ class Shape(NamedTuple):
         ]
 
     def parameters(self) -> Columns:
-        """Return the parameters of a statement for one query: the same, and a `part` of a name."""
-        columns = [*self.columns(), Column("part", Text)]
+        """Return the parameters of a statement for one query: the same, and those of a search."""
+        columns = [
+            *self.columns(),
+            Column("part", Text),
+            Column("name_is", Text),
+            Column("created_from", pets.c.created_at.type),
+            Column("created_to", pets.c.created_at.type),
+        ]
         return {column.name: bindparam(column.name, type_=column.type) for column in columns}
 
     def filters(self, asked: Columns, found: Columns) -> list[Condition]:
@@ -98,6 +115,16 @@ class Shape(NamedTuple):
             filters.append(found["type"] == asked["type"])
         if self.has_age:
             filters.append(found["age"].between(asked["age_min"], asked["age_max"]))
+        return filters
+
+    def search_filters(self, asked: Columns, found: Columns, code_points: str) -> list[Condition]:
+        """Return the filters by the whole name and the time. `code_points` is as in `first`."""
+        filters: list[Condition] = []
+        if self.has_name_is:
+            filters.append(found["name"].collate(code_points) == asked["name_is"])
+        if self.has_created:
+            ends = asked["created_from"], asked["created_to"]
+            filters.append(found["created_at"].between(*ends))
         return filters
 
     def walk_filters(self, asked: Columns, found: Columns) -> list[Condition]:
@@ -140,7 +167,7 @@ class Shape(NamedTuple):
 
 
 def values_of(query: PetQuery) -> Sequence[object]:
-    """Return the values of a query, except for its part of a name."""
+    """Return the values of a query, except for those of a search."""
     return (
         # One pet more shows that there is another page. A page without pets has no other page.
         query.limit + 1 if query.limit else 0,
@@ -155,7 +182,13 @@ def values_of(query: PetQuery) -> Sequence[object]:
 def parameters_of(query: PetQuery, part: str) -> Parameters:
     """Return the parameters of a statement for one query."""
     names = [column.name for column in Shape.of(query).columns()]
-    return {**dict(zip(names, values_of(query), strict=True)), "part": part}
+    return {
+        **dict(zip(names, values_of(query), strict=True)),
+        "part": part,
+        "name_is": query.name_is,
+        "created_from": query.created_from or EARLIEST,
+        "created_to": query.created_to or LATEST,
+    }
 
 
 def kept_counts() -> Select[str, int, int]:

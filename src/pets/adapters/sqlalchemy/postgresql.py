@@ -44,9 +44,13 @@ class PostgreSQL(DriverSession):
 
     async def pages(self, queries: Sequence[PetQuery]) -> Mapping[PetQuery, PetPage]:
         by_shape: dict[Shape, list[PetQuery]] = {}
-        for query in queries:
-            by_shape.setdefault(Shape.of(query), []).append(query)
         answers = {}
+        for query in queries:
+            shape = Shape.of(query)
+            if shape.is_kept:
+                by_shape.setdefault(shape, []).append(query)
+            else:
+                answers[query] = await self.search(query)
         for shape, alike in by_shape.items():
             asked = pages.asked_queries(shape).of(map(values_of, alike))
             for page in await self.fetch(pages.listing(shape), asked):
@@ -55,7 +59,9 @@ class PostgreSQL(DriverSession):
         return answers
 
     async def search(self, query: PetQuery) -> PetPage:
-        statement = pages.search(Shape.of(query), await fold_of(self._driver))
+        # Before PostgreSQL 18 it takes a round trip to learn how the server folds.
+        fold = func.upper if query.name is None else await fold_of(self._driver)
+        statement = pages.search(Shape.of(query), fold)
         (page,) = await self.fetch(statement, parameters_of_search(query))
         return _page_of(query, page)
 
@@ -107,10 +113,14 @@ class PostgreSQLCommands(ConnectionSession):
         """Return the grants that the user needs and does not have, as "INSERT on pets"."""
         return [row["grant"] for row in await self.fetch(own.MISSING_GRANTS)]
 
+    async def fold(self) -> pages.Fold:
+        """Return how this server folds the case of a name in searches."""
+        return await fold_of(await self._driver())
+
     # Any: each column has a type of its own.
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Sequence[Any]], None]:
         """Yield the values of the columns `PET` of each pet, which takes less than mappings."""
-        statement = pages.export(Shape.of(query), await fold_of(await self._driver()))
+        statement = pages.export(Shape.of(query), await self.fold())
         await self.connection.execution_options(isolation_level="READ COMMITTED")  # for a cursor
         parameters = parameters_of_search(query) | {"page_limit": None}
         async with self.connection.begin(), self.connection.stream(statement, parameters) as rows:
@@ -161,7 +171,8 @@ async def fold_of(driver: asyncpg.Connection) -> pages.Fold:
 
 def parameters_of_search(query: PetQuery) -> Parameters:
     part = re.sub(r"([\\%_])", r"\\\1", query.name or "")
-    return parameters_of(query, f"%{part}%")
+    ids = own.STATEMENTS.ids.of((id_,) for id_ in query.ids or ())
+    return parameters_of(query, f"%{part}%") | ids
 
 
 def _page_of(query: PetQuery, page: Row) -> PetPage:

@@ -38,7 +38,7 @@ from pets.adapters.sqlalchemy.listing import (
     kept_count,
 )
 from pets.adapters.sqlalchemy.models import TimeWithZone, pet_counts, pets, utc
-from pets.adapters.sqlalchemy.postgresql_statements import ArrayRows
+from pets.adapters.sqlalchemy.postgresql_statements import STATEMENTS, ArrayRows
 from pets.adapters.sqlalchemy.statements import PET
 
 Fold = Callable[[ColumnElement[str]], ColumnElement[str]]
@@ -91,16 +91,21 @@ def listing(shape: Shape) -> Select[Any]:
 
 @cache
 def search(shape: Shape, fold: Fold) -> Select[Any]:
-    """Return the statement for one search. Its row is a page as in `listing`."""
+    """Return the statement for one query that the kept counts cannot answer.
+
+    Its row is a page as in `listing`.
+    """
     asked = shape.parameters()
-    filters = _filters(shape, asked, fold)
+    source = _source(shape)
+    filters = _filters(shape, asked, source.c, fold)
     chosen = (
-        select(func.count().label("count")).select_from(pets).where(*filters).subquery("chosen")
+        select(func.count().label("count")).select_from(source).where(*filters).subquery("chosen")
     )
     # Without OFFSET 0, PostgreSQL would look for the part of a name in the order of an index,
     # because it cannot know how rare the part is. That takes twenty times as long as reading the
-    # table.
-    gathered = select(pets).where(*filters).offset(ZERO).subquery("gathered")
+    # table. And it would look for the newest pets in the order of ids, because it does not know
+    # that ids and times ascend together.
+    gathered = select(source).where(*filters).offset(ZERO).subquery("gathered")
     page = _page(shape.first(asked, select(gathered), gathered.c, _CODE_POINTS))
     return select(chosen.c.count, *page.c).select_from(chosen.join(page, true()))
 
@@ -109,14 +114,25 @@ def search(shape: Shape, fold: Fold) -> Select[Any]:
 def export(shape: Shape, fold: Fold) -> Select[Any]:
     """Return the statement for the pets of one query, a row for each."""
     asked = shape.parameters()
-    chosen = select(*PET).where(*_filters(shape, asked, fold))
-    return shape.first(asked, chosen, pets.c, _CODE_POINTS)
+    source = _source(shape)
+    columns = [source.c[column.name] for column in PET]
+    chosen = select(*columns).where(*_filters(shape, asked, source.c, fold))
+    return shape.first(asked, chosen, source.c, _CODE_POINTS)
 
 
-def _filters(shape: Shape, asked: Columns, fold: Fold) -> list[ColumnElement[bool]]:
-    filters = shape.filters(asked, pets.c)
+def _source(shape: Shape) -> FromClause:
+    """Return the pets, or those with the ids that are asked for."""
+    if not shape.has_ids:
+        return pets
+    # OFFSET 0 has PostgreSQL find the ids first. It does not know how few pass the other filters.
+    # As a CTE they are read once, to be counted and to be listed.
+    return select(pets).where(STATEMENTS.ids.has(pets.c.id)).offset(ZERO).cte("named")
+
+
+def _filters(shape: Shape, asked: Columns, found: Columns, fold: Fold) -> list[ColumnElement[bool]]:
+    filters = shape.filters(asked, found) + shape.search_filters(asked, found, _CODE_POINTS)
     if shape.has_name:
-        filters.append(fold(pets.c.name).like(fold(asked["part"])))
+        filters.append(fold(found["name"]).like(fold(asked["part"])))
     return filters
 
 

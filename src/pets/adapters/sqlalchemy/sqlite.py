@@ -137,7 +137,7 @@ class SQLite(ConnectionSession):
         if not query.limit:
             return PetPage(count, [])
         is_long = COST_OF_GATHERING * count**2 > query.limit * found["total"]
-        statement = own.page(shape, walks=is_long and not shape.has_name)
+        statement = own.page(shape, walks=is_long and shape.is_kept)
         return PetPage.cut(query, count, pets_of(await self.fetch(statement, parameters)))
 
     # Any: each column has a type of its own.
@@ -232,4 +232,5 @@ _ROLLBACK: Final = text("ROLLBACK")
 
 
 def _parameters_of(query: PetQuery) -> Parameters:
-    return parameters_of(query, (query.name or "").casefold())
+    ids = own.STATEMENTS.ids.of((id_,) for id_ in query.ids or ())
+    return parameters_of(query, (query.name or "").casefold()) | ids

@@ -31,6 +31,7 @@ from sqlalchemy.sql.operators import custom_op
 from pets.adapters.sqlalchemy.listing import ALL_AGES, ZERO, Columns, Shape
 from pets.adapters.sqlalchemy.models import pet_counts, pet_keys, pets
 from pets.adapters.sqlalchemy.statements import PET, Parameters, Statements
+from pets.domain.query import PetSort
 
 _CODE_POINTS: Final = "BINARY"
 _NOW: Final[ColumnElement[str]] = literal_column("'now'")
@@ -120,7 +121,7 @@ IDS: Final = select(
 def counts(shape: Shape) -> Select[int, int]:
     """Return the statement for the `count` of a query, and of all pets in `total`."""
     asked = shape.parameters()
-    if shape.has_name:
+    if not shape.is_kept:
         found = select(func.count().label("count"), ZERO.label("total")).select_from(pets)
         return found.where(*_filters(shape, asked, pets.c))
     count = _kept(*shape.kept_filters(asked)).label("count")
@@ -131,9 +132,10 @@ def counts(shape: Shape) -> Select[int, int]:
 def page(shape: Shape, *, walks: bool) -> Select[Any]:
     """Return the statement for the pets of a page, a row for each."""
     asked = shape.parameters()
-    filtered = {each.name: _unindexed(each) for each in pets.c} if walks else pets.c
-    chosen = select(*PET).where(*_filters(shape, asked, filtered))
-    return shape.first(asked, chosen, pets.c, _CODE_POINTS)
+    chosen = select(*PET).where(*_filters(shape, asked, _UNINDEXED if walks else pets.c))
+    # SQLite would look for the few pets of a name or a time in the order of another index.
+    is_of_few = shape.has_name_is or (shape.has_created and shape.sort is not PetSort.CREATED_AT)
+    return shape.first(asked, chosen, _UNINDEXED if is_of_few else pets.c, _CODE_POINTS)
 
 
 def _kept(*conditions: ColumnElement[bool]) -> ColumnElement[int]:
@@ -141,7 +143,14 @@ def _kept(*conditions: ColumnElement[bool]) -> ColumnElement[int]:
 
 
 def _filters(shape: Shape, asked: Columns, found: Columns) -> list[ColumnElement[bool]]:
-    filters = shape.filters(asked, found)
+    # SQLite has no statistics. It would find all dogs by their index, and among them the few pets
+    # that have an id, a name or a time.
+    filters = shape.search_filters(asked, _UNINDEXED if shape.has_ids else found, _CODE_POINTS)
+    if shape.has_ids or filters:
+        found = _UNINDEXED
+    filters += shape.filters(asked, found)
+    if shape.has_ids:
+        filters.append(STATEMENTS.ids.has(pets.c.id))
     if shape.has_name:
         filters.append(func.instr(func.casefold(pets.c.name), asked["part"]) > ZERO)
     return filters
@@ -150,3 +159,6 @@ def _filters(shape: Shape, asked: Columns, found: Columns) -> list[ColumnElement
 def _unindexed(each: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return the column with a plus, so that SQLite does not search an index for it."""
     return UnaryExpression(each, operator=custom_op("+"), type_=each.type)
+
+
+_UNINDEXED: Final = {each.name: _unindexed(each) for each in pets.c}
