@@ -50,7 +50,7 @@ def test_a_page_of_another_origin_may_not(shop: TestClient[Application], origin:
 
 
 def test_a_cache_learns_that_answers_depend_on_the_origin(shop: TestClient[Application]) -> None:
-    assert shop.get("/pets/").headers["vary"] == "Origin"
+    assert shop.get("/pets/stats").headers["vary"] == "Origin"
 
 
 @pytest.mark.parametrize("path", ["/pets/", "/pets/0", "/nothing"])
@@ -133,7 +133,7 @@ def test_a_long_origin_is_compared_quickly() -> None:
 def test_no_page_is_let_in_by_default() -> None:
     response = client().get("/pets/", headers={"Origin": ORIGIN})
     assert not [name for name in response.headers if name.startswith("access-control")]
-    assert "vary" not in response.headers
+    assert "Origin" not in response.headers.get("vary", "")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PATCH", "DELETE"])
