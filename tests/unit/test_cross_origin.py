@@ -50,8 +50,7 @@ def test_a_page_of_another_origin_may_not(shop: TestClient[Application], origin:
 
 
 def test_a_cache_learns_that_answers_depend_on_the_origin(shop: TestClient[Application]) -> None:
-    for path in ("/pets/", "/pets/0", "/nothing"):
-        assert "Origin" in shop.get(path).headers.get_list("vary", split_commas=True)
+    assert shop.get("/pets/stats").headers["vary"] == "Origin"
 
 
 @pytest.mark.parametrize("path", ["/pets/", "/pets/0", "/nothing"])
