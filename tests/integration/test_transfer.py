@@ -503,7 +503,7 @@ def test_concurrent_exports_to_one_file_do_not_interfere(
         with monkeypatch.context() as context:
             # Python allows signal handlers in the main thread only.
             context.setattr("signal.signal", lambda *_: None)
-            export_pets(settings, PetQuery(), str(tmp_path / "exported.ndjson"), "ndjson")
+            export_pets(settings, PetQuery(), str(tmp_path / "exported.ndjson"), None)
 
     before = exported(tmp_path)
     monkeypatch.setattr("pets.cli.exporting.ndjson_lines", export_meanwhile)

@@ -24,6 +24,7 @@ from pets.api.conditions import (
     raise_unless_met,
     to_json,
 )
+from pets.api.formats import NEW_PETS_DESCRIBED, PETS_DESCRIBED
 from pets.api.idempotency import KEY_DESCRIBED, REPLAYED, REPLAYED_DESCRIBED, add_once
 from pets.api.openapi import described_answers, described_body, described_schema
 from pets.api.parameters import read_parameters
@@ -111,7 +112,7 @@ class PetsController(Controller):
         operation_id="createPet",
         summary="Create a pet, or several",
         description="All members are required, and no others are allowed. "
-        "Of an array, either all pets are created or none.",
+        "Of several pets, in an array or in lines, either all are created or none.",
         request_max_body_size=MAX_NEW_PETS_BYTES,
         responses=described_answers(
             201,
@@ -119,7 +120,9 @@ class PetsController(Controller):
             "The pet, or an array of the pets in the order in which they were sent.",
             *(400, 412, 413, 415, 422, 500, 503, 507),
         ),
-        body=described_body(PetCreate, PetsCreate, max_bytes=MAX_NEW_PETS_BYTES),
+        body=described_body(
+            PetCreate, PetsCreate, max_bytes=MAX_NEW_PETS_BYTES, others=NEW_PETS_DESCRIBED
+        ),
         header={"Idempotency-Key": KEY_DESCRIBED},
         answer_body={201: described_schema(schemas.Pet, schemas.Pets)},
         answer_headers={
@@ -148,14 +151,17 @@ class PetsController(Controller):
     @get(
         operation_id="listPets",
         summary="List and find pets",
-        description="All parameters can be combined. `Link` leads to the next page.",
+        description="All parameters can be combined. `Link` leads to the next page. "
+        "As NDJSON or CSV, all pets are sent, without a limit unless one is given, and without "
+        "`Link`. `cursor` is refused then.",
         responses=described_answers(
             200,
             schemas.PetPage,
             "The first pets that match, and how many match in all.",
-            *(304, 400, 412, 500, 503),
+            *(304, 400, 406, 412, 500, 503),
         ),
         query=FILTERS_DESCRIBED,
+        answer_content={200: PETS_DESCRIBED},
         answer_headers={200: {"Link": LINK_DESCRIBED}},
     )
     async def list_pets(self, request: ApiRequest) -> ASGIApp:
