@@ -284,6 +284,13 @@ class Fault(Struct, frozen=True, kw_only=True):
         Annotated[str, Meta(description="the name of the query parameter", examples=["age_min"])]
         | UnsetType
     ) = UNSET
+    line: (
+        Annotated[
+            int,
+            Meta(ge=1, description="the line of NDJSON or CSV in which the pet begins"),
+        ]
+        | UnsetType
+    ) = UNSET
     detail: Annotated[str, Meta(examples=["must be an integer from 0 to 100, in whole years"])]
 
 
