@@ -35,6 +35,7 @@ TITLES = {
 }
 BOY = b'{"name": "boy", "age": 7, "type": "dog"}'
 NDJSON = "application/x-ndjson"
+NEW_PETS = f"application/json, {NDJSON}, text/csv"
 Client = TestClient[Application]
 Pets = list[dict[str, Any]]
 NOT_FOUND = "Pet with the matching ID was not found."
@@ -222,6 +223,107 @@ class CreatingSeveralPets:
         pointers = [error["pointer"] for error in response.json()["errors"]]
         assert pointers == ["#/1/name", "#/1/type", "#/2"]
         assert listed(client)["count"] == 0
+
+
+class CreatingPetsFromLines:
+    """`POST /pets/` with NDJSON or CSV."""
+
+    @staticmethod
+    def post(client: Client, body: bytes | str, media_type: str, **headers: str) -> httpx.Response:
+        sent = {"content-type": media_type} | headers
+        return client.post("/pets/", content=body, headers=sent)
+
+    @staticmethod
+    def faults(response: httpx.Response) -> list[tuple[str, int | None]]:
+        assert response.status_code == 400, response.text
+        return [(fault["pointer"], fault.get("line")) for fault in response.json()["errors"]]
+
+    def test_answers_the_array_of_the_pets(self, client: Client) -> None:
+        sent = [members_of(pet) for pet in NewPetFactory.batch(12)]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, CHANGEABLE)
+        writer.writeheader()
+        writer.writerows(sent)
+        bodies: dict[str, bytes | str] = {
+            NDJSON: b"".join(msgspec.json.encode(pet) + b"\n" for pet in sent),
+            "Text/CSV; charset=utf-8": text.getvalue(),
+        }
+        for media_type, body in bodies.items():
+            response = self.post(client, body, media_type)
+            assert response.status_code == 201, response.text
+            pets = response.json()
+            assert [{name: pet[name] for name in CHANGEABLE} for pet in pets] == sent
+            assert "location" not in response.headers
+        assert listed(client)["count"] == 24
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"name;age;type\nboy;7;dog",
+            BOM_UTF8 + b"Name;AGE; Type \r\nboy;7;dog\r\n;;\r\n",
+            b"sep=\t\r\ntype\tage\tname\r\ndog\t7\tboy\r\n\r\n",
+            b'"name","age","type"\n"boy","7","dog"\n',
+        ],
+    )
+    def test_reads_csv_as_spreadsheets_write_it(self, client: Client, body: bytes) -> None:
+        response = self.post(client, body, "text/csv")
+        assert response.status_code == 201, response.text
+        (pet,) = response.json()
+        assert [pet[name] for name in ("name", "age", "type")] == ["boy", 7, "dog"]
+
+    def test_takes_1000_pets_and_no_more(self, client: Client) -> None:
+        for number, status in ((1000, 201), (1001, 400)):
+            response = self.post(client, (BOY + b"\n") * number, NDJSON)
+            assert response.status_code == status
+            csv_ = b"name,age,type\n" + b"boy,7,dog\n" * number
+            response = self.post(client, csv_, "text/csv")
+            assert response.status_code == status
+        assert response.json()["errors"] == [
+            {"pointer": "#", "detail": "must have 1 to 1,000 pets"}
+        ]
+        assert listed(client, "?limit=0")["count"] == 2000
+
+    def test_with_a_bad_line_creates_no_pet_and_says_where_it_is(self, client: Client) -> None:
+        body = BOY + b'\n{"name": "", "age": 7}\n1\nx\n\n' + BOY
+        faults = self.faults(self.post(client, body, NDJSON))
+        assert faults == [("#/1/name", 2), ("#/1/type", 2), ("#/2", 3), ("#/3", 4), ("#", 5)]
+        body = b'name,age,type\n"a\nb",101,dog\nx,y\nboy,7.0,dog\n'
+        faults = self.faults(self.post(client, body, "text/csv"))
+        assert faults == [("#/0/name", 2), ("#/0/age", 2), ("#/1", 4), ("#/2/age", 5)]
+        assert listed(client)["count"] == 0
+
+    @pytest.mark.parametrize(
+        "header", ["id,name,age,type", "name,age,type,created_at", "boy,7,dog"]
+    )
+    def test_takes_no_other_members(self, client: Client, header: str) -> None:
+        response = self.post(client, f"{header}\n1,boy,7,dog\n", "text/csv")
+        assert self.faults(response) == [("#", 1)]
+        assert repr(header) in response.json()["errors"][0]["detail"]
+
+    @pytest.mark.parametrize("media_type", [NDJSON, "text/csv"])
+    def test_needs_a_pet(self, client: Client, media_type: str) -> None:
+        for body in ("\n", " \r\n\r\n", "name,age,type\n" if "csv" in media_type else "\n"):
+            assert self.faults(self.post(client, body, media_type)) == [("#", None)]
+
+    def test_with_the_same_key_creates_the_pets_once(self, client: Client) -> None:
+        key = {"idempotency-key": token_hex(8)}
+        body = "name,age,type\nboy,7,dog\n"
+        first, again = (self.post(client, body, "text/csv", **key) for _ in range(2))
+        assert (again.status_code, again.content) == (201, first.content)
+        assert again.headers["idempotent-replayed"] == "true"
+        assert self.post(client, body * 1 + "a,1,cat", "text/csv", **key).status_code == 422
+        assert listed(client)["count"] == 1
+
+    @pytest.mark.parametrize(
+        "body",
+        [b"\n" * 2**20, b",\n" * 2**19, b'"' * 2**20, b"x\n" * 2**19, b'"\n' * 2**19],
+        ids=["line breaks", "separators", "quotes", "lines", "quotes in lines"],
+    )
+    def test_of_any_text_is_read_quickly(self, client: Client, body: bytes) -> None:
+        start = time.process_time()
+        for media_type in (NDJSON, "text/csv"):
+            assert self.post(client, body, media_type).status_code == 400
+        assert time.process_time() - start < 1
 
 
 class ListingPets:
@@ -1261,7 +1363,7 @@ class EveryPath:
         response = client.options("/pets/")
         assert (response.status_code, response.content) == (204, b"")
         assert response.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, POST"
-        assert response.headers["accept-post"] == "application/json"
+        assert response.headers["accept-post"] == NEW_PETS
 
     @pytest.mark.parametrize("path", ["/pets/", "/pets/1", "/pets/stats", "/pets/?limit=x", "/x"])
     def test_lets_no_cache_answer_without_asking(self, client: Client, path: str) -> None:
@@ -1290,7 +1392,7 @@ class Bodies:
     @pytest.mark.parametrize(
         ("method", "path", "name", "value"),
         [
-            ("POST", "/pets/", "accept-post", "application/json"),
+            ("POST", "/pets/", "accept-post", NEW_PETS),
             ("PATCH", "/pets/1", "accept-patch", "application/json, application/merge-patch+json"),
             ("PUT", "/pets/1", "accept", "application/json"),
             ("DELETE", "/pets/", "accept", "application/json"),
@@ -1419,7 +1521,7 @@ class TheDocument:
     def test_says_where_a_fault_is(self, document: dict[str, Any]) -> None:
         """In a body, which has a pointer, or in the query, which has a parameter."""
         fault = document["components"]["schemas"]["Fault"]
-        assert list(fault["properties"]) == ["pointer", "parameter", "detail"]
+        assert list(fault["properties"]) == ["pointer", "parameter", "line", "detail"]
         assert fault["required"] == ["detail"]
 
     def test_limits_the_length_of_lists(self, document: dict[str, Any]) -> None:
@@ -1436,9 +1538,11 @@ class TheDocument:
             for operation in item.values():
                 for status, response in operation["responses"].items():
                     expected = "application/json" if status < "400" else "application/problem+json"
-                    assert list(response.get("content", {})) == (
-                        [] if status in {"204", "304"} else [expected]
-                    )
+                    content = [*response.get("content", {})]
+                    if (operation["operationId"], status) == ("listPets", "200"):
+                        assert content.pop() == "text/csv"
+                        assert content.pop() == NDJSON
+                    assert content == ([] if status in {"204", "304"} else [expected])
 
     def test_declares_the_headers(self, document: dict[str, Any]) -> None:
         responses = document["paths"]["/pets/"]["post"]["responses"]
@@ -1449,6 +1553,7 @@ class TheDocument:
 class APIOverAnyStore(
     CreatingAPet,
     CreatingSeveralPets,
+    CreatingPetsFromLines,
     ListingPets,
     DeletingPets,
     OnePet,

@@ -158,6 +158,45 @@ BAD_ARRAYS_OF_PETS = {
     ),
 }
 
+BAD_LINES = {
+    "NDJSON": {
+        "an array": (b"[%b]" % _GOOD_PET, ["#/0"]),
+        "two pets in a line": (_GOOD_PET + _GOOD_PET, ["#/0"]),
+        "a pet in two lines": (_GOOD_PET.replace(b", ", b",\n", 1), ["#/0", "#/1"]),
+        "half a pet": (_GOOD_PET + b"\n" + _GOOD_PET[:-1], ["#/1"]),
+        "a blank line": (_GOOD_PET + b"\n\n" + _GOOD_PET, ["#"]),
+        "two byte order marks": (2 * BOM_UTF8 + _GOOD_PET, ["#/0"]),
+        "too many lines": (_GOOD_PET + b"\n" * 10_001, ["#"]),
+        "bad UTF-8": (b'{"name": "\xff", "age": 7, "type": "dog"}', ["#/0"]),
+        "NUL": (b"\x00", ["#/0"]),
+        "an id": (_member("id", 1), ["#/0/id"]),
+        "CSV": (b"name,age,type\nboy,7,dog\n", ["#/0", "#/1"]),
+        "very many bad lines": (b"1\n" * 5000, [f"#/{index}" for index in range(100)]),
+    },
+    "CSV": {
+        "no header": (b"boy,7,dog\n", ["#"]),
+        "a header twice": (b"name,age,type\nname,age,type\n", ["#/0/age", "#/0/type"]),
+        "a column twice": (b"name,age,type,Name\nboy,7,dog,boy\n", ["#"]),
+        "an unknown column": (b"name,age,type,breed\nboy,7,dog,x\n", ["#"]),
+        "an id": (b"id,name,age,type\n1,boy,7,dog\n", ["#"]),
+        "an unknown separator": (b"name|age|type\nboy|7|dog\n", ["#"]),
+        "another separator below": (b"name;age;type\nboy,7,dog\n", ["#/0"]),
+        "an empty value": (b"name,age,type\nboy,,dog\n", ["#/0/age"]),
+        "a value too many": (b"name,age,type\nboy,7,dog,\n", ["#/0"]),
+        "an open quote": (b'name,age,type\n"boy,7,dog\n', ["#/0"]),
+        "a quote within a value": (b'name,age,type\nb"oy,7,dog\n', ["#/0"]),
+        "bad UTF-8": (b"name,age,type\n\xff,7,dog\n", ["#/0"]),
+        "a header in bad UTF-8": (b"n\xffme,age,type\n", ["#"]),
+        "UTF-16": ("name,age,type\nboy,7,dog\n".encode("utf-16"), ["#"]),
+        "NUL": (b"\x00", ["#"]),
+        "an age in Arabic digits": ("name,age,type\nboy,\u0663,dog\n".encode(), ["#/0/age"]),
+        "JSON": (_GOOD_PET, ["#"]),
+        "more pets than allowed": (b"name,age,type\n" + b"boy,7,dog\n" * 1001, ["#"]),
+        "very many columns": (b"," * 2**19, ["#"]),
+    },
+}
+"""A body, and the pointers of its faults."""
+
 BAD_IDS = {
     "an array": (b'[{"ids": [1]}]', ["#"]),
     "no ids": (b"{}", ["#/ids"]),
@@ -537,6 +576,23 @@ def bad_requests_to_one_pet() -> list[BadRequest]:
     return requests
 
 
+def bad_lines() -> list[BadRequest]:
+    requests: list[BadRequest] = []
+    for kind, media_type in (("NDJSON", "application/x-ndjson"), ("CSV", "text/csv")):
+        headers = {"content-type": media_type}
+        for name, (content, pointers) in BAD_LINES[kind].items():
+            requests += [
+                BadRequest(
+                    f"POST of {kind} with {name}", 400, "POST", "/pets/", content, headers, pointers
+                )
+            ]
+        too_large = b"\n".ljust(1024 * 1024 + 1)
+        requests += [
+            BadRequest(f"POST of {kind} over 1024 KiB", 413, "POST", "/pets/", too_large, headers)
+        ]
+    return requests
+
+
 def bad_requests() -> list[BadRequest]:  # noqa: C901  # each table has its own loop
     requests: list[BadRequest] = []
     for method, valid, kib in (
@@ -556,6 +612,7 @@ def bad_requests() -> list[BadRequest]:  # noqa: C901  # each table has its own 
         requests += [
             BadRequest(f"{method} {detail}", 413, method, "/pets/", too_large, detail=detail)
         ]
+    requests += bad_lines()
     for name, (content, pointers) in BAD_PETS.items():
         requests += [
             BadRequest(f"POST with {name}", 400, "POST", "/pets/", content, pointers=pointers)

@@ -9,6 +9,7 @@ import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
 from pets.api.body import MAX_BODY_BYTES
+from pets.api.records import MAX_RECORD_BYTES
 from pets.api.schemas import (
     MAX_DIGITS,
     MAX_FAULTS,
@@ -18,7 +19,6 @@ from pets.api.schemas import (
     MAX_NEW_PETS_BYTES,
 )
 from pets.cli.main import main
-from pets.cli.records import MAX_RECORD_BYTES
 from pets.domain.pet import MAX_ID, NewPet, PetType
 from pets.domain.repository import Numbered
 from pets.serving.heads import MAX_FIELDS, MAX_HEAD_BYTES

@@ -218,16 +218,63 @@ def test_an_unclosed_quote_is_rejected_in_little_memory(tmp_path: Path) -> None:
     assert int(done.stdout) < 120 * 1000
 
 
+FROM_SPREADSHEETS = {
+    "semicolons": b"Name;Age;Type\r\na, b;7;dog\r\n;;\r\nb;8;cat\r\n;;\r\n",
+    "tabs": b"name\tage\ttype\na, b\t7\tdog\n\t\t\nb\t8\tcat\n",
+    "Excel's line": b'\xef\xbb\xbfsep=;\r\n NAME;age ;type\r\n"a, b";7;dog\r\nb;8;cat\r\n',
+    "commas": b'name,age,type\n"a, b",7,dog\n,,\nb,8,cat\n',
+}
+
+
+@pytest.mark.usefixtures("sqlite")
+@pytest.mark.parametrize("content", FROM_SPREADSHEETS.values(), ids=FROM_SPREADSHEETS)
+def test_csv_of_a_spreadsheet_is_imported(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "pets.csv"
+    file.write_bytes(content)
+    assert main(["import", str(file)]) == 0
+    lines = exported(tmp_path).splitlines()
+    assert [line.partition(b',"age')[0] for line in lines] == [
+        b'{"id":1,"name":"a, b"',
+        b'{"id":2,"name":"b"',
+    ]
+
+
+@pytest.mark.usefixtures("sqlite")
+def test_the_lines_of_a_bad_record_count_those_that_are_skipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "pets.csv"
+    file.write_bytes(b"sep=;\nname;age;type\n;;\nboy;x;dog\n")
+    assert main(["import", str(file)]) == 1
+    assert errors(capsys, file)[0].startswith("4: age must be")
+
+
+@pytest.mark.usefixtures("sqlite")
+def test_an_export_for_spreadsheets_has_no_formulas(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "pets.csv"
+    file.write_bytes(b"name,age,type\n=1+1,7,dog\n")
+    assert main(["import", str(file)]) == 0
+    capfd.readouterr()
+    assert main(["export", "--format", "csv", "--excel"]) == 0
+    header, record, _ = capfd.readouterr().out.split("\n")
+    assert header == "\ufeffid,name,age,type,created_at"
+    assert record.startswith("1,'=1+1,7,dog,")
+    assert main(["export", "--excel"]) == 2
+    assert "--excel needs --format csv" in capfd.readouterr().err
+
+
 @pytest.mark.usefixtures("url")
-@pytest.mark.parametrize("content", [b"", b"name,age\nx,7\n"])
+@pytest.mark.parametrize(("content", "header"), [(b"", ""), (b"name,age\nx,7\n", "name,age")])
 def test_csv_without_a_header_is_not_imported(
-    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, content: bytes, header: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "pets.csv"
     file.write_bytes(content)
     assert main(["import", str(file), "--on-error", "skip"]) == 1
     assert errors(capsys, file) == [
-        f"1: {NO_HEADER}",
+        f"1: {NO_HEADER}; it is {header!r}",
         "pets: imported nothing; bad lines: 1",
     ]
 
@@ -503,7 +550,7 @@ def test_concurrent_exports_to_one_file_do_not_interfere(
         with monkeypatch.context() as context:
             # Python allows signal handlers in the main thread only.
             context.setattr("signal.signal", lambda *_: None)
-            export_pets(settings, PetQuery(), str(tmp_path / "exported.ndjson"), "ndjson")
+            export_pets(settings, PetQuery(), str(tmp_path / "exported.ndjson"), None)
 
     before = exported(tmp_path)
     monkeypatch.setattr("pets.cli.exporting.ndjson_lines", export_meanwhile)

@@ -98,6 +98,8 @@ def provoke(operation: str, status: str) -> list[JSON]:
             key = KEYS[KeyScope.READ]
         case "404":
             pass
+        case "406":
+            options = {"headers": {"Accept": "text/html"}}
         case "412":
             options = options | {"headers": OTHER_TAG}
             is_empty = False

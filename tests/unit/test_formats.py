@@ -7,6 +7,7 @@ import pytest
 
 from pets.api.formats import (
     CSV,
+    CSV_FOR_SPREADSHEETS,
     MAX_KEPT_ID,
     TSV,
     BadLine,
@@ -235,7 +236,7 @@ def test_the_columns_that_a_header_needs_and_may_have_are_named() -> None:
         CSV.reader(PetLine, b"name,age")
     assert str(caught.value) == (
         "the header must name each of name age type once, "
-        "and may name no other than name age type id created_at"
+        "and may name no other than name age type id created_at; it is 'name,age'"
     )
 
 
@@ -263,3 +264,34 @@ def test_a_name_is_imported_in_one_form_of_unicode(struct: type[PetLine]) -> Non
     )
     csv = CSV.reader(struct, b"id,name,age,type")("1,Zoe\u0308,7,cat".encode())
     assert ndjson.name == csv.name == "Zo\u00eb"
+
+
+@pytest.mark.parametrize(
+    ("header", "line"),
+    [
+        (b"name;age;type", b"boy;7;dog"),
+        (b"name\tage\ttype", b"boy\t7\tdog"),
+        (b" NAME ,\tAge,type\r", b"boy,7,dog\r"),
+        (b'"Name";"Age";"Type"', b'"boy";7;dog'),
+    ],
+)
+def test_a_spreadsheet_chooses_the_separator_and_the_case(header: bytes, line: bytes) -> None:
+    assert CSV.like(header).reader(PetLine, header)(line).name == "boy"
+
+
+def test_a_bad_header_is_shown_in_part_and_without_controls() -> None:
+    with pytest.raises(BadLine) as caught:
+        CSV.reader(PetLine, b"\x1b[31m" + b"x" * 1000)
+    assert str(caught.value).endswith("; it is '\\x1b[31m" + "x" * 75 + "\u2026'")
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "=", "'x", "a=1", "\uff1d1"])
+def test_csv_for_spreadsheets_has_no_formulas(name: str) -> None:
+    pet = NewPet(name=name, age=7, type=PetType.DOG, created_at=AT).with_id(1)
+    quoted = f"'{name}" if name[0] in "=+-@" else name
+    assert CSV_FOR_SPREADSHEETS.lines([pet]).decode() == f"1,{quoted},7,dog,2021-05-18T19:10:17\n"
+    assert CSV.lines([pet]).decode() == f"1,{name},7,dog,2021-05-18T19:10:17\n"
+
+
+def test_csv_for_spreadsheets_says_that_it_is_utf_8() -> None:
+    assert CSV_FOR_SPREADSHEETS.header == b"\xef\xbb\xbf" + CSV.header

@@ -12,7 +12,7 @@ from litestar import Litestar
 from pets.api.access import Guard
 from pets.api.answer import Answer, allow
 from pets.api.api_keys import ApiKeys
-from pets.api.body import JSON_TYPES, MERGE_PATCH_TYPES
+from pets.api.body import MERGE_PATCH_TYPES, NEW_PETS_TYPES
 from pets.api.cors import CrossOrigin
 from pets.api.hosts import KnownHosts
 from pets.api.problem_types import NOT_DONE, OUTCOME_UNKNOWN
@@ -147,7 +147,7 @@ class Application(Litestar):
             (route,) = [route for route in self.routes if route.path_format == path]
             answer_headers = [(b"allow", allow(route.methods).encode())]
             if "POST" in route.methods:
-                answer_headers.append((b"accept-post", ", ".join(JSON_TYPES).encode()))
+                answer_headers.append((b"accept-post", ", ".join(NEW_PETS_TYPES).encode()))
             if "PATCH" in route.methods:
                 answer_headers.append((b"accept-patch", ", ".join(MERGE_PATCH_TYPES).encode()))
             message = message | {"headers": answer_headers}

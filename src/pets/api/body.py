@@ -7,7 +7,9 @@ from typing import Final, TypeVar
 from litestar.exceptions import HTTPException
 from msgspec import Struct
 
+from pets.api.formats import CSV, CSV_TYPE, NDJSON_TYPE
 from pets.api.problems import InvalidBody
+from pets.api.records import pets_of_lines
 from pets.api.request import ApiRequest
 from pets.api.schemas import PetCreate, PetsCreate
 from pets.api.strict_json import Invalid, NotJSON, decode, decode_array
@@ -19,6 +21,9 @@ MAX_BODY_BYTES: Final = 16 * 1024
 JSON_TYPES: Final = ("application/json",)
 MERGE_PATCH_TYPES: Final = (*JSON_TYPES, "application/merge-patch+json")
 """The media types of a merge patch (RFC 7396)."""
+
+NEW_PETS_TYPES: Final = (*JSON_TYPES, NDJSON_TYPE, CSV_TYPE)
+"""The media types of new pets."""
 
 _WHITE_SPACE: Final = b" \t\n\r"  # RFC 8259, 2
 
@@ -49,16 +54,22 @@ async def read_body(
     Raises `HTTPException` 415 for another media type or a coding, and `InvalidBody` for anything
     that is not such a struct. For no body it is a `MissingBody`.
     """
-    body = await _json(request, media_types)
+    body, _ = await _body(request, media_types)
     try:
-        return decode(body, struct)
+        return decode(body.removeprefix(BOM_UTF8), struct)  # RFC 8259, 8.1
     except (NotJSON, Invalid) as error:
         raise _refusal(error, f"a valid {struct.__name__}") from None
 
 
 async def read_new_pets(request: ApiRequest) -> tuple[list[PetCreate], bool]:
-    """Return the pets of a body, and whether they were in an array. Raises as `read_body`."""
-    body = await _json(request, JSON_TYPES)
+    """Return the pets of a body, and whether there may be several. Raises as `read_body`."""
+    body, media_type = await _body(request, NEW_PETS_TYPES)
+    if media_type != JSON_TYPES[0]:
+        pets, faults = pets_of_lines(body, CSV if media_type == CSV_TYPE else None)
+        if faults:
+            raise InvalidBody("The body is not lines of valid PetCreate.", faults)
+        return pets, True
+    body = body.removeprefix(BOM_UTF8)
     is_array = body.lstrip(_WHITE_SPACE).startswith(b"[")
     try:
         pets = decode_array(body, PetsCreate, PetCreate) if is_array else [decode(body, PetCreate)]
@@ -68,13 +79,14 @@ async def read_new_pets(request: ApiRequest) -> tuple[list[PetCreate], bool]:
     return pets, is_array
 
 
-async def _json(request: ApiRequest, media_types: Collection[str]) -> bytes:
+async def _body(request: ApiRequest, media_types: Collection[str]) -> tuple[bytes, str]:
+    """Return the body and its media type."""
     body = await request.body()
     if not body:
         raise MissingBody
-    _check_media_type(request, media_types)
+    media_type = _media_type(request, media_types)
     _check_coding(request)
-    return body.removeprefix(BOM_UTF8)  # RFC 8259, 8.1
+    return body, media_type
 
 
 def _refusal(error: NotJSON | Invalid, expected: str) -> InvalidBody:
@@ -83,7 +95,7 @@ def _refusal(error: NotJSON | Invalid, expected: str) -> InvalidBody:
     return InvalidBody(f"The body {error}.")
 
 
-def _check_media_type(request: ApiRequest, media_types: Collection[str]) -> None:
+def _media_type(request: ApiRequest, media_types: Collection[str]) -> str:
     content_type = b"".join(header_values(request.scope, b"content-type"))
     media_type = content_type.partition(b";")[0].strip().lower().decode("latin-1")
     if media_type not in media_types:
@@ -93,6 +105,7 @@ def _check_media_type(request: ApiRequest, media_types: Collection[str]) -> None
         name = {"PATCH": "Accept-Patch", "POST": "Accept-Post"}.get(request.method, "Accept")
         accepted = {name: ", ".join(media_types)}
         raise HTTPException(status_code=415, detail=detail, headers=accepted)
+    return media_type
 
 
 def _check_coding(request: ApiRequest) -> None:

@@ -69,12 +69,19 @@ _EXAMPLES: Final = {
     ),
     (403, _OTHERS): _Example("This API key may only read."),
     (404, _OTHERS): _Example(PetNotFound.detail, type=PET_NOT_FOUND),
+    (406, "listPets"): _Example(
+        "`Accept` must allow one of: application/json, application/x-ndjson, text/csv."
+    ),
     (412, "createPet"): _NO_TAG_OF_ALL,
     (412, "deletePets"): _NO_TAG_OF_ALL,
     (412, _OTHERS): _Example(PreconditionFailed.detail),
     (413, "createPet"): _Example("The body is over 1024 KiB."),
     (413, "deletePets"): _Example("The body is over 320 KiB."),
     (413, _OTHERS): _Example("The body is over 16 KiB."),
+    (415, "createPet"): _Example(
+        "The body must be `application/json` or `application/x-ndjson` or `text/csv`, "
+        "and the header Content-Type must say so."
+    ),
     (415, "updatePet"): _Example(
         "The body must be `application/json` or `application/merge-patch+json`, "
         "and the header Content-Type must say so."

@@ -1,7 +1,8 @@
 """The OpenAPI document."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -41,6 +42,7 @@ The `type` of a problem leads to a page that explains it, unless its status says
 _PATHS_IN: Final = {"Link", "Location"}
 """The headers whose values have paths of this service."""
 
+NO_OTHERS: Final[Mapping[str, object]] = MappingProxyType({})
 _COMPONENTS: Final = [
     schemas.Pet,
     schemas.PetCreate,
@@ -56,6 +58,7 @@ _DESCRIPTIONS: Final = {
     400: "The request is malformed or invalid.",
     401: "The request has no valid API key.",
     403: "The API key may only read.",
+    406: "`Accept` allows none of the media types of the answer.",
     304: "The client has this already: `If-None-Match` names its tag, or is `*`.",
     404: "There is no such pet.",
     412: "`If-Match` does not name the tag of the pet, or `If-None-Match` does.",
@@ -127,13 +130,17 @@ def described_body(
     media_types: Iterable[str] = JSON_TYPES,
     required: bool = True,
     max_bytes: int = MAX_BODY_BYTES,
+    others: Mapping[str, object] = NO_OTHERS,
 ) -> JSON:
-    """Return the description of a body that holds a value of one of these kinds."""
+    """Return the description of a body that holds a value of one of these kinds.
+
+    `others` describes it in media types that are not JSON.
+    """
     content = {"schema": described_schema(*kinds)}
     return {
         "description": f"At most {max_bytes // 1024} KiB.",
         "required": required,
-        "content": dict.fromkeys(media_types, content),
+        "content": {**dict.fromkeys(media_types, content), **others},
     }
 
 
@@ -151,7 +158,7 @@ def document(app: Application) -> JSON:
     - The path of the collection gets its trailing slash, though the path without it works too.
     - The options `body`, `query` and `header` of a handler describe the parts that it reads from
       the raw request. Its option `answer_headers` describes the headers of its answers, by status,
-      and `answer_body` their bodies, if Litestar cannot.
+      and `answer_body` their bodies, if Litestar cannot. `answer_content` has other media types.
     """
     options: JSON = {}
     for handlers in app.route_handler_method_map.values():
@@ -221,6 +228,8 @@ def _complete(operation: JSON, options: JSON, root_path: str) -> None:
         operation["requestBody"] = options["body"]
     for status, schema in options.get("answer_body", {}).items():
         operation["responses"][str(status)]["content"] = {JSON_TYPES[0]: {"schema": schema}}
+    for status, content in options.get("answer_content", {}).items():
+        operation["responses"][str(status)]["content"] |= content
     headers = {503: {"Retry-After": _RETRY_AFTER}} | options.get("answer_headers", {})
     for status, response in operation["responses"].items():
         response["headers"] = {**_REFERENCES_TO_HEADERS}

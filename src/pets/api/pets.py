@@ -24,6 +24,7 @@ from pets.api.conditions import (
     raise_unless_met,
     to_json,
 )
+from pets.api.formats import NEW_PETS_DESCRIBED, PETS_DESCRIBED
 from pets.api.idempotency import KEY_DESCRIBED, REPLAYED, REPLAYED_DESCRIBED, add_once
 from pets.api.links import LINK_DESCRIBED, links
 from pets.api.openapi import described_answers, described_body, described_schema
@@ -64,6 +65,7 @@ _PLACES_OF_IDS: Final = "The ids must be either in the body or in query paramete
 _TAGGED: Final = {"ETag": ETAG_DESCRIBED}
 _TOTAL_DESCRIBED: Final = {
     "description": "How many pets match in all, as `count` in the body.",
+    "required": False,
     "schema": {"type": "integer", "minimum": 0, "maximum": MAX_ID, "examples": [2]},
 }
 _LOCATION_DESCRIBED: Final = {
@@ -119,7 +121,7 @@ class PetsController(Controller):
         operation_id="createPet",
         summary="Create a pet, or several",
         description="All members are required, and no others are allowed. "
-        "Of an array, either all pets are created or none.",
+        "Of several pets, in an array or in lines, either all are created or none.",
         request_max_body_size=MAX_NEW_PETS_BYTES,
         responses=described_answers(
             201,
@@ -127,7 +129,9 @@ class PetsController(Controller):
             "The pet, or an array of the pets in the order in which they were sent.",
             *(400, 412, 413, 415, 422, 500, 503, 507),
         ),
-        body=described_body(PetCreate, PetsCreate, max_bytes=MAX_NEW_PETS_BYTES),
+        body=described_body(
+            PetCreate, PetsCreate, max_bytes=MAX_NEW_PETS_BYTES, others=NEW_PETS_DESCRIBED
+        ),
         header={"Idempotency-Key": KEY_DESCRIBED},
         answer_body={201: described_schema(schemas.Pet, schemas.Pets)},
         answer_headers={
@@ -156,17 +160,25 @@ class PetsController(Controller):
     @get(
         operation_id="listPets",
         summary="List and find pets",
-        description="All parameters can be combined. `Link` leads to the next page.",
+        description="All parameters can be combined. `Link` leads to the next page. "
+        "As NDJSON or CSV, all pets are sent, without a limit unless one is given, and without "
+        "`Link`. `cursor` is refused then.",
         responses=described_answers(
             200,
             schemas.PetPage,
             "The first pets that match, and how many match in all.",
-            *(304, 400, 412, 500, 503),
+            *(304, 400, 406, 412, 500, 503),
         ),
         query=FILTERS_DESCRIBED,
         header=CONDITIONS_DESCRIBED,
+        answer_content={200: PETS_DESCRIBED},
         answer_headers={
-            200: _TAGGED | {"Link": LINK_DESCRIBED, "X-Total-Count": _TOTAL_DESCRIBED},
+            # Streams have none of them.
+            200: {
+                "ETag": ETAG_DESCRIBED | {"required": False},
+                "Link": LINK_DESCRIBED,
+                "X-Total-Count": _TOTAL_DESCRIBED,
+            },
             304: _TAGGED,
         },
     )

@@ -54,6 +54,11 @@ for _sort in PetSort:
     _SORTS[_sort.value] = (_sort, False)
     _SORTS[f"-{_sort}"] = (_sort, True)
 
+_SORT_NAMES: Final = [
+    f"{_sort}_descending" if descending else str(_sort) for _sort, descending in _SORTS.values()
+]
+"""What generated clients call these values. Few languages have names that begin with a `-`."""
+
 
 def _natural(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
@@ -109,7 +114,7 @@ _FILTERS: Final = {
         PetType,
         TYPE_RULE,
         "Only dogs, or only cats.",
-        {"type": "string", "enum": sorted(PetType), "examples": ["dog"]},
+        {"$ref": "#/components/schemas/PetType"},
     ),
     "age_min": Parameter(
         _natural, AGE_RULE, "Only pets of this age or older.", _AGE_SCHEMA | {"examples": [1]}
@@ -159,7 +164,7 @@ _FILTERS: Final = {
         f"one of {', '.join(_SORTS)}",
         "The member to sort by. `-` reverses the whole order. Pets with equal values are sorted by "
         "id, and names by code points.",
-        {"type": "string", "enum": list(_SORTS), "default": "id"},
+        {"type": "string", "enum": list(_SORTS), "x-enum-varnames": _SORT_NAMES, "default": "id"},
     ),
 }
 _STREAM_FILTERS: Final = {name: _FILTERS[name] for name in _FILTERS if name != "cursor"} | {

@@ -158,6 +158,7 @@ class PetPage(Struct, frozen=True):
         return cls(page.count, [Pet(*pet) for pet in page.items])
 
 
+_COUNT_SCHEMA: Final = {"type": "integer", "minimum": 0, "maximum": MAX_ID}
 Count = Annotated[int, Meta(ge=0, le=MAX_ID, examples=[2])]
 Years = Annotated[float, Meta(ge=MIN_AGE, le=MAX_AGE)]
 
@@ -178,7 +179,11 @@ class PetStats(Struct, frozen=True):
         Meta(
             description="how many of each type",
             examples=[{"dog": 2, "cat": 0}],
-            extra_json_schema={"required": list(PetType), "propertyNames": {"enum": list(PetType)}},
+            extra_json_schema={
+                "properties": dict.fromkeys(PetType, _COUNT_SCHEMA),
+                "required": list(PetType),
+                "propertyNames": {"enum": list(PetType)},
+            },
         ),
     ]
     by_age: Annotated[
@@ -282,6 +287,13 @@ class Fault(Struct, frozen=True, kw_only=True):
     ) = UNSET
     parameter: (
         Annotated[str, Meta(description="the name of the query parameter", examples=["age_min"])]
+        | UnsetType
+    ) = UNSET
+    line: (
+        Annotated[
+            int,
+            Meta(ge=1, description="the line of NDJSON or CSV in which the pet begins"),
+        ]
         | UnsetType
     ) = UNSET
     detail: Annotated[str, Meta(examples=["must be an integer from 0 to 100, in whole years"])]

@@ -10,7 +10,7 @@ from pathlib import Path
 from select import PIPE_BUF
 from typing import Final
 
-from pets.api.formats import FORMATS, Delimited, last_id_line, ndjson_lines
+from pets.api.formats import Delimited, last_id_line, ndjson_lines
 from pets.bootstrap.stores import files_of, open_store
 from pets.cli.console import (
     STANDARD_OUTPUT,
@@ -32,7 +32,9 @@ As long as an export lasts, the store keeps what others change and delete meanwh
 """
 
 
-def export_pets(settings: Settings, query: PetQuery, output: str, format_: str) -> None:
+def export_pets(
+    settings: Settings, query: PetQuery, output: str, delimited: Delimited | None
+) -> None:
     """Export the pets that a query chooses into a file, or to standard output, which is `-`.
 
     The file appears whole or not at all, and then this says how many pets it has.
@@ -45,7 +47,7 @@ def export_pets(settings: Settings, query: PetQuery, output: str, format_: str) 
     signal.signal(signal.SIGALRM, _give_up)
     name = "standard output" if output == "-" else output
     with failures_of(name), _opened(output, files_of(settings)) as file:
-        number = asyncio.run(_export(settings, query, file, FORMATS[format_]))
+        number = asyncio.run(_export(settings, query, file, delimited))
     say(f"exported {number:,}")
 
 

@@ -17,9 +17,10 @@ from pets.api.formats import (
     ndjson_reader,
     read_last_id,
 )
+from pets.api.records import MAX_RECORD_BYTES, Record, Records
 from pets.cli.console import Show, failures_of, progress, say
 from pets.cli.loading import Refused, load_pets
-from pets.cli.records import MAX_RECORD_BYTES, Record, read_records
+from pets.cli.records import read_records
 from pets.domain.repository import Numbered
 from pets.settings import Settings
 
@@ -32,7 +33,7 @@ class _PetReader:
     def __init__(self, file: str, struct: type[PetLine], delimited: Delimited | None) -> None:
         self.file = file
         self._struct = struct
-        self.delimited = delimited
+        self.records = Records(delimited)
         # CSV and TSV are read by their header, which comes first.
         self._read: Read | None = None if delimited else ndjson_reader(struct)
         self._blank_lines: list[int] = []
@@ -60,7 +61,7 @@ class _PetReader:
                 _check_size(text)
                 pet = self._read(text)
             except BadLine as error:
-                last_id = None if self.delimited else read_last_id(text)
+                last_id = None if self.records.delimited else read_last_id(text)
                 if last_id is None:
                     self.refuse(record.first, _reason(error, record))
                 else:
@@ -85,10 +86,11 @@ class _PetReader:
         self._blank_lines.clear()
 
     def _read_header(self, header: Record) -> None:
-        assert self.delimited
+        delimited = self.records.delimited
+        assert delimited
         try:
             _check_size(header.text)
-            self._read = self.delimited.reader(self._struct, header.text)
+            self._read = delimited.reader(self._struct, header.text)
         except BadLine as error:
             self.refuse(header.first, _reason(error, header))
             raise Refused from None
@@ -116,7 +118,7 @@ async def _pets(
     is_refused = False
     is_regular = source.seekable()
     size = os.fstat(source.fileno()).st_size if is_regular else None
-    async with aclosing(read_records(source.fileno(), reader.file, reader.delimited)) as batches:
+    async with aclosing(read_records(source.fileno(), reader.file, reader.records)) as batches:
         async for batch in batches:
             pets = reader.pets(batch)
             is_refused = reader.bad > 0 and not skip

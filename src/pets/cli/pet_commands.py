@@ -56,22 +56,31 @@ def _format_of(file: str) -> str:
     help="Only pets whose name contains this, in upper or lower case.",
 )
 @_format
-def export_command(output: str, format_: str | None, **choice: Any) -> int:
+@click.option(
+    "--excel",
+    is_flag=True,
+    help="Write CSV that a spreadsheet opens without harm. It is not for import.",
+)
+def export_command(output: str, format_: str | None, *, excel: bool, **choice: Any) -> int:
     """Write all pets, or those chosen, to a file.
 
     They are in the order of their ids, and as they are at one moment.
     """
+    from pets.api.formats import CSV_FOR_SPREADSHEETS, FORMATS
     from pets.cli.exporting import export_pets
 
     heed_signals()
     format_ = format_ or _format_of(output)
+    if excel and format_ != "csv":
+        raise click.UsageError("--excel needs --format csv", click.get_current_context())
+    delimited = CSV_FOR_SPREADSHEETS if excel else FORMATS[format_]
     settings = Settings.from_environment()
     try:
         query = PetQuery(**choice)
     except InvalidQuery as error:
         option = error.member.replace("_", "-")
         raise SettingsError(f"--{option} must be {error.rule}") from None
-    export_pets(settings, query, output, format_)
+    export_pets(settings, query, output, delimited)
     return 0
 
 

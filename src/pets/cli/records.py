@@ -1,63 +1,25 @@
-"""A file of pets as records, each the text of one pet."""
+"""The records of a file of pets."""
 
 import asyncio
-import codecs
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import anyio
 
-from pets.api.formats import Delimited
+from pets.api.records import MAX_RECORD_BYTES, Record, Records
 from pets.cli.console import failures_of
-
-MAX_RECORD_BYTES: Final = 1024 * 1024
 
 _BLOCK_BYTES: Final = 64 * 1024
 
 
-class Record(NamedTuple):
-    """The text of one pet, and the numbers of its first and last line.
-
-    A record over 1 MiB is cut off somewhere above that.
-    """
-
-    text: bytes
-    first: int
-    last: int
-
-
 async def read_records(
-    source: int, name: str, delimited: Delimited | None
+    source: int, name: str, records: Records
 ) -> AsyncGenerator[Sequence[Record], None]:
-    """Give the records of a file, a block at a time.
-
-    In CSV and TSV a line break within quotes belongs to its value, so a record may have several
-    lines. Raises `CommandFailed`, with the name of the file.
-    """
-    goes_on = delimited and delimited.record_goes_on
-    number = first = 0
-    unfinished: bytearray | None = None  # the text of a record that goes on in the next line
+    """Give the records of a file, a block at a time. Raises `CommandFailed`, with its name."""
     async for lines in _lines(_blocks(source, name)):
-        records = []
-        for line in lines:
-            number += 1
-            text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-            if unfinished is None:
-                if goes_on and b'"' in text and goes_on(text, within_quotes=False):
-                    first = number
-                    unfinished = bytearray(text)
-                else:
-                    records.append(Record(text, number, number))
-                continue
-            if len(unfinished) <= MAX_RECORD_BYTES:
-                unfinished += b"\n" + text
-            if goes_on and not goes_on(text, within_quotes=True):
-                records.append(Record(bytes(unfinished), first, number))
-                unfinished = None
-        yield records
-    if unfinished is not None:  # The last quote is never closed.
-        yield [Record(bytes(unfinished), first, number)]
+        yield [*records.of(lines)]
+    yield [*records.rest()]
 
 
 async def _lines(blocks: AsyncIterable[bytes]) -> AsyncGenerator[Sequence[bytes], None]:
