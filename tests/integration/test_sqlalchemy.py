@@ -2,7 +2,7 @@
 
 from asyncio import Task, create_task, gather, run, sleep, wait_for
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 
@@ -13,11 +13,13 @@ from pets.adapters.batching import BatchingPetRepository
 from pets.adapters.sqlalchemy.engine import SEARCH_CONNECTIONS, create_config, parse_url
 from pets.adapters.sqlalchemy.models import pet_keys, pets
 from pets.adapters.sqlalchemy.repository import SQLAlchemyPetRepository
+from pets.api.streams import MAX_STREAMS
 from pets.bootstrap.stores import migrate
 from pets.domain.pet import PetChange, PetType
 from pets.domain.query import PetQuery, PetSort
 from pets.domain.repository import PetPage
 from pets.settings import Settings
+from tests.factories import NewPetFactory
 from tests.integration.conftest import fetch, over_every_store
 from tests.port_contract import BOY, PassTime, PetRepositoryContract, exported, load, page_of
 
@@ -136,6 +138,33 @@ async def test_searches_leave_connections_for_quick_calls(
         await wait_for(postgresql.check(), 4)
         assert await connection.fetchval(WAITING) == SEARCH_CONNECTIONS
     await gather(*searches)
+
+
+@pytest.mark.anyio
+async def test_streams_leave_connections_for_searches(
+    postgresql: SQLAlchemyPetRepository,
+) -> None:
+    await postgresql.add([NewPetFactory.build()])
+    async with AsyncExitStack() as stack:
+        for _ in range(MAX_STREAMS):
+            pets = await stack.enter_async_context(aclosing(postgresql.export(PetQuery())))
+            assert await anext(pets)
+        searches = start_searches(postgresql, 2 * SEARCH_CONNECTIONS)
+        assert len(await wait_for(gather(*searches), 4)) == 2 * SEARCH_CONNECTIONS
+
+
+@pytest.mark.anyio
+async def test_searches_follow_streams_on_the_same_connections(
+    postgresql: SQLAlchemyPetRepository,
+) -> None:
+    """Whether a stream was read to its end or cut off."""
+    await postgresql.add([NewPetFactory.build()] * 2500)
+    for is_cut_off in (True, False):
+        async with aclosing(postgresql.export(PetQuery())) as chunks:
+            async for _ in chunks:
+                if is_cut_off:
+                    break
+        assert await gather(*start_searches(postgresql, 2 * SEARCH_CONNECTIONS))
 
 
 @over_every_store

@@ -7,7 +7,7 @@ from typing import Final
 
 from litestar.exceptions import HTTPException
 
-from pets.asgi import Header, Scope, header_values
+from pets.asgi import Header, Scope
 
 VARY: Final[Header] = (b"vary", b"Accept")
 """For each answer whose media type the client could choose."""
@@ -31,8 +31,11 @@ def wanted_type(scope: Scope, offered: tuple[str, ...]) -> str:
 
     It is the first one for a client that has no preference. Raises `NotAcceptable`.
     """
-    sent = b",".join(header_values(scope, b"accept"))
-    if not sent or sent == b"*/*":
+    sent = b""
+    for name, value in scope["headers"]:  # `header_values` would take half a microsecond more.
+        if name == b"accept":
+            sent = sent + b"," + value if sent else value
+    if not sent or sent == b"*/*" or sent == offered[0].encode():
         return offered[0]
     choose = _choose if len(sent) > _MAX_CACHED_BYTES else _choose_cached
     wanted = choose(sent, offered)
