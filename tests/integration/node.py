@@ -25,9 +25,8 @@ def run(directory: Path, *command: str) -> str:
     return done.stdout
 
 
-def install_packages(directory: Path) -> Path:
-    """Install the locked packages in this folder, for programs below it. Returns their commands."""
+def install_packages(directory: Path) -> None:
+    """Install the locked packages in this folder, for programs in it and below it."""
     for name in ("package.json", "package-lock.json"):
         shutil.copy(PACKAGES / name, directory)
     run(directory, "npm", "ci", "--silent", "--ignore-scripts")
-    return directory / "node_modules" / ".bin"
