@@ -271,7 +271,7 @@ class CreatingPetsFromLines:
         (pet,) = response.json()
         assert [pet[name] for name in ("name", "age", "type")] == ["boy", 7, "dog"]
 
-    def test_takes_1000_pets_and_no_more(self, client: Client) -> None:
+    def test_takes_1000_lines_and_no_more(self, client: Client) -> None:
         for number, status in ((1000, 201), (1001, 400)):
             response = self.post(client, (BOY + b"\n") * number, NDJSON)
             assert response.status_code == status

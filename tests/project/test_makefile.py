@@ -148,6 +148,7 @@ PROGRAMS = [
     "curl",
     "haproxy",
     "nginx",
+    "npm",
     "prometheus",
     "systemd-analyze",
 ]

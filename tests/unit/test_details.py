@@ -112,7 +112,7 @@ def test_a_bad_body_is_explained(client: Client, body: bytes, words: str) -> Non
 @pytest.mark.parametrize(
     ("method", "path", "types"),
     [
-        ("POST", "/pets/", "`application/json`"),
+        ("POST", "/pets/", "`application/json` or `application/x-ndjson` or `text/csv`"),
         ("PATCH", "/pets/1", "`application/json` or `application/merge-patch+json`"),
     ],
 )
