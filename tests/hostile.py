@@ -3,7 +3,7 @@
 import json
 from base64 import urlsafe_b64encode
 from codecs import BOM_UTF8
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 JSON = {"content-type": "application/json"}
@@ -427,6 +427,17 @@ OTHER_MEDIA_TYPES = {
     "nonsense": {"content-type": ";;;,"},
 }
 
+BAD_ACCEPTS = {
+    "HTML": "text/html",
+    "a relative of CSV": "text/csv-schema",
+    "nothing": "*/*;q=0",
+    "anything but what there is": "application/*;q=0, text/*;q=0.000, */*",
+    "weights beyond 1": "text/csv;q=1.1, application/json;q=5",
+    "a weight that is no number": "text/csv;q=nan",
+    "nonsense": ";;;=,\xff",
+    "very many types": "a/b," * 10_000,
+}
+
 NO_IDS = [
     "0",
     "01",
@@ -576,6 +587,22 @@ def bad_requests_to_one_pet() -> list[BadRequest]:
     return requests
 
 
+def bad_streams() -> list[BadRequest]:
+    requests: list[BadRequest] = []
+    queries = BAD_QUERIES | {"a cursor": ("cursor=A", "cursor")}
+    for name in ("a cursor twice", "everything wrong"):  # A stream knows no cursor.
+        del queries[name]
+    for name, (query, bad) in queries.items():
+        request = _bad_query(f"GET of CSV with {name}", "GET", f"/pets/?{query}", bad)
+        requests += [replace(request, headers={"accept": "text/csv"})]
+    for name, limit in BAD_LIMITS.items():
+        request = _bad_query(f"GET of CSV up to {name}", "GET", f"/pets/?limit={limit}", "limit")
+        requests += [replace(request, headers={"accept": "text/csv"})]
+    for name, accept in BAD_ACCEPTS.items():
+        requests += [BadRequest(f"GET as {name}", 406, "GET", "/pets/", headers={"accept": accept})]
+    return requests
+
+
 def bad_lines() -> list[BadRequest]:
     requests: list[BadRequest] = []
     for kind, media_type in (("NDJSON", "application/x-ndjson"), ("CSV", "text/csv")):
@@ -613,6 +640,7 @@ def bad_requests() -> list[BadRequest]:  # noqa: C901  # each table has its own 
             BadRequest(f"{method} {detail}", 413, method, "/pets/", too_large, detail=detail)
         ]
     requests += bad_lines()
+    requests += bad_streams()
     for name, (content, pointers) in BAD_PETS.items():
         requests += [
             BadRequest(f"POST with {name}", 400, "POST", "/pets/", content, pointers=pointers)

@@ -8,14 +8,11 @@ import pytest
 from pets.api.formats import (
     CSV,
     CSV_FOR_SPREADSHEETS,
-    MAX_KEPT_ID,
     TSV,
-    BadLine,
-    KeptPetLine,
-    PetLine,
     ndjson_lines,
     ndjson_reader,
 )
+from pets.api.pet_lines import MAX_KEPT_ID, BadLine, KeptPetLine, PetLine
 from pets.domain.pet import MAX_ID, NewPet, PetType
 from tests.factories import NewPetFactory
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pets.api.formats import PetLine, ndjson_reader
+from pets.api.formats import ndjson_reader
+from pets.api.pet_lines import PetLine
 from pets.api.schemas import PetCreate, PetsDelete
 from pets.api.strict_json import Invalid, decode
 

@@ -5,19 +5,16 @@ import io
 import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from functools import cache
-from typing import Annotated, Final, get_type_hints
+from typing import Final, get_type_hints
 
 import msgspec
-from msgspec import Meta
-from msgspec.structs import asdict
 
 from pets.api import schemas
-from pets.api.schemas import TIME_PATTERN, Fault, PetCreate, encode_lines
+from pets.api.pet_lines import AnyPet, BadLine, LastId, PetLine
+from pets.api.schemas import encode_lines
 from pets.api.strict_json import AnyStruct, Invalid, NotJSON, convert, decode
-from pets.domain.errors import InvalidPet
-from pets.domain.pet import MAX_ID, NewPet, Pet
+from pets.domain.pet import MAX_ID, Pet
 
 NDJSON_TYPE: Final = "application/x-ndjson"
 CSV_TYPE: Final = "text/csv"
@@ -34,9 +31,6 @@ NEW_PETS_DESCRIBED: Final = {
 }
 """Pets by their media type, as OpenAPI has them. JSON Schema cannot describe them."""
 
-MAX_KEPT_ID: Final = MAX_ID - 2**32
-"""The highest id of an import that keeps its ids, so that the store has ids left for new pets."""
-
 _QUOTED: Final = '"(?:[^"]|"")*+'
 """A value in quotes, before its closing quote."""
 
@@ -48,70 +42,8 @@ _MAX_SHOWN: Final = 80
 
 _INTEGER: Final = re.compile(f"0|[1-9][0-9]{{0,{len(str(MAX_ID)) - 1}}}")  # as JSON writes it
 _INTEGERS: Final = {name for name, kind in get_type_hints(Pet).items() if kind is int}
-_TIME_RULE: Final = "a time in UTC like 2021-05-18T19:10:17"
 
-AnyPet = NewPet | Pet
 Read = Callable[[bytes], AnyPet]
-
-
-class PetLine(PetCreate, frozen=True, kw_only=True):
-    """A pet to be imported, with an id that the store assigns."""
-
-    # The defaults mean "missing". A client cannot send them, because they are invalid.
-    id: Annotated[int, Meta(ge=1, le=MAX_ID, description=f"an integer from 1 to {MAX_ID}")] = 0
-    created_at: Annotated[str, Meta(pattern=TIME_PATTERN, description=_TIME_RULE)] = ""
-
-    def to_domain(self) -> NewPet:
-        members = asdict(self)
-        del members["id"]
-        if not self.created_at:
-            del members["created_at"]
-        else:
-            try:
-                members["created_at"] = datetime.fromisoformat(self.created_at)
-            except ValueError:
-                raise BadLine(f"created_at must be {_TIME_RULE}") from None
-        try:
-            return NewPet(**members)
-        except InvalidPet as error:
-            raise BadLine(str(error)) from None
-
-    def to_pet(self) -> AnyPet:
-        return self.to_domain()
-
-
-class KeptPetLine(PetLine, frozen=True, kw_only=True):
-    """A pet to be imported with its own id."""
-
-    id: Annotated[
-        int, Meta(ge=1, le=MAX_KEPT_ID, description=f"an integer from 1 to {MAX_KEPT_ID}")
-    ]
-
-    def to_pet(self) -> AnyPet:
-        return self.to_domain().with_id(self.id)
-
-
-class LastId(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The line of an export with the highest id that was assigned, if its pet was removed.
-
-    A store that imports the file does not assign the ids up to this one again.
-    """
-
-    last_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
-
-
-class BadLine(ValueError):
-    """The message says why a line is not a pet. `faults` say it for each member, if they can."""
-
-    faults: Sequence[Fault] = ()
-
-    @classmethod
-    def of(cls, error: Invalid) -> "BadLine":
-        # The reason is one line, because a pointer is percent-encoded.
-        reasons = [f"{(fault.pointer or '')[2:]} {fault.detail}" for fault in error.faults]
-        bad = cls("; ".join(reason.strip() for reason in reasons))
-        bad.faults = error.faults
-        return bad
 
 
 def ndjson_lines(pets: Sequence[Pet]) -> bytes:

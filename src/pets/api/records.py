@@ -7,7 +7,8 @@ from io import BytesIO
 from itertools import chain
 from typing import Final, NamedTuple
 
-from pets.api.formats import BadLine, Delimited, ndjson_struct_reader
+from pets.api.formats import Delimited, ndjson_struct_reader
+from pets.api.pet_lines import BadLine
 from pets.api.schemas import MAX_FAULTS, MAX_NEW_PETS, Fault, PetCreate
 
 MAX_RECORD_BYTES: Final = 1024 * 1024

@@ -6,17 +6,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Final
 
-from pets.api.formats import (
-    FORMATS,
-    AnyPet,
-    BadLine,
-    Delimited,
-    KeptPetLine,
-    PetLine,
-    Read,
-    ndjson_reader,
-    read_last_id,
-)
+from pets.api.formats import FORMATS, Delimited, Read, ndjson_reader, read_last_id
+from pets.api.pet_lines import AnyPet, BadLine, KeptPetLine, PetLine
 from pets.api.records import MAX_RECORD_BYTES, Record, Records
 from pets.cli.console import Show, failures_of, progress, say
 from pets.cli.loading import Refused, load_pets
