@@ -1,5 +1,6 @@
 """The examples of the documents. Those of a page run in their order on a new service."""
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.integration.browser import needs_chromium, new_page
+from tests.integration.node import needs_npm, run_node
 from tests.integration.served import served
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +30,9 @@ END_OF_COMMAND = re.compile(r"(?<!\\)\n")
 _, *PARTS = re.split(r"^## (.+)\n", PAGE, flags=re.MULTILINE)
 SECTIONS = {title: BLOCK.findall(text) for title, text in zip(PARTS[::2], PARTS[1::2], strict=True)}
 """The blocks of each section, as language and code: one for each client, then their output."""
+
+OTHERS = dict(SECTIONS.pop("Other clients"))
+"""The program of each client that has one alone, by its language."""
 
 Run = Callable[[str, str, Path], str]
 """Runs a program with the host that it calls and its folder, and returns its output."""
@@ -93,6 +98,7 @@ NEEDED = {
     "curl": pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed"),
     "fetch": needs_chromium,
 }
+needs_java = pytest.mark.skipif(shutil.which("javac") is None, reason="a JDK is not installed")
 NAMES = [pytest.param(name, marks=NEEDED.get(name, ())) for name in CLIENTS]
 
 
@@ -122,6 +128,7 @@ def test_each_section_has_a_block_for_each_client() -> None:
 
 def test_the_page_has_no_code_outside_these_blocks() -> None:
     in_sections = [block for blocks in SECTIONS.values() for block in blocks]
+    in_sections += OTHERS.items()
     assert in_sections == BLOCK.findall(PAGE) != []
     assert not OTHER_CODE.search(BLOCK.sub("", PAGE))
 
@@ -136,6 +143,36 @@ def test_each_client_prints_what_the_page_shows(name: str, tmp_path: Path) -> No
     for (title, blocks), output in zip(SECTIONS.items(), printed, strict=True):
         _, shown = blocks[-1]
         assert comparable(output) == comparable(shown), title
+
+
+@needs_npm
+@pytest.mark.thorough
+def test_axios_sends_arrays(npm_packages: Path) -> None:
+    def run_axios(program: str, _: str, directory: Path) -> str:
+        (directory / "axios.mjs").write_text(program)
+        return run_node(directory, "axios.mjs")
+
+    assert run_on_new_service(run_axios, [OTHERS["js"]], "", npm_packages) == ["2\n2\n"]
+
+
+@needs_java
+@pytest.mark.thorough
+def test_java_sends_every_method(tmp_path: Path) -> None:
+    def run_java(program: str, _: str, directory: Path) -> str:
+        (directory / "Pets.java").write_text(program)
+        return run_process(directory, "java", "Pets.java")
+
+    (printed,) = run_on_new_service(run_java, [OTHERS["java"]], "", tmp_path)
+    created, changed, deleted = printed.splitlines()
+    assert json.loads(created)["age"] == 7
+    assert json.loads(changed)["age"] == 8
+    assert json.loads(deleted) == {"deleted": 1, "errors": []}
+
+
+def test_the_page_says_which_program_is_not_tested() -> None:
+    assert list(OTHERS) == ["js", "java", "powershell"]
+    _, powershell = PAGE.split("### PowerShell\n")
+    assert "This is not tested." in powershell
 
 
 class Example(NamedTuple):

@@ -147,6 +147,7 @@ PROGRAMS = [
     "chromium",
     "curl",
     "haproxy",
+    "javac",
     "nginx",
     "npm",
     "prometheus",

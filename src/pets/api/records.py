@@ -9,12 +9,9 @@ from typing import Final, NamedTuple
 
 from pets.api.formats import Delimited, ndjson_struct_reader
 from pets.api.pet_lines import BadLine
-from pets.api.schemas import MAX_FAULTS, MAX_NEW_PETS, Fault, PetCreate
+from pets.api.schemas import Fault, MAX_FAULTS, MAX_LINES, MAX_NEW_PETS, PetCreate
 
 MAX_RECORD_BYTES: Final = 1024 * 1024
-
-MAX_LINES: Final = 10_000
-"""How many lines a request may have. Spreadsheets write empty rows, but a million take a second."""
 
 _SEPARATOR_LINE: Final = re.compile(rb'"?sep=([,;\t])"?\r?', re.IGNORECASE)
 """What Excel writes and reads above a header."""

@@ -34,6 +34,9 @@ MAX_NEW_PETS: Final = 1000
 MAX_NEW_PETS_BYTES: Final = 1024 * 1024
 """The largest body with pets. A pet of 100 letters in any script takes up to 1,300 bytes."""
 
+MAX_LINES: Final = 10_000
+"""How many lines a request may have. Spreadsheets write empty rows, but a million take a second."""
+
 MAX_LISTED_IDS: Final = 1000
 MAX_IDS: Final = 10_000
 MAX_IDS_BYTES: Final = 320 * 1024
@@ -292,7 +295,12 @@ class Fault(Struct, frozen=True, kw_only=True):
     line: (
         Annotated[
             int,
-            Meta(ge=1, description="the line of NDJSON or CSV in which the pet begins"),
+            Meta(
+                ge=1,
+                le=MAX_LINES + 1,
+                description="the line of NDJSON or CSV in which the pet begins",
+                examples=[2],
+            ),
         ]
         | UnsetType
     ) = UNSET
