@@ -56,6 +56,7 @@ def test_a_signal_ends_a_start_that_waits_for_the_store(number: int) -> None:
             assert process.wait(timeout=10) == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("output", "reason"),
     [("/dev/full", "No space left on device"), (None, "Bad file descriptor")],

@@ -462,6 +462,7 @@ def test_no_part_of_a_store_is_an_output(
     assert content(store.parent) == before
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="the open files are in /proc")
 @pytest.mark.parametrize("output", ["-", "/dev/stdout", "/proc/self/fd/1"])
 def test_an_open_file_of_the_store_is_no_output(store: Path, file: Path, output: str) -> None:
@@ -559,6 +560,7 @@ def test_sigterm_ends_an_import_in_the_background(store: Path) -> None:
     assert count(store) == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_migration_exits_with_130(number: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:

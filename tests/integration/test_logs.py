@@ -38,6 +38,7 @@ def accesses(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [line for line in lines if line["logger"] == "pets.telemetry.access_log"]
 
 
+@pytest.mark.thorough
 def test_each_line_is_json_with_its_time_level_and_origin() -> None:
     with served("memory://") as service:
         lines = log_after_stop(service)
@@ -47,6 +48,7 @@ def test_each_line_is_json_with_its_time_level_and_origin() -> None:
         assert line["timestamp"].endswith("Z")
 
 
+@pytest.mark.thorough
 def test_a_terminal_gets_lines_for_people() -> None:
     ours, theirs = pty.openpty()
     environment = os.environ | {"PETS_DATABASE_URL": "memory://"}

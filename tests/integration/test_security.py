@@ -24,6 +24,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 HAPROXY = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
 
 
+@pytest.mark.thorough
 def test_neither_logs_nor_answers_hold_a_secret(tmp_path: Path) -> None:
     """The requests succeed and fail in every way, and the store fails too."""
     keys = tmp_path / "keys"
@@ -62,6 +63,7 @@ def test_neither_logs_nor_answers_hold_a_secret(tmp_path: Path) -> None:
             assert hidden not in text
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_bug_is_logged_without_the_pets(kind: str, new_database: Callable[[str], str]) -> None:
     """Somebody has changed the table, so that it refuses a pet."""
@@ -84,6 +86,7 @@ def test_a_bug_is_logged_without_the_pets(kind: str, new_database: Callable[[str
     assert "Hidden" not in log
 
 
+@pytest.mark.thorough
 def test_the_password_of_the_database_is_never_logged() -> None:
     """Nothing listens there, so the service says what it waits for, and gives up."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -101,6 +104,7 @@ def test_the_password_of_the_database_is_never_logged() -> None:
     assert "hunter2" not in done.stderr
 
 
+@pytest.mark.thorough
 def test_a_client_cannot_write_lines_into_the_log() -> None:
     with served("memory://", PETS_ACCESS_LOG="true") as service:
         service.request("GET", "/pets%0A%7B%22event%22%3A%22forged%22%7D")

@@ -153,6 +153,7 @@ def test_answers_408_to_a_request_that_outlasts_the_grace(
         assert service.process.wait(timeout=30) == 0
 
 
+@pytest.mark.thorough
 def test_forgets_pets_in_memory_when_it_stops() -> None:
     for _ in range(2):
         with served("memory://") as service:

@@ -57,6 +57,7 @@ def away(store: Path) -> None:
     store.rename(store.with_name("moved.db"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("lose", [away, Path.unlink, replace_by_another, replace_by_its_copy])
 def test_a_service_without_its_file_serves_nothing(
     lose: Callable[[Path], object], store: Path, service: Served
@@ -80,6 +81,7 @@ def test_a_service_without_its_file_serves_nothing(
         assert count <= 1
 
 
+@pytest.mark.thorough
 def test_a_service_goes_on_when_its_file_is_back(store: Path, service: Served) -> None:
     away(store)
     # An answer of /health/ready would be given again for a second.
@@ -141,6 +143,7 @@ async def test_a_long_log_of_changes_is_emptied_although_readers_overlap(
         task.cancel()
 
 
+@pytest.mark.thorough
 def test_nothing_is_written_to_a_disk_that_is_nearly_full(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

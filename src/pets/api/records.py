@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from pets.api.formats import Delimited, ndjson_struct_reader
 from pets.api.pet_lines import BadLine
-from pets.api.schemas import Fault, MAX_FAULTS, MAX_LINES, MAX_NEW_PETS, PetCreate
+from pets.api.schemas import MAX_FAULTS, MAX_LINES, MAX_NEW_PETS, Fault, PetCreate
 
 MAX_RECORD_BYTES: Final = 1024 * 1024
 

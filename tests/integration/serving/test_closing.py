@@ -53,6 +53,7 @@ def test_an_early_answer_announces_that_the_connection_closes(
     assert b"connection: close" in answer
 
 
+@pytest.mark.thorough
 def test_a_client_that_keeps_sending_is_cut_off_in_time(service: Served) -> None:
     with connect(service) as connection:
         connection.sendall(HEAD % (b"POST /nothing", b"content-length: 1000000\r\n"))
