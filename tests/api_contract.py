@@ -272,6 +272,15 @@ class CreatingPetsFromLines:
         (pet,) = response.json()
         assert [pet[name] for name in ("name", "age", "type")] == ["boy", 7, "dog"]
 
+    def test_a_line_may_have_16_kib(self, client: Client) -> None:
+        for length, status in ((16 * 1024, 201), (16 * 1024 + 1, 400)):
+            body = BOY.ljust(length - 1) + b"\n"
+            response = client.post("/pets/", content=body, headers={"content-type": NDJSON})
+            assert response.status_code == status
+        assert response.json()["errors"] == [
+            {"pointer": "#", "line": 1, "detail": "is over 16 KiB"}
+        ]
+
     def test_takes_1000_lines_and_no_more(self, client: Client) -> None:
         for number, status in ((1000, 201), (1001, 400)):
             response = self.post(client, (BOY + b"\n") * number, NDJSON)

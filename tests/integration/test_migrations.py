@@ -11,12 +11,13 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import product
 from typing import Any
+from unicodedata import is_normalized
 
 import pytest
 from advanced_alchemy.alembic.commands import AlembicCommands
 from advanced_alchemy.config import SQLAlchemyAsyncConfig
 from alembic.script import ScriptDirectory
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, inspect, make_url
 from sqlalchemy.exc import IntegrityError
@@ -505,6 +506,7 @@ def test_sqlite_accepts_a_text_exactly_if_the_domain_does(sqlite_url: str, membe
     @given(st.text(special | st.characters(exclude_categories=["Cs"]), max_size=3))
     @settings(max_examples=1000, deadline=None)
     def is_taken_by_both_or_none(text: str) -> None:
+        assume(is_normalized("NFC", text))  # The domain composes texts, and SQLite cannot.
         try:
             is_valid = getattr(PetChange(**{member: text}), member) == text  # type: ignore[arg-type]  # It is a text.
         except InvalidPet:

@@ -37,6 +37,9 @@ def scope(*values: bytes) -> dict[str, Any]:  # Any: ASGI
         (b"text/csv;q=0.2, text/csv;q=0.8, application/json;q=0.5", "text/csv"),
         (b"text/csv;q=2, application/json;q=0.1", "application/json"),
         (b"\xff, text/csv", "text/csv"),
+        (b"*", "application/json"),
+        (b"text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", "application/json"),
+        (b"application/json;q=1.0000, text/csv;q=0.12345", "application/json"),
     ],
 )
 def test_the_type_of_the_highest_weight_is_wanted(accept: bytes, wanted: str) -> None:
@@ -63,7 +66,6 @@ def test_repeated_headers_form_one_list() -> None:
         b"text/csv;q=1.001",
         b"text/csv;q=-1",
         b"text/csv;q=nan",
-        b"*",
         b"csv",
     ],
 )

@@ -13,7 +13,8 @@ VARY: Final[Header] = (b"vary", b"Accept")
 """For each answer whose media type the client could choose."""
 
 _ANY: Final = "*/*"
-_WEIGHT: Final = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
+_WEIGHT: Final = re.compile(r"0?\.[0-9]+|0|1(\.0*)?")
+"""As in RFC 9110, 12.4.2, and as Java and others write it: `.2`, or with more digits."""
 _MAX_CACHED_BYTES: Final = 512
 """A longer header is not cached, so that the cache stays small."""
 
@@ -48,6 +49,8 @@ def _choose(accept: bytes, offered: tuple[str, ...]) -> str | None:
     weights: dict[str, float] = {}
     for element in accept.decode("latin-1").lower().split(","):
         range_, *parameters = [part.strip() for part in element.split(";")]
+        if range_ == "*":  # Java's HttpURLConnection sends it.
+            range_ = _ANY
         if range_:
             weights[range_] = max(_weight(parameters), weights.get(range_, 0))
     if not weights:

@@ -103,6 +103,7 @@ class TaggedAnswer:
     """An answer to GET that has an entity tag. A client that has its body already gets 304.
 
     The 304 has the headers that are for caches too (RFC 9110, 15.4.5), but not the others.
+    The tag is made of the body and of what it stands for also.
     """
 
     __slots__ = ("_answer", "_for_caches", "_tag")
@@ -113,8 +114,9 @@ class TaggedAnswer:
         *headers: Header,
         media_type: bytes = JSON,
         for_caches: tuple[Header, ...] = (),
+        tag_also: bytes = b"",
     ) -> None:
-        self._tag = entity_tag(body)
+        self._tag = entity_tag(body + tag_also)
         self._for_caches = ((b"etag", self._tag), *for_caches)
         self._answer = Answer(200, body, *self._for_caches, *headers, media_type=media_type)
 

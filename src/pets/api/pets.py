@@ -4,7 +4,7 @@ import re
 from functools import partial
 from typing import Annotated, Final
 
-from litestar import Controller, delete, get, patch, post, put
+from litestar import Controller, Router, delete, get, patch, post, put
 from litestar.exceptions import NotFoundException
 from litestar.openapi.spec import OpenAPIType
 from litestar.params import PathParameter
@@ -107,15 +107,19 @@ class LastPage:
             headers = [(b"x-total-count", b"%d" % page.count)]
             if link:
                 headers.append((b"link", link))
-            self._answer = TaggedAnswer(body, *headers, for_caches=(VARY,))
+            # A poll must notice that there is a next page now.
+            self._answer = TaggedAnswer(body, *headers, for_caches=(VARY,), tag_also=link)
         return self._answer
 
 
 class PetsController(Controller):
     path = "/pets"
     tags = ["pets"]
-    last_page = LastPage()
-    streams = Streams()
+
+    def __init__(self, owner: Router) -> None:
+        super().__init__(owner)
+        self.last_page = LastPage()
+        self.streams = Streams()
 
     @post(
         operation_id="createPet",

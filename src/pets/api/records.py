@@ -12,6 +12,10 @@ from pets.api.pet_lines import BadLine
 from pets.api.schemas import MAX_FAULTS, MAX_LINES, MAX_NEW_PETS, Fault, PetCreate
 
 MAX_RECORD_BYTES: Final = 1024 * 1024
+MAX_LINE_BYTES: Final = 16 * 1024
+"""The longest line of a request."""
+
+_TOO_LONG: Final = f"is over {MAX_LINE_BYTES // 1024} KiB"
 
 _SEPARATOR_LINE: Final = re.compile(rb'"?sep=([,;\t])"?\r?', re.IGNORECASE)
 """What Excel writes and reads above a header."""
@@ -103,6 +107,9 @@ class _PetReader:
         if self._blank_line:  # Blank lines are good at the end alone.
             self.faults.append(Fault(pointer="#", line=self._blank_line, detail="is blank"))
             self._blank_line = 0
+        if len(record.text) > MAX_LINE_BYTES:  # It has several lines.
+            self.faults.append(Fault(pointer="#", line=record.first, detail=_TOO_LONG))
+            return False
         try:
             if self._read is None:
                 assert self._records.delimited
@@ -122,6 +129,10 @@ def pets_of_lines(body: bytes, delimited: Delimited | None) -> tuple[list[PetCre
     """Return the new pets of NDJSON or CSV, and the faults of what is neither."""
     if body.count(b"\n") > MAX_LINES:
         return [], [Fault(pointer="#", detail=f"must have at most {MAX_LINES:,} lines")]
+    # To look for quotes in a longer line takes long. A pet needs at most 1,300 bytes.
+    for number, line in enumerate(BytesIO(body), 1):
+        if len(line) > MAX_LINE_BYTES:
+            return [], [Fault(pointer="#", line=number, detail=_TOO_LONG)]
     records = Records(delimited)
     reader = _PetReader(records)
     lines = (line.removesuffix(b"\n") for line in BytesIO(body))

@@ -159,6 +159,7 @@ async def make_name_index(settings: Settings, show: Callable[[str, int, int], No
                     show(*progress)
         finally:
             making.cancel()  # It has no effect on a task that is done.
+            await asyncio.wait({making})
         await making
 
 

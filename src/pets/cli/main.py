@@ -7,6 +7,8 @@ Each command imports what it needs when it runs, because `pets --help` should be
 import json
 import logging
 import os
+import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -89,9 +91,15 @@ def _store_message(error: StoreUnavailable) -> str:
     return f"{message}: {error.reason}"
 
 
+def _ignore(_: object) -> None:
+    pass
+
+
 def _interrupted(effect: str) -> int:
-    # Connections that were cut off complain when Python forgets them.
+    # Connections and event loops that were cut off complain when Python forgets them.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    sys.unraisablehook = _ignore
     return _fail(INTERRUPTED, f"interrupted; {effect}" if effect else "interrupted")
 
 

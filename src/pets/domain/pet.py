@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 from unicodedata import normalize
 
@@ -54,6 +55,8 @@ class PetType(StrEnum):
 TYPE_RULE: Final = " or ".join(f'"{kind}"' for kind in PetType)
 
 
+# A name is composed where it is read, and once more where the pet is made.
+@lru_cache(maxsize=4)
 def composed(text: str) -> str:
     """Return a text in Unicode's form NFC, in which texts that look the same are the same (UAX 15).
 

@@ -46,9 +46,14 @@ class PetStatistics:
             count=count,
             by_type=by_type,
             by_age=by_age,
-            mean_age=round(years / count, 2) if count else None,
+            mean_age=_mean(years, count) if count else None,
             median_age=_median(by_age, count) if count else None,
         )
+
+
+def _mean(years: int, count: int) -> float:
+    """Return the mean in hundredths, half of which are rounded up."""
+    return (200 * years + count) // (2 * count) / 100
 
 
 def _median(by_age: Mapping[int, int], count: int) -> float:

@@ -2,7 +2,7 @@
 
 It holds the trigrams of the folded names: every three characters in a row, by PostgreSQL's own
 extension pg_trgm. With it a search for three or more characters reads only the pets whose names
-have them, and no longer the whole table. Writes take longer with it (docs/decisions/0030). So it
+have them, and no longer the whole table. Writes take longer with it (docs/decisions/0031). So it
 is no part of the schema, and the operator of a large store decides (`pets index-names`).
 """
 
