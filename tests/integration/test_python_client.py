@@ -116,6 +116,11 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the client, as the package `pets_client`, and the program."""
     directory = tmp_path_factory.mktemp("python")
     described = document(create_app(Settings(database_url=MEMORY)))
+    # The generator cannot send lines. It would leave them out with a warning.
+    content = described["paths"]["/pets/"]["post"]["requestBody"]["content"]
+    described["paths"]["/pets/"]["post"]["requestBody"]["content"] = {
+        "application/json": content["application/json"]
+    }
     (directory / "openapi.json").write_text(json.dumps(described))
     # Without its last step, which formats the code, it takes half the time.
     (directory / "config.yaml").write_text("post_hooks: []\n")

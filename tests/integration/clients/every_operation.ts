@@ -9,7 +9,7 @@ type PetType = components["schemas"]["PetType"];
 
 declare const process: { argv: string[] };
 
-const api = createClient<paths, "application/json">({ baseUrl: process.argv[2]! });
+const api = createClient<paths, "application/json" | "application/problem+json">({ baseUrl: process.argv[2]! });
 
 const check = (actual: unknown, expected: unknown): void => {
   const [is, should] = [JSON.stringify(actual), JSON.stringify(expected)];
