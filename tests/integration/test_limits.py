@@ -9,15 +9,9 @@ import pytest
 
 from pets.adapters.memory import InMemoryPetRepository
 from pets.api.body import MAX_BODY_BYTES
+from pets.api.problem_document import MAX_FAULTS
 from pets.api.records import MAX_RECORD_BYTES
-from pets.api.schemas import (
-    MAX_DIGITS,
-    MAX_FAULTS,
-    MAX_IDS_BYTES,
-    MAX_LIMIT,
-    MAX_NEW_PETS,
-    MAX_NEW_PETS_BYTES,
-)
+from pets.api.schemas import MAX_DIGITS, MAX_IDS_BYTES, MAX_LIMIT, MAX_NEW_PETS, MAX_NEW_PETS_BYTES
 from pets.cli.main import main
 from pets.domain.pet import MAX_ID, NewPet, PetType
 from pets.domain.repository import Numbered

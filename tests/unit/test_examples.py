@@ -12,8 +12,9 @@ from pets.api import health
 from pets.api.api_keys import ApiKey, ApiKeys, KeyScope
 from pets.api.application import Application
 from pets.api.openapi import document
+from pets.api.problem_document import Problem
 from pets.api.problems import MEDIA_TYPE
-from pets.api.schemas import MAX_NEW_PETS_BYTES, Problem
+from pets.api.schemas import MAX_NEW_PETS_BYTES
 from pets.bootstrap import create_app
 from pets.domain.errors import NoIdsLeft
 from pets.domain.repository import PetRepository

@@ -1,6 +1,7 @@
 """Writing and reading pets as lines of NDJSON and CSV."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -12,9 +13,15 @@ from pets.api.formats import (
     ndjson_lines,
     ndjson_reader,
 )
-from pets.api.pet_lines import MAX_KEPT_ID, BadLine, KeptPetLine, PetLine
+from pets.api.pet_lines import MAX_KEPT_ID, AnyPet, BadLine, KeptPetLine, PetLine
 from pets.domain.pet import MAX_ID, NewPet, PetType
 from tests.factories import NewPetFactory
+
+
+def to_pets(read: Callable[[bytes], PetLine]) -> Callable[[bytes], AnyPet]:
+    """Return a function that reads a line as `pets import` does."""
+    return lambda line: read(line).to_pet()
+
 
 AT = datetime.fromisoformat("2021-05-18T19:10:17")
 BOY = NewPet(name="boy", age=7, type=PetType.DOG, created_at=AT)
@@ -46,7 +53,7 @@ def test_tsv_is_csv_with_tabs() -> None:
     pet = NewPet(name='a, "b"', age=7, type=PetType.DOG, created_at=AT).with_id(1)
     assert TSV.header == b"id\tname\tage\ttype\tcreated_at\n"
     assert TSV.lines([pet]) == b'1\t"a, ""b"""\t7\tdog\t2021-05-18T19:10:17\n'
-    read = TSV.reader(PetLine, b"name\tage\ttype")
+    read = to_pets(TSV.reader(PetLine, b"name\tage\ttype"))
     assert read(b"a, b\t7\tdog").name == "a, b"
 
 
@@ -61,7 +68,7 @@ def test_tsv_is_csv_with_tabs() -> None:
 )
 def test_a_bad_line_of_tsv_is_explained(line: bytes, reason: str) -> None:
     with pytest.raises(BadLine) as caught:
-        TSV.reader(PetLine, b"name\tage\ttype")(line)
+        to_pets(TSV.reader(PetLine, b"name\tage\ttype"))(line)
     assert str(caught.value) == reason
 
 
@@ -77,35 +84,35 @@ def test_written_pets_are_read_back_unchanged() -> None:
         NewPet(name=name, age=0, type=PetType.CAT, created_at=AT).with_id(MAX_KEPT_ID)
         for name in names
     ]
-    read = ndjson_reader(KeptPetLine)
+    read = to_pets(ndjson_reader(KeptPetLine))
     assert [read(line) for line in ndjson_lines(pets).split(b"\n")[:-1]] == pets
     for delimited in (CSV, TSV):
-        read = delimited.reader(KeptPetLine, delimited.header)
+        read = to_pets(delimited.reader(KeptPetLine, delimited.header))
         assert [read(line) for line in delimited.lines(pets).split(b"\n")[:-1]] == pets
 
 
 def test_an_id_that_is_not_kept_is_ignored() -> None:
-    assert ndjson_reader(PetLine)(ndjson_lines([BOY.with_id(1)])) == BOY
-    assert CSV.reader(PetLine, CSV.header)(CSV.lines([BOY.with_id(1)])) == BOY
+    assert to_pets(ndjson_reader(PetLine))(ndjson_lines([BOY.with_id(1)])) == BOY
+    assert to_pets(CSV.reader(PetLine, CSV.header))(CSV.lines([BOY.with_id(1)])) == BOY
 
 
 def test_columns_of_csv_may_come_in_any_order() -> None:
-    read = CSV.reader(PetLine, b"created_at,id,type,age,name")
+    read = to_pets(CSV.reader(PetLine, b"created_at,id,type,age,name"))
     assert read(b"2021-05-18T19:10:17,7,dog,7,boy") == BOY
 
 
 def test_an_optional_value_of_csv_may_be_empty() -> None:
-    read = CSV.reader(PetLine, CSV.header)
+    read = to_pets(CSV.reader(PetLine, CSV.header))
     assert read(b",boy,7,dog,2021-05-18T19:10:17") == BOY
 
 
 def test_a_header_of_csv_may_end_with_a_carriage_return() -> None:
-    assert CSV.reader(PetLine, b"type,age,name\r")(b"dog,7,boy\r").name == "boy"
+    assert to_pets(CSV.reader(PetLine, b"type,age,name\r"))(b"dog,7,boy\r").name == "boy"
 
 
 def test_a_pet_without_a_time_is_created_now() -> None:
     before = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
-    pet = ndjson_reader(PetLine)(b'{"name":"boy","age":7,"type":"dog"}')
+    pet = to_pets(ndjson_reader(PetLine))(b'{"name":"boy","age":7,"type":"dog"}')
     assert before <= pet.created_at <= datetime.now(UTC).replace(tzinfo=None)
 
 
@@ -134,7 +141,7 @@ def test_a_pet_without_a_time_is_created_now() -> None:
 )
 def test_a_bad_line_of_ndjson_is_explained(line: bytes, reason: str) -> None:
     with pytest.raises(BadLine) as caught:
-        ndjson_reader(PetLine)(line)
+        to_pets(ndjson_reader(PetLine))(line)
     assert str(caught.value) == reason
 
 
@@ -144,7 +151,7 @@ def test_a_bad_line_of_ndjson_is_explained(line: bytes, reason: str) -> None:
 )
 def test_bytes_that_are_not_utf_8_are_not_json(line: bytes) -> None:
     with pytest.raises(BadLine, match=r"^cannot be read as JSON: "):
-        ndjson_reader(PetLine)(line)
+        to_pets(ndjson_reader(PetLine))(line)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +179,7 @@ def test_bytes_that_are_not_utf_8_are_not_json(line: bytes) -> None:
 )
 def test_a_bad_line_of_csv_is_explained(line: bytes, reason: str) -> None:
     with pytest.raises(BadLine) as caught:
-        CSV.reader(PetLine, CSV.header)(line)
+        to_pets(CSV.reader(PetLine, CSV.header))(line)
     assert sorted(str(caught.value).split("; ")) == sorted(reason.split("; "))
 
 
@@ -216,21 +223,21 @@ def test_reading_quotes_takes_linear_time(line: bytes) -> None:
 
 def test_bytes_that_are_not_utf_8_are_not_csv() -> None:
     with pytest.raises(BadLine, match=r"^cannot be read as CSV: it is not UTF-8$"):
-        CSV.reader(PetLine, CSV.header)(b"1,\xff,7,dog,")
+        to_pets(CSV.reader(PetLine, CSV.header))(b"1,\xff,7,dog,")
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
 def test_the_end_of_a_line_is_no_part_of_its_last_value(end: bytes) -> None:
-    read = CSV.reader(PetLine, b"type,age,name" + end)
+    read = to_pets(CSV.reader(PetLine, b"type,age,name" + end))
     assert read(b"dog,7,MAX" + end).name == "MAX"
-    read = CSV.reader(PetLine, b"name,age,type" + end)
+    read = to_pets(CSV.reader(PetLine, b"name,age,type" + end))
     with pytest.raises(BadLine, match=f"^{TYPE}$"):
         read(b"boy,7,dog " + end)
 
 
 def test_the_columns_that_a_header_needs_and_may_have_are_named() -> None:
     with pytest.raises(BadLine) as caught:
-        CSV.reader(PetLine, b"name,age")
+        to_pets(CSV.reader(PetLine, b"name,age"))
     assert str(caught.value) == (
         "the header must name each of name age type once, "
         "and may name no other than name age type id created_at; it is 'name,age'"
@@ -243,23 +250,23 @@ def test_the_columns_that_a_header_needs_and_may_have_are_named() -> None:
 )
 def test_a_header_without_the_columns_of_a_pet_is_rejected(header: bytes) -> None:
     with pytest.raises(BadLine, match=r"^the header must name|^cannot be read"):
-        CSV.reader(PetLine, header)
+        to_pets(CSV.reader(PetLine, header))
 
 
 def test_keeping_ids_requires_ids() -> None:
     with pytest.raises(BadLine, match=r"^id is required$"):
-        ndjson_reader(KeptPetLine)(b'{"name":"x","age":7,"type":"dog"}')
+        to_pets(ndjson_reader(KeptPetLine))(b'{"name":"x","age":7,"type":"dog"}')
     with pytest.raises(BadLine, match="the header must name"):
-        CSV.reader(KeptPetLine, b"name,age,type")
+        to_pets(CSV.reader(KeptPetLine, b"name,age,type"))
 
 
 @pytest.mark.parametrize("struct", [PetLine, KeptPetLine])
 def test_a_name_is_imported_in_one_form_of_unicode(struct: type[PetLine]) -> None:
     """So a store of an older version gets this form by an export and an import."""
-    ndjson = ndjson_reader(struct)(
+    ndjson = to_pets(ndjson_reader(struct))(
         '{"id": 1, "name": "Zoe\u0308", "age": 7, "type": "cat"}'.encode()
     )
-    csv = CSV.reader(struct, b"id,name,age,type")("1,Zoe\u0308,7,cat".encode())
+    csv = to_pets(CSV.reader(struct, b"id,name,age,type"))("1,Zoe\u0308,7,cat".encode())
     assert ndjson.name == csv.name == "Zo\u00eb"
 
 
@@ -273,12 +280,12 @@ def test_a_name_is_imported_in_one_form_of_unicode(struct: type[PetLine]) -> Non
     ],
 )
 def test_a_spreadsheet_chooses_the_separator_and_the_case(header: bytes, line: bytes) -> None:
-    assert CSV.like(header).reader(PetLine, header)(line).name == "boy"
+    assert to_pets(CSV.like(header).reader(PetLine, header))(line).name == "boy"
 
 
 def test_a_bad_header_is_shown_in_part_and_without_controls() -> None:
     with pytest.raises(BadLine) as caught:
-        CSV.reader(PetLine, b"\x1b[31m" + b"x" * 1000)
+        to_pets(CSV.reader(PetLine, b"\x1b[31m" + b"x" * 1000))
     assert str(caught.value).endswith("; it is '\\x1b[31m" + "x" * 75 + "\u2026'")
 
 

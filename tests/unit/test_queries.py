@@ -4,10 +4,11 @@ from datetime import datetime
 
 import pytest
 
-from pets.api.links import links
+from pets.api.pages import links
+from pets.api.problem_document import MAX_FAULTS
 from pets.api.problems import InvalidRequest
 from pets.api.queries import read_ids, read_query
-from pets.api.schemas import MAX_FAULTS, MAX_IDS
+from pets.api.schemas import MAX_IDS
 from pets.domain.pet import MAX_ID, PetType
 from pets.domain.query import PetQuery
 

@@ -43,5 +43,5 @@ def test_an_error_says_what_the_document_should_have_been() -> None:
 @pytest.mark.parametrize("first", [("age", "x"), ("name", ""), ("type", 1)])
 def test_a_line_may_repeat_a_member_as_a_body_may(first: tuple[str, object]) -> None:
     line = written([first, ("name", "boy"), ("age", 7), ("type", "dog")])
-    pet = ndjson_reader(PetLine)(line)
+    pet = ndjson_reader(PetLine)(line).to_pet()
     assert (pet.name, pet.age) == ("boy", 7)

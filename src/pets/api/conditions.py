@@ -86,6 +86,8 @@ def is_met(request: ApiRequest, tag: bytes | None) -> bool:
     Raises `PreconditionFailed` if `If-Match` does not hold, and `InvalidHeader` for a header
     that is malformed.
     """
+    if not _has_conditions(request):  # Hardly any request has one.
+        return True
     wanted = header_values(request.scope, _IF_MATCH)
     unwanted = header_values(request.scope, _IF_NONE_MATCH)
     # Both are read before either decides, so that a malformed one is always refused.
@@ -99,11 +101,15 @@ def is_met(request: ApiRequest, tag: bytes | None) -> bool:
     return not is_unwanted
 
 
+def _has_conditions(request: ApiRequest) -> bool:
+    return any(name in _CONDITIONS for name, _ in request.scope["headers"])
+
+
 class TaggedAnswer:
     """An answer to GET that has an entity tag. A client that has its body already gets 304.
 
     The 304 has the headers that are for caches too (RFC 9110, 15.4.5), but not the others.
-    The tag is made of the body and of what it stands for also.
+    The tag changes with the body, and with `tagged_too`, which is a header or empty.
     """
 
     __slots__ = ("_answer", "_for_caches", "_tag")
@@ -114,9 +120,9 @@ class TaggedAnswer:
         *headers: Header,
         media_type: bytes = JSON,
         for_caches: tuple[Header, ...] = (),
-        tag_also: bytes = b"",
+        tagged_too: bytes = b"",
     ) -> None:
-        self._tag = entity_tag(body + tag_also)
+        self._tag = entity_tag(body + tagged_too)
         self._for_caches = ((b"etag", self._tag), *for_caches)
         self._answer = Answer(200, body, *self._for_caches, *headers, media_type=media_type)
 

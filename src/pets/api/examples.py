@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from pets.api.conditions import PreconditionFailed
 from pets.api.idempotency import KeyReused
+from pets.api.problem_document import EXAMPLE_REQUEST_ID, Fault
 from pets.api.problem_types import (
     BLANK,
     INVALID_BODY,
@@ -18,7 +19,6 @@ from pets.api.problem_types import (
     PET_NOT_FOUND,
 )
 from pets.api.problems import BUG, MEDIA_TYPE, PetNotFound, problem
-from pets.api.schemas import EXAMPLE_REQUEST_ID, Fault
 from pets.asgi import SAFE_METHODS
 from pets.domain.errors import NoIdsLeft
 from pets.domain.pet import AGE_RULE

@@ -11,7 +11,7 @@ from typing import Final, get_type_hints
 import msgspec
 
 from pets.api import schemas
-from pets.api.pet_lines import AnyPet, BadLine, LastId, PetLine
+from pets.api.pet_lines import BadLine, LastId
 from pets.api.schemas import encode_lines
 from pets.api.strict_json import AnyStruct, Invalid, NotJSON, convert, decode
 from pets.domain.pet import MAX_ID, Pet
@@ -44,20 +44,12 @@ _MAX_SHOWN: Final = 80
 _INTEGER: Final = re.compile(f"0|[1-9][0-9]{{0,{len(str(MAX_ID)) - 1}}}")  # as JSON writes it
 _INTEGERS: Final = {name for name, kind in get_type_hints(Pet).items() if kind is int}
 
-Read = Callable[[bytes], AnyPet]
-
 
 def ndjson_lines(pets: Sequence[Pet]) -> bytes:
     return encode_lines(map(schemas.Pet.from_domain, pets))
 
 
-def ndjson_reader(struct: type[PetLine]) -> Read:
-    """Return a function that makes a pet of a line, or raises `BadLine`."""
-    read = ndjson_struct_reader(struct)
-    return lambda line: read(line).to_pet()
-
-
-def ndjson_struct_reader(struct: type[AnyStruct]) -> Callable[[bytes], AnyStruct]:
+def ndjson_reader(struct: type[AnyStruct]) -> Callable[[bytes], AnyStruct]:
     """Return a function that makes a struct of a line, or raises `BadLine`."""
 
     def read(line: bytes) -> AnyStruct:
@@ -137,18 +129,11 @@ class Delimited:
         text = b'"' + line if within_quotes else line
         return self._open_record.fullmatch(text) is not None
 
-    def reader(self, struct: type[PetLine], header: bytes) -> Read:
-        """Return a function that makes a pet of a line below this header, or raises `BadLine`.
+    def reader(self, struct: type[AnyStruct], header: bytes) -> Callable[[bytes], AnyStruct]:
+        """Return a function that makes a struct of a line below this header, or raises `BadLine`.
 
-        Raises `BadLine` for the header too.
-        """
-        read = self.struct_reader(struct, header)
-        return lambda line: read(line).to_pet()
-
-    def struct_reader(self, struct: type[AnyStruct], header: bytes) -> Callable[[bytes], AnyStruct]:
-        """Return the same for any struct of the members of a pet.
-
-        The names in the header may be in any case, and have white space around them.
+        Raises `BadLine` for the header too. Its names may be in any case, and have white space
+        around them.
         """
         columns = [name.strip().lower() for name in self._cells(header)]
         fields = msgspec.structs.fields(struct)

@@ -5,7 +5,7 @@ from typing import Final
 
 from litestar import Controller, Router, get
 
-from pets.api.openapi import described_answers
+from pets.api.descriptions import described_answers
 from pets.api.request import ApiRequest
 from pets.api.schemas import Health
 from pets.domain.errors import StoreUnavailable

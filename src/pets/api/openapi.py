@@ -1,33 +1,36 @@
 """The OpenAPI document."""
 
-from collections.abc import Iterable, Mapping
 from importlib.metadata import version
-from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response, Router
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
-from litestar.openapi import OpenAPIConfig, ResponseSpec
+from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import License, Server, Tag
-from msgspec import Struct
 
 from pets.api import schemas
-from pets.api.access import CHALLENGES, OPEN
+from pets.api.access import OPEN
 from pets.api.application import Application
-from pets.api.body import JSON_TYPES, MAX_BODY_BYTES
+from pets.api.body import JSON_TYPES
 from pets.api.compression import GZIP, VARY, accepts_gzip, compress
+from pets.api.descriptions import (
+    CHALLENGE,
+    DESCRIPTIONS,
+    HEADERS_OF_ALL,
+    JSON,
+    REFERENCE,
+    REFERENCES_TO_HEADERS,
+    RETRY_AFTER,
+    SCHEMES,
+)
 from pets.api.examples import add_examples
+from pets.api.problem_document import Problem
 from pets.api.problem_types import TYPES
-from pets.api.problems import BUG, MAX_RETRY_AFTER_SECONDS, MEDIA_TYPE, RETRY_AFTER_SECONDS
+from pets.api.problems import MEDIA_TYPE
 from pets.api.root_path import below
-from pets.telemetry.request_context import MAX_REQUEST_ID_LENGTH, REQUEST_ID_PATTERN
-
-_REFERENCE: Final = "#/components/schemas/{name}"
-
-JSON = dict[str, Any]  # Any: whatever JSON can hold.
 
 # The guides have no address of their own, because the source is not at a known one.
 _DESCRIPTION: Final = f"""\
@@ -42,7 +45,6 @@ The `type` of a problem leads to a page that explains it, unless its status says
 _PATHS_IN: Final = {"Link", "Location"}
 """The headers whose values have paths of this service."""
 
-NO_OTHERS: Final[Mapping[str, object]] = MappingProxyType({})
 _COMPONENTS: Final = [
     schemas.Pet,
     schemas.PetCreate,
@@ -52,102 +54,8 @@ _COMPONENTS: Final = [
     schemas.PetsDelete,
     schemas.PetsDeleted,
     schemas.Health,
-    schemas.Problem,
+    Problem,
 ]
-_DESCRIPTIONS: Final = {
-    400: "The request is malformed or invalid.",
-    401: "The request has no valid API key.",
-    403: "The API key may only read.",
-    406: "`Accept` allows none of the media types of the answer.",
-    304: "The client has this already: `If-None-Match` names its tag, or is `*`.",
-    404: "There is no such pet.",
-    412: "`If-Match` does not name the tag of the pet, or `If-None-Match` does.",
-    413: "The body is larger than this operation takes.",
-    415: "The body has a media type or a coding that the operation does not take.",
-    422: "The `Idempotency-Key` was used for other pets.",
-    431: "The path, the query and the header fields are over 64 KiB.",
-    500: BUG,
-    503: "The store cannot be reached, or the service is overloaded. "
-    "`Retry-After` says in how many seconds to try again.",
-    507: "The store has no ids left for new pets.",
-}
-_RETRY_AFTER: Final = {
-    "description": "In how many seconds to try again.",
-    "schema": {
-        "type": "integer",
-        "minimum": 1,
-        "maximum": MAX_RETRY_AFTER_SECONDS,
-        "examples": [RETRY_AFTER_SECONDS],
-    },
-}
-_CHALLENGE: Final = {
-    "description": "How to send a key (RFC 6750).",
-    "required": True,
-    "schema": {"type": "string", "enum": CHALLENGES},
-}
-_SCHEMES: Final = {
-    "bearer": {"type": "http", "scheme": "bearer"},
-    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-}
-_REQUEST_ID: Final = {
-    "description": "The id of the request: the client's own, or else one that was made for it.",
-    "required": True,
-    "schema": {
-        "type": "string",
-        "pattern": f"^{REQUEST_ID_PATTERN}$",
-        "maxLength": MAX_REQUEST_ID_LENGTH,
-    },
-}
-_CACHE_CONTROL: Final = {
-    "description": "A cache must ask each time whether it may still use the answer. It is also "
-    "`private` if the service has API keys.",
-    "required": True,
-    "schema": {"type": "string", "enum": ["no-cache", "private, no-cache"]},
-}
-_HEADERS_OF_ALL: Final = {"Request-Id": _REQUEST_ID, "Cache-Control": _CACHE_CONTROL}
-_REFERENCES_TO_HEADERS: Final = {
-    name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS_OF_ALL
-}
-
-
-def described_answers(
-    success: int, struct: type[Struct] | None, description: str, *statuses: int
-) -> dict[int, ResponseSpec]:
-    """Return the description of an operation's answers: the success, and the other statuses."""
-    responses = {success: ResponseSpec(struct, generate_examples=False, description=description)}
-    for status in statuses:
-        responses[status] = ResponseSpec(
-            None if status == 304 else schemas.Problem,
-            generate_examples=False,
-            description=_DESCRIPTIONS[status],
-            media_type=MEDIA_TYPE,
-        )
-    return responses
-
-
-def described_body(
-    *kinds: Any,  # Any: mypy knows no type of annotations.
-    media_types: Iterable[str] = JSON_TYPES,
-    required: bool = True,
-    max_bytes: int = MAX_BODY_BYTES,
-    others: Mapping[str, object] = NO_OTHERS,
-) -> JSON:
-    """Return the description of a body that holds a value of one of these kinds.
-
-    `others` describes it in media types that are not JSON.
-    """
-    content = {"schema": described_schema(*kinds)}
-    return {
-        "description": f"At most {max_bytes // 1024} KiB.",
-        "required": required,
-        "content": {**dict.fromkeys(media_types, content), **others},
-    }
-
-
-def described_schema(*kinds: Any) -> JSON:  # Any: as above.
-    """Return the schema of values of these kinds. It refers to the structs of the document."""
-    schemas, _ = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
-    return schemas[0] if len(kinds) == 1 else {"anyOf": schemas}
 
 
 def document(app: Application) -> JSON:
@@ -175,14 +83,14 @@ def document(app: Application) -> JSON:
         _require_key(paths)
     with below(app.root_path):
         add_examples(paths)
-    _, components = msgspec.json.schema_components(_COMPONENTS, ref_template=_REFERENCE)
+    _, components = msgspec.json.schema_components(_COMPONENTS, ref_template=REFERENCE)
     for name in ("type", "instance"):
         member = components["Problem"]["properties"][name]
         member["description"] = member["description"].replace(" /", f" {app.root_path}/")
         member["examples"] = [f"{app.root_path}{path}" for path in member["examples"]]
-    described: JSON = {"schemas": components, "headers": _HEADERS_OF_ALL}
+    described: JSON = {"schemas": components, "headers": HEADERS_OF_ALL}
     if app.needs_key:
-        described["securitySchemes"] = _SCHEMES
+        described["securitySchemes"] = SCHEMES
     document |= {"paths": paths, "components": described}
     _complete_schemas(document)
     return document
@@ -193,12 +101,12 @@ def _require_key(paths: JSON) -> None:
         if path in OPEN:
             continue
         for method, operation in item.items():
-            operation["security"] = [{scheme: []} for scheme in _SCHEMES]
+            operation["security"] = [{scheme: []} for scheme in SCHEMES]
             statuses = (401,) if method == "get" else (401, 403)
             for status in statuses:
                 operation["responses"][str(status)] = {
-                    "description": _DESCRIPTIONS[status],
-                    "headers": _REFERENCES_TO_HEADERS | {"WWW-Authenticate": _CHALLENGE},
+                    "description": DESCRIPTIONS[status],
+                    "headers": REFERENCES_TO_HEADERS | {"WWW-Authenticate": CHALLENGE},
                     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
                 }
 
@@ -230,9 +138,9 @@ def _complete(operation: JSON, options: JSON, root_path: str) -> None:
         operation["responses"][str(status)]["content"] = {JSON_TYPES[0]: {"schema": schema}}
     for status, content in options.get("answer_content", {}).items():
         operation["responses"][str(status)]["content"] |= content
-    headers = {503: {"Retry-After": _RETRY_AFTER}} | options.get("answer_headers", {})
+    headers = {503: {"Retry-After": RETRY_AFTER}} | options.get("answer_headers", {})
     for status, response in operation["responses"].items():
-        response["headers"] = {**_REFERENCES_TO_HEADERS}
+        response["headers"] = {**REFERENCES_TO_HEADERS}
         for name, described in headers.get(int(status), {}).items():
             response["headers"][name] = {"required": True} | described
             if root_path and name in _PATHS_IN:
@@ -267,6 +175,7 @@ class _Document(JsonRenderPlugin):
         return self._compressed if accepts_gzip(request.scope) else self._written
 
 
+# Any: Litestar knows of no narrower type of answer here.
 def _complete_answer(response: Response[Any]) -> Response[Any]:
     # For any other path below /schema, Litestar's own answer is a page of HTML.
     if response.status_code == 404:

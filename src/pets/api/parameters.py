@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from pets.api.problem_document import MAX_FAULTS, Fault
 from pets.api.problems import InvalidParameters
-from pets.api.schemas import MAX_FAULTS, Fault
 
 _ENCODED_BYTE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _MAX_SHOWN: Final = 100

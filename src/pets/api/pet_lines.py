@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import asdict
 
-from pets.api.schemas import TIME_PATTERN, Fault, PetCreate
+from pets.api.problem_document import Fault
+from pets.api.schemas import TIME_PATTERN, PetCreate
 from pets.api.strict_json import Invalid
 from pets.domain.errors import InvalidPet
 from pets.domain.pet import MAX_ID, NewPet, Pet

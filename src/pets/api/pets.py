@@ -11,7 +11,7 @@ from litestar.params import PathParameter
 from litestar.types import ASGIApp
 
 from pets.api import schemas
-from pets.api.accept import VARY, wanted_type
+from pets.api.accept import wanted_type
 from pets.api.answer import Answer
 from pets.api.body import JSON_TYPES, MERGE_PATCH_TYPES, MissingBody, read_body, read_new_pets
 from pets.api.conditions import (
@@ -24,10 +24,10 @@ from pets.api.conditions import (
     raise_unless_met,
     to_json,
 )
+from pets.api.descriptions import described_answers, described_body, described_schema
 from pets.api.formats import NEW_PETS_DESCRIBED, PETS_DESCRIBED
 from pets.api.idempotency import KEY_DESCRIBED, REPLAYED, REPLAYED_DESCRIBED, add_once
-from pets.api.links import LINK_DESCRIBED, links
-from pets.api.openapi import described_answers, described_body, described_schema
+from pets.api.pages import LINK_DESCRIBED, TOTAL_DESCRIBED, LastPage
 from pets.api.parameters import read_parameters
 from pets.api.problems import InvalidBody
 from pets.api.queries import (
@@ -52,8 +52,6 @@ from pets.api.schemas import (
 )
 from pets.api.streams import STREAM_TYPES, Streams
 from pets.domain.pet import MAX_ID
-from pets.domain.query import PetQuery
-from pets.domain.repository import PetPage
 from pets.domain.statistics import PetStatistics
 
 NO_TAG: Final = None
@@ -63,11 +61,6 @@ _ID: Final = re.compile("[1-9][0-9]{0,18}")
 _LISTING_TYPES: Final = (*JSON_TYPES, *STREAM_TYPES)
 _PLACES_OF_IDS: Final = "The ids must be either in the body or in query parameters `ids`."
 _TAGGED: Final = {"ETag": ETAG_DESCRIBED}
-_TOTAL_DESCRIBED: Final = {
-    "description": "How many pets match in all, as `count` in the body.",
-    "required": False,
-    "schema": {"type": "integer", "minimum": 0, "maximum": MAX_ID, "examples": [2]},
-}
 _LOCATION_DESCRIBED: Final = {
     "description": "The path of the pet, unless an array was sent.",
     "required": False,
@@ -86,30 +79,6 @@ Id = Annotated[
         schema_extra={"type": OpenAPIType.INTEGER, "minimum": 1, "maximum": MAX_ID, "examples": [1]}
     ),
 ]
-
-
-class LastPage:
-    """Remembers the answer with the last page.
-
-    The callers of one batch get the same page object. They share its answer too, because encoding
-    a page takes most of the time of a listing.
-    """
-
-    def __init__(self) -> None:
-        self._page: PetPage | None = None
-        self._answer: TaggedAnswer
-
-    def answer(self, query: PetQuery, page: PetPage) -> TaggedAnswer:
-        if page is not self._page:
-            body = encode(schemas.PetPage.from_domain(page))
-            link = links(query, page.next).encode()
-            self._page = page
-            headers = [(b"x-total-count", b"%d" % page.count)]
-            if link:
-                headers.append((b"link", link))
-            # A poll must notice that there is a next page now.
-            self._answer = TaggedAnswer(body, *headers, for_caches=(VARY,), tag_also=link)
-        return self._answer
 
 
 class PetsController(Controller):
@@ -181,7 +150,7 @@ class PetsController(Controller):
             200: {
                 "ETag": ETAG_DESCRIBED | {"required": False},
                 "Link": LINK_DESCRIBED,
-                "X-Total-Count": _TOTAL_DESCRIBED,
+                "X-Total-Count": TOTAL_DESCRIBED,
             },
             304: _TAGGED,
         },

@@ -25,8 +25,8 @@ class Meaning(NamedTuple):
 TYPES: Final = {
     INVALID_BODY: Meaning(
         400,
-        "The body is missing, is not JSON, or is not what the operation takes. If it is JSON, "
-        "`errors` lists its faults, each with a JSON pointer to its place.",
+        "The body is missing, cannot be read, or is not what the operation takes. If it can be "
+        "read, `errors` lists its faults, each with a JSON pointer to its place.",
     ),
     INVALID_QUERY: Meaning(
         400,
@@ -38,7 +38,7 @@ TYPES: Final = {
         "`If-Match`, `If-None-Match` or `Idempotency-Key` is malformed. "
         "`detail` says which, and what it must be.",
     ),
-    PET_NOT_FOUND: Meaning(404, "There is no pet with this id, and there will be none."),
+    PET_NOT_FOUND: Meaning(404, "There is no pet with this id."),
     KEY_REUSED: Meaning(
         422,
         "The `Idempotency-Key` was used for other pets. Nothing was created. "

@@ -11,6 +11,7 @@ from litestar.types import ExceptionHandlersMap
 from msgspec import UNSET, UnsetType
 
 from pets.api.answer import Answer, allow
+from pets.api.problem_document import Fault, Problem
 from pets.api.problem_types import (
     BLANK,
     INVALID_BODY,
@@ -22,7 +23,7 @@ from pets.api.problem_types import (
     PET_NOT_FOUND,
 )
 from pets.api.root_path import path_for_clients
-from pets.api.schemas import NOT_FOUND, Fault, Problem, encode
+from pets.api.schemas import NOT_FOUND, encode
 from pets.asgi import Header, Scope, path_as_sent
 from pets.domain.errors import NoIdsLeft, OutcomeUnknown, StoreUnavailable
 from pets.telemetry.request_context import request_id

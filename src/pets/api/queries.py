@@ -89,6 +89,11 @@ def _long_limit(text: str) -> int:
     return min(int(text.lstrip("0")[: len(str(MAX_ID)) + 1] or 0), MAX_ID)
 
 
+def _ids(description: str, most: int) -> Parameter:
+    items = {"type": "array", "items": {"type": "integer"}, "maxItems": most}
+    return Parameter(_integer, ID_RULE, description, items | {"examples": [[1, 2]]}, most)
+
+
 _AGE_SCHEMA: Final = {"type": "integer", "minimum": MIN_AGE, "maximum": MAX_AGE}
 _TIME_SCHEMA: Final = {
     "type": "string",
@@ -147,17 +152,8 @@ _FILTERS: Final = {
     "created_to": Parameter(
         _time, _TIME_RULE, "Only pets that were created at this time (UTC) or before.", _TIME_SCHEMA
     ),
-    "ids": Parameter(
-        _integer,
-        ID_RULE,
-        "Only pets with these ids. Those that are not found are not in the answer.",
-        {
-            "type": "array",
-            "items": {"type": "integer"},
-            "maxItems": MAX_LISTED_IDS,
-            "examples": [[1, 2]],
-        },
-        MAX_LISTED_IDS,
+    "ids": _ids(
+        "Only pets with these ids. Those that are not found are not in the answer.", MAX_LISTED_IDS
     ),
     "sort": Parameter(
         _SORTS.__getitem__,
@@ -173,22 +169,7 @@ _STREAM_FILTERS: Final = {name: _FILTERS[name] for name in _FILTERS if name != "
 """Without a cursor, because a stream is not a page, and needs none to go on."""
 
 _STATISTICS_FILTERS: Final = {name: _FILTERS[name] for name in ("type", "age_min", "age_max")}
-
-
-_IDS: Final = {
-    "ids": Parameter(
-        _integer,
-        ID_RULE,
-        "The ids, where a body cannot be sent.",
-        {
-            "type": "array",
-            "items": {"type": "integer"},
-            "maxItems": MAX_IDS,
-            "examples": [[1, 2]],
-        },
-        MAX_IDS,
-    )
-}
+_IDS: Final = {"ids": _ids("The ids, where a body cannot be sent.", MAX_IDS)}
 FILTERS_DESCRIBED: Final = described(_FILTERS)
 STATISTICS_FILTERS_DESCRIBED: Final = described(_STATISTICS_FILTERS)
 IDS_DESCRIBED: Final = described(_IDS)

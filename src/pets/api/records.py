@@ -7,9 +7,10 @@ from io import BytesIO
 from itertools import chain
 from typing import Final, NamedTuple
 
-from pets.api.formats import Delimited, ndjson_struct_reader
+from pets.api.formats import Delimited, ndjson_reader
 from pets.api.pet_lines import BadLine
-from pets.api.schemas import MAX_FAULTS, MAX_LINES, MAX_NEW_PETS, Fault, PetCreate
+from pets.api.problem_document import MAX_FAULTS, Fault
+from pets.api.schemas import MAX_LINES, MAX_NEW_PETS, PetCreate
 
 MAX_RECORD_BYTES: Final = 1024 * 1024
 MAX_LINE_BYTES: Final = 16 * 1024
@@ -93,7 +94,7 @@ class _PetReader:
         # CSV is read by its header, which comes first.
         self._read: Callable[[bytes], PetCreate] | None = None
         if records.delimited is None:
-            self._read = ndjson_struct_reader(PetCreate)
+            self._read = ndjson_reader(PetCreate)
         self._index = 0
         self._blank_line = 0
         self.pets: list[PetCreate] = []
@@ -113,7 +114,7 @@ class _PetReader:
         try:
             if self._read is None:
                 assert self._records.delimited
-                self._read = self._records.delimited.struct_reader(PetCreate, record.text)
+                self._read = self._records.delimited.reader(PetCreate, record.text)
                 return True
             self._index += 1
             self.pets.append(self._read(record.text))

@@ -8,7 +8,6 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict
 
-from pets.api.problem_types import BLANK, INVALID_BODY, TYPES
 from pets.domain import pet as domain
 from pets.domain.pet import (
     AGE_RULE,
@@ -25,7 +24,6 @@ from pets.domain.pet import (
 )
 from pets.domain.repository import PetPage as DomainPetPage
 from pets.domain.statistics import PetStatistics
-from pets.telemetry.request_context import MAX_REQUEST_ID_LENGTH, REQUEST_ID_PATTERN
 
 MAX_LIMIT: Final = 1000
 MAX_NEW_PETS: Final = 1000
@@ -42,7 +40,6 @@ MAX_IDS: Final = 10_000
 MAX_IDS_BYTES: Final = 320 * 1024
 """The largest body with ids. It holds MAX_IDS of the longest, each in a line of its own."""
 
-MAX_FAULTS: Final = 100
 MAX_DIGITS: Final = 4300
 """Neither Python nor msgspec reads a longer integer."""
 
@@ -272,91 +269,6 @@ class PetsDeleted(Struct, frozen=True):
         return cls(
             len(removed), [DeleteError(id_, NOT_FOUND) for id_ in asked if id_ not in removed]
         )
-
-
-class Fault(Struct, frozen=True, kw_only=True):
-    """A fault of a body, which has a pointer, or of the query, which has a parameter."""
-
-    pointer: (
-        Annotated[
-            str,
-            Meta(
-                pattern="^#(/.*)?$",
-                description="where in the body: a JSON pointer (RFC 6901) as a fragment",
-                examples=["#/age"],
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    parameter: (
-        Annotated[str, Meta(description="the name of the query parameter", examples=["age_min"])]
-        | UnsetType
-    ) = UNSET
-    line: (
-        Annotated[
-            int,
-            Meta(
-                ge=1,
-                le=MAX_LINES + 1,
-                description="the line of NDJSON or CSV in which the pet begins",
-                examples=[2],
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    detail: Annotated[str, Meta(examples=["must be an integer from 0 to 100, in whole years"])]
-
-
-_REFERENCE: Final = {"format": "uri-reference"}
-EXAMPLE_REQUEST_ID: Final = "4b3c9a0e5d7f4e21a8c6b0d9f2e17a55"
-
-
-class Problem(Struct, frozen=True, kw_only=True):
-    """A problem (RFC 9457)."""
-
-    type: Annotated[
-        str,
-        Meta(
-            description=f"the path of a page that explains this kind of problem, or `{BLANK}` if "
-            f"the status says everything: {', '.join(TYPES)}",
-            examples=[INVALID_BODY],
-            extra_json_schema=_REFERENCE,
-        ),
-    ]
-    title: Annotated[str, Meta(description="the phrase of the status", examples=["Bad Request"])]
-    status: Annotated[int, Meta(ge=400, le=599, examples=[400])]
-    detail: Annotated[
-        str,
-        Meta(
-            description="an explanation of this problem",
-            examples=["The body is not a valid PetCreate."],
-        ),
-    ]
-    instance: Annotated[
-        str,
-        Meta(
-            description="the path of the request",
-            examples=["/pets/"],
-            extra_json_schema=_REFERENCE,
-        ),
-    ]
-    request_id: Annotated[
-        str,
-        Meta(
-            pattern=f"^{REQUEST_ID_PATTERN}$",
-            max_length=MAX_REQUEST_ID_LENGTH,
-            description="as in the header `Request-Id`",
-            examples=[EXAMPLE_REQUEST_ID],
-        ),
-    ]
-    errors: Annotated[
-        list[Fault] | UnsetType,
-        Meta(
-            description="the faults of a body that is valid JSON, or of the query, "
-            f"{MAX_FAULTS} at most",
-            extra_json_schema={"maxItems": MAX_FAULTS},
-        ),
-    ] = UNSET
 
 
 class Health(Struct, frozen=True):

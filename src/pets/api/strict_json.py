@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Raw, Struct, UnsetType
 
-from pets.api.schemas import MAX_FAULTS, Fault
+from pets.api.problem_document import MAX_FAULTS, Fault
 from pets.domain.pet import composed
 
 AnyStruct = TypeVar("AnyStruct", bound=Struct)

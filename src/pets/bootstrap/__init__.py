@@ -25,9 +25,9 @@ from pets.api.docs import DocsController, answer_not_found
 from pets.api.health import HealthController
 from pets.api.openapi import openapi_config
 from pets.api.pets import PetsController
+from pets.api.problem_document import Problem
 from pets.api.problems import EXCEPTION_HANDLERS
 from pets.api.request import ApiRequest
-from pets.api.schemas import Problem
 from pets.asgi import ASGIApp
 from pets.bootstrap.served_store import Work, open_served_store
 from pets.domain.repository import PetRepository

@@ -2,11 +2,11 @@
 
 import io
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
-from pets.api.formats import FORMATS, Delimited, Read, ndjson_reader, read_last_id
+from pets.api.formats import FORMATS, Delimited, ndjson_reader, read_last_id
 from pets.api.pet_lines import AnyPet, BadLine, KeptPetLine, PetLine
 from pets.api.records import MAX_RECORD_BYTES, Record, Records
 from pets.cli.console import Show, failures_of, progress, say
@@ -26,7 +26,9 @@ class _PetReader:
         self._struct = struct
         self.records = Records(delimited)
         # CSV and TSV are read by their header, which comes first.
-        self._read: Read | None = None if delimited else ndjson_reader(struct)
+        self._read: Callable[[bytes], PetLine] | None = None
+        if delimited is None:
+            self._read = ndjson_reader(struct)
         self._blank_lines: list[int] = []
         self.last_id = 0  # how far ids had come in the store of the file, if it says so
         self.good = 0
@@ -50,7 +52,7 @@ class _PetReader:
                 continue
             try:
                 _check_size(text)
-                pet = self._read(text)
+                pet = self._read(text).to_pet()
             except BadLine as error:
                 last_id = None if self.records.delimited else read_last_id(text)
                 if last_id is None:

@@ -1,11 +1,16 @@
-"""The header `Link` of a page (RFC 8288): the paths of the next page and of the first."""
+"""The answer with a page, and its header `Link`: the next page and the first (RFC 8288)."""
 
 from typing import Final
 from urllib.parse import quote
 
+from pets.api import schemas
+from pets.api.accept import VARY
+from pets.api.conditions import TaggedAnswer
 from pets.api.cursors import write_cursor
 from pets.api.root_path import path_for_clients
+from pets.domain.pet import MAX_ID
 from pets.domain.query import PetQuery, PetSort
+from pets.domain.repository import PetPage
 
 _MAX_FIRST_LENGTH: Final = 1500
 """A longer address of the first page is left out of `Link`, so that proxies take the answer."""
@@ -20,6 +25,37 @@ LINK_DESCRIBED: Final = {
         "examples": ['</pets/?limit=20>; rel="first"'],
     },
 }
+
+
+TOTAL_DESCRIBED: Final = {
+    "description": "How many pets match in all, as `count` in the body.",
+    "required": False,
+    "schema": {"type": "integer", "minimum": 0, "maximum": MAX_ID, "examples": [2]},
+}
+
+
+class LastPage:
+    """Remembers the answer with the last page.
+
+    The callers of one batch get the same page object. They share its answer too, because encoding
+    a page takes most of the time of a listing.
+    """
+
+    def __init__(self) -> None:
+        self._page: PetPage | None = None
+        self._answer: TaggedAnswer
+
+    def answer(self, query: PetQuery, page: PetPage) -> TaggedAnswer:
+        if page is not self._page:
+            body = schemas.encode(schemas.PetPage.from_domain(page))
+            link = links(query, page.next).encode()
+            self._page = page
+            headers = [(b"x-total-count", b"%d" % page.count)]
+            if link:
+                headers.append((b"link", link))
+            # A poll must notice that there is a next page now.
+            self._answer = TaggedAnswer(body, *headers, for_caches=(VARY,), tagged_too=link)
+        return self._answer
 
 
 def links(query: PetQuery, following: PetQuery | None) -> str:
