@@ -55,8 +55,6 @@ class PetType(StrEnum):
 TYPE_RULE: Final = " or ".join(f'"{kind}"' for kind in PetType)
 
 
-# A name is composed where it is read, and once more where the pet is made.
-@lru_cache(maxsize=4)
 def composed(text: str) -> str:
     """Return a text in Unicode's form NFC, in which texts that look the same are the same (UAX 15).
 
@@ -64,6 +62,12 @@ def composed(text: str) -> str:
     """
     if text.isascii() or len(text.strip()) > _MAX_DECOMPOSED_LENGTH:
         return text
+    return _normalized(text)
+
+
+# A name is composed where it is read, and once more where the pet is made.
+@lru_cache(maxsize=4)
+def _normalized(text: str) -> str:
     return normalize("NFC", text)
 
 
