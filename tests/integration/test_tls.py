@@ -76,7 +76,10 @@ def offered(url: str, context: ssl.SSLContext) -> Iterator[int]:
 async def _serve(
     url: str, context: ssl.SSLContext, ready: "Future[int]", done: "Future[None]"
 ) -> None:
+    handlers = []
+
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handlers.append(asyncio.current_task())
         with closing(writer), suppress(OSError):  # Either side may not trust the other one.
             await reader.readexactly(8)  # the request for TLS
             writer.write(b"S")
@@ -89,6 +92,8 @@ async def _serve(
     async with server:
         ready.set_result(server.sockets[0].getsockname()[1])
         await asyncio.wrap_future(done)
+    for handler in filter(None, handlers):
+        await handler  # It ends a moment after its client.
 
 
 async def _connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
