@@ -14,6 +14,7 @@ from pets.api import schemas
 from pets.api.accept import wanted_type
 from pets.api.answer import Answer
 from pets.api.body import JSON_TYPES, MERGE_PATCH_TYPES, MissingBody, read_body, read_new_pets
+from pets.api.calling import call_handler
 from pets.api.conditions import (
     CONDITIONS_DESCRIBED,
     ETAG_DESCRIBED,
@@ -84,6 +85,7 @@ Id = Annotated[
 class PetsController(Controller):
     path = "/pets"
     tags = ["pets"]
+    middleware = [call_handler]
 
     def __init__(self, owner: Router) -> None:
         super().__init__(owner)

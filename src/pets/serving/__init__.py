@@ -6,8 +6,8 @@ What it adds to uvicorn, from a connection to the processes:
   the target of a request, and the size of everything.
 - `reading` parses a request when all earlier ones of its connection are answered, and parts of
   2 KiB at a time, so that a client cannot make the server keep or parse much.
-- `closing` sends the head of an answer with its body, and closes a connection without losing the
-  last answer.
+- `cycle` writes the head of an answer with its body, and `closing` ends a connection without losing
+  the last answer.
 - `timeouts` ends clients that are slow and requests that take too long. One sweep a second does it.
 - `admission` lets requests begin by turns, while there is room for their work, and rejects those
   that have waited too long. They wait in `queues`.
@@ -34,13 +34,15 @@ uvicorn documents only `Config` and the methods of `Server`, so each version may
 names that this package relies on. `tests/unit/serving/test_uvicorn.py` fails if one of them is
 gone, and if this list is not complete:
 
-- `HttpToolsProtocol` overridden: `_start_asgi_task`, `on_body`, `on_header`, `on_headers_complete`,
+- `HttpToolsProtocol` overridden: `on_body`, `on_header`, `on_headers_complete`,
   `on_message_complete`, `on_response_complete`, `shutdown`.
 - `HttpToolsProtocol` used: `access_log`, `access_logger`, `app`, `cycle`, `expect_100_continue`,
   `flow`, `headers`, `logger`, `loop`, `on_message_begin`, `parser`, `scope`, `server_state`,
   `tasks`, `transport`, `url`.
-- `RequestResponseCycle` used: `body`, `keep_alive`, `message_event`, `response_complete`,
-  `response_started`, `run_asgi`, `scope`, `transport`.
+- `RequestResponseCycle` overridden: `send`.
+- `RequestResponseCycle` used: `body`, `disconnected`, `keep_alive`, `message_event`, `on_response`,
+  `response_complete`, `response_started`, `run_asgi`, `scope`, `transport`,
+  `waiting_for_100_continue`.
 - `FlowControl` overridden: `drain`, `resume_reading`.
 - `FlowControl` used: `_transport`, `pause_reading`, `read_paused`, `write_paused`.
 - `Server` overridden: `shutdown`, `startup`.

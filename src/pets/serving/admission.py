@@ -8,9 +8,8 @@ from time import perf_counter
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
 from pets.serving.asgi import SAFE_METHODS, AnswerRefusal, ASGIApp, Receive, Scope, Send
+from pets.serving.cycle import AnswerCycle
 from pets.serving.errors import Refusal
 from pets.serving.queues import Capacity, Priorities, Queue, WaitingRequest
 from pets.serving.reading import ReadingProtocol
@@ -96,7 +95,7 @@ class Admission:
         """How many requests were rejected so far."""
         return self._all_rejections
 
-    def admit(self, protocol: "ServedProtocol", cycle: RequestResponseCycle) -> None:
+    def admit(self, protocol: "ServedProtocol", cycle: AnswerCycle, /) -> None:
         """Let a request begin, or let it wait for its turn."""
         scope: Scope = cycle.scope
         if scope["path"].startswith(self._urgent_path):
@@ -205,6 +204,3 @@ class ServedProtocol(TimedProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.app.sweep.begin(self.server_state, self.loop)
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, _app: object) -> None:
-        self.app.admit(self, cycle)

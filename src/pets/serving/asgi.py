@@ -9,6 +9,7 @@ from typing import Any, Final
 from pets.serving.errors import Refusal
 
 Scope = Any
+Message = Any
 Receive = Any
 Send = Any
 

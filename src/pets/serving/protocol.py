@@ -1,12 +1,13 @@
 """The server side of HTTP: uvicorn and httptools, made strict against hostile requests."""
 
 import asyncio
+from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from pets.serving.asgi import SAFE_METHODS, ASGIApp
 from pets.serving.closing import BrokenBody
+from pets.serving.cycle import AnswerCycle
 from pets.serving.errors import Refusal
 from pets.serving.heads import (
     MAX_FIELDS,
@@ -96,23 +97,50 @@ class StrictProtocol(ReadingProtocol):
         self._body_left = check_head(version, self.headers)
         if self._position < len(self._read):
             check_no_stray_body(method, self.headers, self._read[self._position])
-        host, self.url = split_target(method, self.url)
+        host, target = split_target(method, self.url)
         if host is not None:  # The header must be ignored then (RFC 9112, 3.2.2).
             others = [(name, value) for name, value in self.headers if name != b"host"]
             self.headers[:] = [*others, (b"host", host)]
-        self._answers.takes_chunks = version != "1.0"
         if version == "1.0":
+            self.scope["http_version"] = version
             self.expect_100_continue = False  # RFC 9110, 10.1.1
-        super().on_headers_complete()
+        self._add_to_scope(method, target)
         # The parser adds trailers to this new list, which is never read (RFC 9110, 6.5.1).
         self.headers = []
-        # An answer that begins before the body has ended closes the connection.
         self._awaits_body = True
-        cycle = self.cycle
-        cycle.transport = self._answers
+        self._answers.takes_chunks = version != "1.0"
         self._answers.lingers = True
-        self._keep_alive = cycle.keep_alive and not self._stops
-        cycle.keep_alive = False
+        self._keep_alive = version != "1.0" and self.parser.should_keep_alive() and not self._stops
+        self.cycle = self._new_cycle()
+        self.app.admit(self, self.cycle)
+
+    def _add_to_scope(self, method: bytes, target: bytes) -> None:
+        path, _, query = target.partition(b"?")
+        scope = self.scope
+        scope["method"] = method.decode()
+        text = path.decode("ascii")
+        scope["path"] = unquote(text) if "%" in text else text
+        scope["raw_path"] = path
+        scope["query_string"] = query
+
+    def _new_cycle(self) -> AnswerCycle:
+        """Return the cycle of the request in `scope`.
+
+        An answer that begins before the body has ended closes the connection.
+        """
+        return AnswerCycle(
+            self.scope,
+            self._answers,
+            self.flow,
+            self.logger,
+            self.access_logger,
+            self.access_log,
+            self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=False,
+            on_response=self.on_response_complete,
+        )
 
     def on_body(self, body: bytes) -> None:
         self._progress = True
@@ -160,24 +188,12 @@ class StrictProtocol(ReadingProtocol):
         method, fields = read_refused_head(self._unended + part)
         self.on_message_begin()  # This gives it a scope of its own.
         self.headers += fields
-        self.scope |= {"method": method, "path": "/", "raw_path": b"/", "query_string": b""}
-        self.cycle = RequestResponseCycle(
-            self.scope,
-            self._answers,
-            self.flow,
-            self.logger,
-            self.access_logger,
-            self.access_log,
-            self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=False,
-            keep_alive=False,
-            on_response=self.on_response_complete,
-        )
+        self._add_to_scope(method.encode(), b"/")
+        self.cycle = self._new_cycle()
         self._answers.lingers = True
         self.start(self.cycle, self.app.answer_refusal(refusal))
 
-    def start(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:
+    def start(self, cycle: AnswerCycle, app: ASGIApp) -> None:
         """Begin a request as uvicorn does, but remember its task."""
         task = self.loop.create_task(cycle.run_asgi(app))
         self.tasks.add(task)

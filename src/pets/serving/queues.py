@@ -5,8 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
+from pets.serving.cycle import AnswerCycle
 from pets.serving.timeouts import TimedProtocol
 
 
@@ -15,7 +14,7 @@ class WaitingRequest(NamedTuple):
 
     deadline: float
     protocol: TimedProtocol
-    cycle: RequestResponseCycle
+    cycle: AnswerCycle
 
 
 class Queue:

@@ -1,13 +1,14 @@
 """When the bytes of a connection are read and parsed, so that they never wait in great numbers."""
 
 import asyncio
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pets.serving.asgi import AnswerRefusal
 from pets.serving.closing import AnswerTransport, Flow
+from pets.serving.cycle import AnswerCycle
 
 MAX_PART_BYTES: Final = 2 * 1024
 """How many bytes are parsed at once."""
@@ -26,6 +27,9 @@ class ServedApplication(Protocol):
     """The application, as its connections know it."""
 
     answer_refusal: AnswerRefusal
+
+    def admit(self, connection: Any, cycle: AnswerCycle, /) -> None:  # Any: it admits its own.
+        """Let the request of a connection begin, now or later."""
 
     def parse(self, connection: "ReadingProtocol", /) -> None:
         """Call `parse_part` until it returns False, now or in later turns of the event loop."""
@@ -151,7 +155,6 @@ class ReadingProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Parse the next request. Set no timer, as uvicorn would, because there is a sweep."""
-        self._answers.write_head()  # An answer to HEAD has no body.
         self.server_state.total_requests += 1
         if self._answers.is_closing():
             self._read = b""

@@ -18,11 +18,12 @@ from uvicorn.server import Server, ServerState
 from pets import serving
 from pets.serving.admission import ServedProtocol
 from pets.serving.closing import Flow
+from pets.serving.cycle import AnswerCycle
 from pets.serving.worker import Worker
 
 SUBCLASSES: Final[dict[type, type | None]] = {
     HttpToolsProtocol: ServedProtocol,
-    RequestResponseCycle: None,
+    RequestResponseCycle: AnswerCycle,
     FlowControl: Flow,
     Server: Worker,
     ServerState: None,
