@@ -48,7 +48,7 @@ lint-openapi: .venv/dev ## Lint the OpenAPI document by the rules of Spectral an
 	.ci/spectral/node_modules/.bin/spectral lint --fail-severity warn \
 		--ruleset .ci/spectral/.spectral.yaml .ci/spectral/open.json .ci/spectral/keys.json
 
-bench: .venv/bench ## Measure beside other servers, in 15 minutes; QUICK=1: in 4; SOAK=1: memory over 5 minutes
+bench: .venv/bench ## Measure beside other servers, in 18 minutes; QUICK=1: in 4; SOAK=1: memory over 5 minutes
 	@QUICK=$(QUICK) SOAK=$(SOAK) $(BIN)/python -m bench.run
 
 mutants: .venv/mutants ## Change the code in a thousand ways, in half an hour, and list the changes that no test notices

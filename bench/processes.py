@@ -27,8 +27,11 @@ COMMANDS: Final[dict[str, list[str]]] = {
 }
 if BASELINE:
     COMMANDS["before"] = ["pets", "serve"]
-WATCHED: Final = {"watched": ["bench.servers.watched", "serve"]}
-"""`pets` for `bench.hostile`, which is compared with no other server."""
+INSTRUMENTED: Final = {
+    "watched": ["bench.servers.watched", "serve"],
+    "profiled": ["bench.servers.profiled", "serve"],
+}
+"""`pets` for `bench.hostile` and `bench.budget`, which is compared with no other server."""
 CORES: Final = sorted(os.sched_getaffinity(0))
 TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 OPEN_FILES: Final = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -97,7 +100,7 @@ def served(name: str, database_url: str, **settings: str) -> Iterator[Server]:
     `settings` are more variables of its environment.
     """
     port = free_port()
-    command = [interpreter(name), "-m", *(COMMANDS | WATCHED)[name], "--port", str(port)]
+    command = [interpreter(name), "-m", *(COMMANDS | INSTRUMENTED)[name], "--port", str(port)]
     environment = os.environ | settings | {"PETS_DATABASE_URL": database_url}
     with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)

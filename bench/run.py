@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from bench import ROWS
+from bench import ROWS, budget
 from bench.agreement import agree
 from bench.database import (
     COUNT,
@@ -50,6 +50,8 @@ class Plan(NamedTuple):
     overload_connections: tuple[int, ...] = (64, 500, 2000, 5000)
     overload_seconds: int = 4
     starts: int = 5
+    budget: bool = True
+    """Whether to measure what a request pays in each room, too."""
 
 
 STANDARD: Final = Plan()
@@ -60,6 +62,7 @@ QUICK: Final = Plan(
     overload_connections=(64, 2000),
     overload_seconds=2,
     starts=3,
+    budget=False,
 )
 
 
@@ -124,6 +127,8 @@ class Bench:
             yield Step(label, plan.overload_seconds + 1.5, partial(self.strain, strain))
         for turn, name in product(range(plan.starts + 1), ("ceiling", "pets")):
             yield Step(f"start of {name}", 1, partial(self.start, name, kept=turn > 0))
+        if plan.budget:
+            yield Step("what a request pays", 150, self.budget)
 
     def turn(self, connections: int, turn: int) -> Iterable[Step]:
         """Yield one round of all loads with so many connections."""
@@ -208,6 +213,9 @@ class Bench:
             seconds = time.perf_counter() - began
         if kept:
             self.results.starts[name].append(seconds)
+
+    def budget(self) -> None:
+        budget.write(self.postgresql)
 
 
 def bench(plan: Plan, name: str) -> float:

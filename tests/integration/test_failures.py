@@ -15,6 +15,7 @@ from asyncpg.exceptions import InternalClientError, PostgresError
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.failures import (
     CODES,
+    TOO_SLOW_SEARCH,
     Outcome,
     domain_error,
     leaves_connection_unusable,
@@ -300,6 +301,42 @@ async def test_a_slow_statement_is_not_done(store: Store) -> None:
         await store.repository.add([new_pet()])
     assert caught.value.reason == "canceling statement due to statement timeout"
     assert not isinstance(caught.value, OutcomeUnknown)
+
+
+LATE = "The store did not answer in time."
+
+
+@pytest.fixture
+async def impatient(postgresql_url: str) -> AsyncIterator[SQLAlchemyPetRepository]:
+    """A repository whose one session waits for a lock until its statement takes too long."""
+    engine = create_config(parse_url(postgresql_url), seconds=SECONDS).get_engine()
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql("SET statement_timeout = '20ms'")
+        await connection.exec_driver_sql("SET lock_timeout = 0")
+    yield SQLAlchemyPetRepository(engine)
+    await engine.dispose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (PetQuery(name="bo"), TOO_SLOW_SEARCH),
+        (PetQuery(name_is="boy"), LATE),
+        (PetQuery(), LATE),
+    ],
+)
+async def test_a_slow_search_for_a_part_of_a_name_says_what_helps(
+    store: Store, impatient: SQLAlchemyPetRepository, query: PetQuery, message: str
+) -> None:
+    async with store.other.transaction():
+        await store.other.execute("LOCK pets")
+        with pytest.raises(StoreUnavailable) as page:
+            await impatient.pages([query])
+        with pytest.raises(StoreUnavailable) as export:
+            await anext(impatient.export(query))
+    assert [str(page.value), str(export.value)] == [message] * 2
+    assert page.value.reason == "canceling statement due to statement timeout"
 
 
 @pytest.mark.anyio

@@ -13,12 +13,14 @@ from asyncpg.exceptions import (
     InterfaceError,
     InternalClientError,
     PostgresError,
+    QueryCanceledError,
     TargetServerAttributeNotMatched,
 )
 from sqlalchemy.exc import DBAPIError, EmulatedDBAPIException, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from pets.domain.errors import NoIdsLeft, OutcomeUnknown, StoreUnavailable
+from pets.domain.query import PetQuery
 
 
 class Outcome(Enum):
@@ -50,6 +52,10 @@ _UNREACHABLE: Final = "The store cannot be reached or does not answer."
 _BUSY: Final = "The store was too busy to do this in time."
 _DISK: Final = "The store cannot write to its disk."
 _READ_ONLY: Final = "The store takes no changes at present."
+TOO_SLOW_SEARCH: Final = (
+    "The search for a part of a name took too long: use three letters or more and other filters, "
+    "or ask the operator to make an index with `pets index-names`."
+)
 NOT_MIGRATED: Final = "The store is not migrated to this version; `pets migrate` does that."
 
 _MESSAGES: Final = {
@@ -218,6 +224,17 @@ def owners_alone(message: str) -> Iterator[None]:
         cause = cause_of(error)
         if isinstance(cause, InsufficientPrivilegeError):
             raise StoreUnavailable(message) from cause
+        raise
+
+
+@contextmanager
+def explained(query: PetQuery) -> Iterator[None]:
+    """Tell clients what makes a search for a part of a name faster, if one took too long."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        if query.name is not None and isinstance(error.__cause__, QueryCanceledError):
+            raise StoreUnavailable(TOO_SLOW_SEARCH) from error.__cause__
         raise
 
 

@@ -31,7 +31,7 @@ from pets.adapters.sqlalchemy.calls import (
     sessions_of,
 )
 from pets.adapters.sqlalchemy.checks import check_schema
-from pets.adapters.sqlalchemy.failures import translated
+from pets.adapters.sqlalchemy.failures import explained, translated
 from pets.adapters.sqlalchemy.listing import COUNTS, counts_of
 from pets.adapters.sqlalchemy.statements import (
     Parameters,
@@ -117,19 +117,21 @@ class SQLAlchemyPetRepository:
         return [pages[query] for query in queries]
 
     async def _search(self, query: PetQuery) -> PetPage:
-        return await self._read(lambda session: session.search(query), self._lend_to_search)
+        with explained(query):
+            return await self._read(lambda session: session.search(query), self._lend_to_search)
 
     async def counts(self) -> Counts:
         return counts_of(await self._read(lambda session: session.fetch(COUNTS), self._lend))
 
     async def export(self, query: PetQuery) -> AsyncGenerator[Sequence[Pet], None]:
-        async with (
-            translated,
-            command_session_of(self._searching) as session,
-            aclosing(session.export(query)) as chunks,
-        ):
-            async for rows in chunks:
-                yield pets_of_values(rows)
+        with explained(query):
+            async with (
+                translated,
+                command_session_of(self._searching) as session,
+                aclosing(session.export(query)) as chunks,
+            ):
+                async for rows in chunks:
+                    yield pets_of_values(rows)
 
     async def change(
         self, changes: Mapping[int, PetChange], *, expected: Mapping[int, Pet] | None = None
