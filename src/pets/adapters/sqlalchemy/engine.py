@@ -162,6 +162,7 @@ def _postgresql_arguments(
 
 def _prepare_connections(engine: Engine, file: StoreFile | None) -> None:
     if file is None:
+        event.listen(engine, "do_connect", postgresql_session.connect_in_greenlet)
         event.listen(engine, "connect", postgresql_session.notice_lost_network)
         event.listen(engine, "connect", postgresql_session.notice_unreplicated)
         event.listen(engine, "connect", postgresql_session.forbid_timeouts)

@@ -4,7 +4,8 @@ import socket
 from typing import Any, Final
 
 from asyncpg.exceptions import PostgresLogMessage
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, MissingGreenlet
+from sqlalchemy.util.concurrency import in_greenlet
 
 OLDEST_SERVER: Final = 15
 """The oldest version of PostgreSQL that the service is made for. Older ones are refused."""
@@ -90,6 +91,15 @@ _KEEPALIVE: Final = {
     "TCP_KEEPCNT": 3,  # probes without an answer
     "TCP_USER_TIMEOUT": 10_000,  # milliseconds that sent bytes may stay unconfirmed
 }
+
+
+def connect_in_greenlet(*_: object) -> None:
+    """Raise `MissingGreenlet` where nobody can wait for a new connection.
+
+    SQLAlchemy would raise it too, but only after a coroutine was made that nobody awaits.
+    """
+    if not in_greenlet():
+        raise MissingGreenlet
 
 
 def forbid_timeouts(connection: Any, *_: object) -> None:  # Any: SQLAlchemy's adapter
