@@ -134,7 +134,6 @@ class Admission:
 
     def _parse_waiting(self) -> None:
         """Let each connection parse one part after the other, as many as there is time for."""
-        self._parts = 0
         while self._parsers and self._parts < MAX_PARTS:
             self._parts += 1
             connection = self._parsers.popleft()
@@ -155,6 +154,13 @@ class Admission:
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         self._starts = 0
+        self._parts = 0
+        if self._parsers or any(queue.requests for queue in self._queues):
+            self._serve_waiting(loop)
+        else:  # as after each request of a single client
+            self._turn_is_due = False
+
+    def _serve_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
         self._parse_waiting()
         self._queues.rotate()
         served = sum(self._admit_or_reject(queue, loop.time()) for queue in self._queues)
