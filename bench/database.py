@@ -21,10 +21,14 @@ from bench.pythons import interpreter
 
 FILL: Final = """
     INSERT INTO pets (name, age, type, created_at)
-    SELECT 'pet ' || i, i % 101, CASE WHEN i % 2 = 0 THEN 'cat' ELSE 'dog' END,
+    SELECT {name}, i % 101, CASE WHEN i % 2 = 0 THEN 'cat' ELSE 'dog' END,
         timestamptz '2021-05-18 19:10:17+00' + i * interval '1 second'
     FROM generate_series(1, {rows}) AS i
 """
+NUMBERED: Final = "'pet ' || i"
+MADE_UP: Final = "left(translate(md5(i::text), '0123456789', 'ghijklmnop'), 5 + i % 8)"
+"""Names of 5 to 12 letters, each letter one of the 16 from a to p."""
+
 INDEXES: Final = "SELECT string_agg(indexdef, ';') FROM pg_indexes WHERE indexname LIKE 'pets_by_%'"
 NAME_CHECK: Final = """
     SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'pets_name_check'
@@ -70,19 +74,21 @@ def postgresql() -> Iterator[str]:
 
 
 @contextmanager
-def database(server: str, rows: int, migrated_by: str = "pets") -> Iterator[str]:
+def database(
+    server: str, rows: int, migrated_by: str = "pets", name: str = NUMBERED
+) -> Iterator[str]:
     """Make a database, migrated by `pets` or `before` and filled, and give its URL."""
-    name = f"pets_bench_{secrets.token_hex(4)}"
-    execute(server, f"CREATE DATABASE {name}")
-    url = make_url(server).set(database=name).render_as_string(hide_password=False)
+    own = f"pets_bench_{secrets.token_hex(4)}"
+    execute(server, f"CREATE DATABASE {own}")
+    url = make_url(server).set(database=own).render_as_string(hide_password=False)
     try:
         environment = os.environ | {"PETS_DATABASE_URL": url}
         command = [interpreter(migrated_by), "-m", "pets", "migrate"]
         subprocess.run(command, env=environment, check=True)
-        fill(url, rows)
+        fill(url, rows, name)
         yield url
     finally:
-        execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+        execute(server, f"DROP DATABASE {own} WITH (FORCE)")
 
 
 def wait_until_quiet(url: str) -> None:
@@ -94,7 +100,7 @@ def wait_until_quiet(url: str) -> None:
     raise RuntimeError("A transaction of the last load does not end.")
 
 
-def fill(url: str, rows: int) -> None:
+def fill(url: str, rows: int, name: str = NUMBERED) -> None:
     """Replace all pets by the same ones every time, with ids from 1.
 
     The names are known to be good, and checking them would take two thirds of the time.
@@ -110,7 +116,7 @@ def fill(url: str, rows: int) -> None:
         "TRUNCATE pets, pet_keys RESTART IDENTITY",
         "ALTER TABLE pets DROP CONSTRAINT pets_name_check",
         *(f"DROP INDEX {name}" for name in names),
-        FILL.format(rows=rows),
+        FILL.format(rows=rows, name=name),
         *indexes,
         f"ALTER TABLE pets ADD CONSTRAINT pets_name_check {check} NOT VALID",
         "VACUUM (ANALYZE) pets",  # now, rather than by autovacuum while something is measured
