@@ -3,9 +3,11 @@
 from typing import Any
 
 from litestar import Request
-from litestar.exceptions import ClientException, InternalServerException
+from litestar.exceptions import ClientException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.types import Empty
 
-from pets.asgi import header_values
+from pets.asgi import Message, header_values
 from pets.domain.repository import PetRepository
 
 
@@ -20,18 +22,28 @@ class ApiRequest(Request[Any, Any, Any]):
         return repository
 
     async def body(self) -> bytes:
-        """Return the body. Raises `ClientException` if the client leaves before its end."""
-        try:
-            return await super().body()
-        except InternalServerException:  # It would be logged as a bug.
-            raise ClientException("The body ended too early.") from None
+        """Return the body. Litestar's way through a generator takes 5 µs more.
 
-    @property
-    def content_length(self) -> int | None:
-        """The length of the body, from the raw headers.
-
-        Litestar would make its own `Headers` first, which takes a fifth of the time to create a
-        pet.
+        Raises `RequestEntityTooLarge`, before anything is read if the client says the length, and
+        `ClientException` if the client leaves before the end of the body.
         """
-        length = b"".join(header_values(self.scope, b"content-length"))
-        return int(length) if length.isdigit() else None
+        if self._body is Empty:
+            limit = self.route_handler.resolve_request_max_body_size() or 0
+            length = b"".join(header_values(self.scope, b"content-length"))
+            if length.isdigit() and int(length) > limit:
+                raise RequestEntityTooLarge
+            self._body = await self._read_body(limit)
+        return self._body
+
+    async def _read_body(self, limit: int) -> bytes:
+        body = bytearray()  # It may come in very many parts.
+        has_more = True
+        while has_more:
+            message: Message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientException("The body ended too early.")
+            body += message["body"]
+            if len(body) > limit:
+                raise RequestEntityTooLarge
+            has_more = message.get("more_body", False)
+        return bytes(body)
