@@ -63,9 +63,9 @@ lock: .venv/dev ## Renew requirements.txt and the other requirements-*.txt
 	$(COMPILE) pyproject.toml --extra otel --group bench --constraint requirements-dev.txt --output-file requirements-bench.txt
 	$(COMPILE) --group mutants --constraint requirements-dev.txt --output-file requirements-mutants.txt
 
-.venv/run: requirements.txt pyproject.toml
-.venv/dev: requirements-dev.txt pyproject.toml
-.venv/bench: requirements-bench.txt pyproject.toml
+.venv/run: requirements.txt pyproject.toml src/pets/__init__.py
+.venv/dev: requirements-dev.txt pyproject.toml src/pets/__init__.py
+.venv/bench: requirements-bench.txt pyproject.toml src/pets/__init__.py
 .venv/mutants: requirements-mutants.txt .venv/dev
 .venv/run .venv/dev .venv/bench .venv/mutants:
 	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("Python 3.11 or newer is needed: make PYTHON=…")'

@@ -1,5 +1,6 @@
 """The start of the command `pets`, which is also `python -m pets`, and its end."""
 
+import gc
 import os
 import signal
 import sys
@@ -11,6 +12,13 @@ _INTERRUPTED: Final = 130
 _SUBSTITUTES: Final = {0: os.O_WRONLY, 1: os.O_RDONLY, 2: os.O_WRONLY}
 
 _REPEAT_SECONDS: Final = 0.01
+
+_OBJECTS: Final = 500_000
+"""How many new objects Python makes before it looks through them for garbage.
+
+The modules of a service make 220,000 that stay. By default they would be looked through again and
+again, which takes a seventh of the time of a start.
+"""
 
 
 def main() -> NoReturn:
@@ -31,6 +39,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGALRM, _repeat)
     sys.unraisablehook = _repeat_if_lost
     _replace_closed_files()
+    gc.set_threshold(_OBJECTS)
     from pets.cli.main import main as run  # noqa: PLC0415
 
     try:

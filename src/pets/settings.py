@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from typing import Any, Final, Self
 
 MEMORY: Final = "memory://"
@@ -181,6 +180,8 @@ def unknown_variables(environment: Mapping[str, str] = os.environ) -> Iterator[t
         ours = _OURS.fullmatch(variable)
         if not ours or not text or ours[1] in known or _is_service_link(variable, text):
             continue
+        from difflib import get_close_matches  # noqa: PLC0415  # It takes 5 ms, and is rarely needed.
+
         nearest = get_close_matches(ours[1].upper(), known, n=1)
         yield variable, variable_of(nearest[0]) if nearest else ""
 

@@ -9,6 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from pets import __version__
 from pets.serving.configuration import GRACE_SECONDS
 from pets.settings import Settings, variable_of
 
@@ -66,10 +67,7 @@ def test_the_user_is_that_of_the_image() -> None:
 
 
 def test_the_version_is_the_newest() -> None:
-    (version,) = re.findall(
-        r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
-    )
-    assert CONTAINER["image"] == f"pets:{version}"
+    assert CONTAINER["image"] == f"pets:{__version__}"
 
 
 def test_every_variable_is_a_setting() -> None:

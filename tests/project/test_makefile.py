@@ -39,6 +39,8 @@ def clone(tmp_path: Path) -> Path:
     (folder / ".venv").mkdir(parents=True)
     for path in (ROOT / "Makefile", ROOT / "pyproject.toml", *ROOT.glob("requirements*.txt")):
         shutil.copy(path, folder)
+    (folder / "src/pets").mkdir(parents=True)
+    shutil.copy(ROOT / "src/pets/__init__.py", folder / "src/pets")
     command = f"command = /usr/bin/python3 -m venv {folder}/.venv"
     (folder / ".venv/pyvenv.cfg").write_text(f"home = /usr/bin\n{command}\n")
     for stamp in ("run", "dev", "bench"):

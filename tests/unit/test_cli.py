@@ -3,12 +3,15 @@
 import json
 import re
 from collections.abc import Iterator
+from enum import StrEnum
 from importlib.metadata import version
 
 import click
 import pytest
 
+from pets.api.api_keys import KeyScope
 from pets.cli.main import main, pets_group
+from pets.domain.pet import PetType
 from pets.settings import Settings, SettingsError, variable_of, wants_traces
 
 
@@ -78,6 +81,20 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     for word in ("serve", "migrate", "openapi", "PETS_DATABASE_URL"):
         assert word in printed
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "values"),
+    [(["keys", "new"], "scope", KeyScope), (["export"], "type", PetType)],
+    ids=["scope", "type"],
+)
+def test_an_option_offers_all_values(
+    command: list[str], option: str, values: type[StrEnum], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command names them itself, because to load them takes time at each start."""
+    assert main([*command, "--help"]) == 0
+    (offered,) = re.findall(rf"--{option} \[(.*)\]", capsys.readouterr().out)
+    assert offered.split("|") == [*values]
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

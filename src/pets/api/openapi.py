@@ -1,6 +1,5 @@
 """The OpenAPI document."""
 
-from importlib.metadata import version
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +10,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import License, Server, Tag
 
+from pets import __version__
 from pets.api import schemas
 from pets.api.access import OPEN
 from pets.api.application import Application
@@ -190,7 +190,7 @@ def openapi_config(root_path: str) -> OpenAPIConfig:
     """Return what Litestar needs to know for the document of a service below this path."""
     return OpenAPIConfig(
         title="Pets",
-        version=version("pets"),
+        version=__version__,
         description=_DESCRIPTION.replace("(/", f"({root_path}/"),
         servers=[Server(url=root_path or "/")],
         license=License(name="MIT", identifier="MIT"),

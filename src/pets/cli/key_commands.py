@@ -2,7 +2,6 @@
 
 import click
 
-from pets.api.api_keys import KeyScope
 from pets.cli.console import Group
 from pets.cli.options import complete_file, text
 from pets.cli.signals import heed_signals
@@ -38,7 +37,7 @@ def keys_group() -> None:
 @click.argument("name", type=text)
 @click.option(
     "--scope",
-    type=click.Choice(list(map(str, KeyScope))),
+    type=click.Choice(["read", "write"]),
     required=True,
     help="read allows only reading, and write allows all.",
 )
@@ -48,6 +47,7 @@ def new_command(name: str, scope: str, file: str | None) -> int:
 
     The key cannot be shown again. Without a file, the line is printed.
     """
+    from pets.api.api_keys import KeyScope
     from pets.cli.keys import make_key
 
     heed_signals()

@@ -15,6 +15,7 @@ from typing import Final
 
 import click
 
+from pets import __version__
 from pets.cli.console import (
     STANDARD_OUTPUT,
     CommandFailed,
@@ -114,9 +115,7 @@ def _setting(name: str, meaning: str) -> click.Option:
 # click's own option would end with a traceback if the output cannot be written.
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001  # click calls it.
     if wanted and not context.resilient_parsing:  # Otherwise a shell completes the line.
-        from importlib.metadata import version
-
-        print_document(f"pets {version('pets')}")
+        print_document(f"pets {__version__}")
         context.exit()
 
 

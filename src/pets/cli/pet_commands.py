@@ -9,8 +9,6 @@ from pets.cli.console import Command
 from pets.cli.options import complete_file, text
 from pets.cli.signals import heed_signals
 from pets.domain.errors import InvalidQuery
-from pets.domain.pet import PetType
-from pets.domain.query import PetQuery
 from pets.settings import Settings, SettingsError
 
 _ENDINGS: Final = {".csv": "csv", ".tsv": "tsv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
@@ -46,7 +44,12 @@ def _format_of(file: str) -> str:
     shell_complete=complete_file,
     help="The file to write. The default is -, which is standard output.",
 )
-@click.option("--type", type=click.Choice(PetType, case_sensitive=False), help="Only dogs or cats.")
+@click.option(
+    "--type",
+    "type_",
+    type=click.Choice(["dog", "cat"], case_sensitive=False),
+    help="Only dogs or cats.",
+)
 @click.option("--age-min", type=int, metavar="YEARS", help="Only pets of at least this age.")
 @click.option("--age-max", type=int, metavar="YEARS", help="Only pets of at most this age.")
 @click.option(
@@ -61,13 +64,17 @@ def _format_of(file: str) -> str:
     is_flag=True,
     help="Write CSV that a spreadsheet opens without harm. It is not for import.",
 )
-def export_command(output: str, format_: str | None, *, excel: bool, **choice: Any) -> int:
+def export_command(
+    output: str, format_: str | None, type_: str | None, *, excel: bool, **choice: Any
+) -> int:
     """Write all pets, or those chosen, to a file.
 
     They are in the order of their ids, and as they are at one moment.
     """
     from pets.api.formats import CSV_FOR_SPREADSHEETS, FORMATS
     from pets.cli.exporting import export_pets
+    from pets.domain.pet import PetType
+    from pets.domain.query import PetQuery
 
     heed_signals()
     format_ = format_ or _format_of(output)
@@ -76,7 +83,7 @@ def export_command(output: str, format_: str | None, *, excel: bool, **choice: A
     delimited = CSV_FOR_SPREADSHEETS if excel else FORMATS[format_]
     settings = Settings.from_environment()
     try:
-        query = PetQuery(**choice)
+        query = PetQuery(type=PetType(type_) if type_ else None, **choice)
     except InvalidQuery as error:
         option = error.member.replace("_", "-")
         raise SettingsError(f"--{option} must be {error.rule}") from None

@@ -6,7 +6,6 @@ import platform
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Final, Self
@@ -14,6 +13,7 @@ from typing import Final, Self
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from pets import __version__
 from pets.domain.errors import OutcomeUnknown, StoreUnavailable
 from pets.telemetry.prometheus_files import (
     FOLDER,
@@ -59,7 +59,7 @@ class ServiceMetrics:
         facts(
             "pets_build_info",
             "The versions of the service and of Python.",
-            version=version("pets"),
+            version=__version__,
             python=platform.python_version(),
         )
 

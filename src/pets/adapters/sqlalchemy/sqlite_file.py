@@ -15,7 +15,12 @@ from urllib.parse import quote, urlencode
 
 from sqlalchemy import URL
 
-from pets.adapters.sqlalchemy.models import SHARED_VERSION_TABLE, VERSION_TABLE
+from pets.adapters.sqlalchemy.models import (
+    REVISION,
+    SHARED_VERSION_TABLE,
+    VERSION_TABLE,
+    version_of,
+)
 from pets.domain.errors import StoreUnavailable
 
 
@@ -116,6 +121,16 @@ def check_readable(file: Path) -> None:
     # The store of any version has these. Its revision is looked at later.
     if "pets" not in tables or tables.isdisjoint({VERSION_TABLE, SHARED_VERSION_TABLE}):
         raise StoreUnavailable(f"{file} is the database of another application.")
+
+
+def has_newest_schema(file: Path) -> bool:
+    """Whether this is a store that no migration would change. It is not, if it cannot be read."""
+    try:
+        with closing(connect(file, Access.READ)) as connection:
+            revisions = connection.execute(str(version_of(VERSION_TABLE))).fetchall()
+    except sqlite3.Error:
+        return False
+    return revisions == [(REVISION,)]
 
 
 def primary_code(error: sqlite3.Error) -> int:

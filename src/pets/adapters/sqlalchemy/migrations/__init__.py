@@ -3,13 +3,17 @@
 from ssl import SSLError
 from typing import Final
 
-from advanced_alchemy.alembic.commands import AlembicCommands
-from alembic.util import CommandError
 from sqlalchemy import URL
 
 from pets.adapters.sqlalchemy.engine import create_config
 from pets.adapters.sqlalchemy.failures import FAILURES, Outcome, cause_of, outcome_of
-from pets.adapters.sqlalchemy.sqlite_file import Access, StoreFile, obstacle, path_of
+from pets.adapters.sqlalchemy.sqlite_file import (
+    Access,
+    StoreFile,
+    has_newest_schema,
+    obstacle,
+    path_of,
+)
 from pets.domain.errors import StoreUnavailable, StoreUnreachable
 
 # The migration is one transaction, which can be repeated even if it may have been done.
@@ -28,6 +32,12 @@ def upgrade(url: URL, seconds: float | None = None) -> None:
     created = StoreFile(path, Access.CREATE) if path else None
     if path and (problem := obstacle(path)):
         raise StoreUnavailable(f"cannot use {where}: {problem}")
+    if path and has_newest_schema(path):
+        return
+    # A start that finds the newest schema saves the 100 ms that it takes to load Alembic.
+    from advanced_alchemy.alembic.commands import AlembicCommands  # noqa: PLC0415  # See above.
+    from alembic.util import CommandError  # noqa: PLC0415  # See above.
+
     try:
         AlembicCommands(create_config(url, seconds=seconds, file=created)).upgrade()
     # The driver raises TypeError and ValueError for options and names that it does not know.
