@@ -30,6 +30,9 @@ MAX_PARTS: Final = 64
 The slowest part is 2 KiB of a body whose chunks have one byte each.
 """
 
+MAX_URGENT_PARTS: Final = 16
+"""How many of these parts are the first, of urgent requests."""
+
 ARRIVED: Final = "arrived"
 """The name under which a scope has the time when its request began to wait, if it waited."""
 
@@ -71,6 +74,8 @@ class Admission:
         self._app = app
         self._urgent_path = priorities.urgent_path
         self._is_expensive = priorities.expensive_query.search
+        self._urgent_line = b"GET " + priorities.urgent_path.encode()
+        self._urgent_parsers: deque[ReadingProtocol] = deque()
         self._parsers: deque[ReadingProtocol] = deque()
         self._parts = 0  # in this turn
         self._reads, self._expensive_reads, self._writes = map(Queue, capacity)
@@ -89,7 +94,7 @@ class Admission:
 
     def parsing(self) -> int:
         """How many connections wait to parse what they have read."""
-        return len(self._parsers)
+        return len(self._urgent_parsers) + len(self._parsers)
 
     def rejected(self) -> int:
         """How many requests were rejected so far."""
@@ -124,7 +129,8 @@ class Admission:
         """Let a connection parse what it has read, in later turns."""
         if not connection.waits_to_parse:
             connection.waits_to_parse = True
-            self._parsers.append(connection)
+            is_urgent = connection.continues_with(self._urgent_line)
+            (self._urgent_parsers if is_urgent else self._parsers).append(connection)
             if not self._turn_is_due:
                 self._schedule_turn(connection.loop)
 
@@ -134,13 +140,13 @@ class Admission:
 
     def _parse_waiting(self) -> None:
         """Let each connection parse one part after the other, as many as there is time for."""
-        while self._parsers and self._parts < MAX_PARTS:
-            self._parts += 1
-            connection = self._parsers.popleft()
-            if connection.parse_part():
-                self._parsers.append(connection)
-            else:
+        for parsers, most in (self._urgent_parsers, MAX_URGENT_PARTS), (self._parsers, MAX_PARTS):
+            while parsers and self._parts < most:
+                self._parts += 1
+                connection = parsers.popleft()
                 connection.waits_to_parse = False
+                if connection.parse_part():
+                    self.parse_later(connection)
 
     def _queue_of(self, scope: Scope) -> Queue:
         if scope["method"] not in SAFE_METHODS:
@@ -155,7 +161,7 @@ class Admission:
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         self._starts = 0
         self._parts = 0
-        if self._parsers or any(queue.requests for queue in self._queues):
+        if self.parsing() or any(queue.requests for queue in self._queues):
             self._serve_waiting(loop)
         else:  # as after each request of a single client
             self._turn_is_due = False
@@ -168,8 +174,9 @@ class Admission:
         if self._rejections and not some_wait:
             logger.warning("Rejected %d requests. Now none waits.", self._rejections)
             self._rejections = 0
-        self._turn_is_due = served > 0 or some_wait or len(self._parsers) > 0
-        if served or self._parsers:
+        some_parse = self.parsing() > 0
+        self._turn_is_due = served > 0 or some_wait or some_parse
+        if served or some_parse:
             loop.call_soon(self._turn, loop)
         elif some_wait:
             loop.call_later(_POLL_SECONDS, self._turn, loop)

@@ -110,6 +110,10 @@ class ReadingProtocol(HttpToolsProtocol):
             self._go_on_without_bytes()
         return False
 
+    def continues_with(self, line: bytes) -> bool:
+        """Whether what is not yet parsed begins like this."""
+        return self._read.startswith(line, self._position)
+
     def _may_begin(self) -> bool:
         """Whether the next request may begin."""
         cycle = self.cycle

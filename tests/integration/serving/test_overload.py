@@ -274,6 +274,38 @@ async def test_only_some_parts_are_parsed_in_one_turn_of_the_loop(server: Server
     assert statuses(answers) == [200] * len(connections)
 
 
+async def test_health_passes_those_that_wait_to_be_parsed(room: Room, server: Server) -> None:
+    room.is_free = False
+    async with AsyncExitStack() as stack:
+        connections = [
+            await stack.enter_async_context(server.connection()) for _ in range(3 * MAX_PARTS)
+        ]
+        probe, *others = connections
+        for other in others:
+            other.read(LISTING)
+        probe.read(LIVE)
+        await asyncio.sleep(0)  # a turn
+        assert server.admission.parsing() > MAX_PARTS / 2
+        assert len(server.tasks) == 1
+        assert (await probe.answer()).status == 200
+        room.is_free = True
+        assert statuses([await other.answer() for other in others]) == [200] * len(others)
+
+
+async def test_checks_of_health_do_not_keep_others_from_being_parsed(server: Server) -> None:
+    async with AsyncExitStack() as stack:
+        connections = [
+            await stack.enter_async_context(server.connection()) for _ in range(3 * MAX_PARTS)
+        ]
+        last, *probes = connections
+        for probe in probes:
+            probe.read(LIVE)
+        last.read(LISTING)
+        assert (await last.answer()).status == 200
+        assert server.admission.parsing() > 0
+        assert statuses([await probe.answer() for probe in probes]) == [200] * len(probes)
+
+
 async def test_connections_are_parsed_by_turns(server: Server) -> None:
     """The others have so much to parse, and may send it, that it takes 40 turns and more."""
     parts_of_each = 2 * MAX_PARTS
