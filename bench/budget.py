@@ -103,7 +103,7 @@ def samples(server: Server, path: Path) -> Counter[str]:
             counted: Counter[str] = Counter(json.loads(path.read_text()))
             path.unlink()
             return counted
-        time.sleep(0.005)
+        time.sleep(0.005)  # A signal to another process has no event to wait for.
     raise RuntimeError("The profiler has written nothing.")
 
 

@@ -65,7 +65,12 @@ def _format_of(file: str) -> str:
     help="Write CSV that a spreadsheet opens without harm. It is not for import.",
 )
 def export_command(
-    output: str, format_: str | None, type_: str | None, *, excel: bool, **choice: Any
+    output: str,
+    format_: str | None,
+    type_: str | None,
+    *,
+    excel: bool,
+    **choice: Any,  # Any: each of these options has a type of its own.
 ) -> int:
     """Write all pets, or those chosen, to a file.
 

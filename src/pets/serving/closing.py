@@ -46,7 +46,7 @@ class AnswerTransport(asyncio.Transport):
         if self._drops_chunks:
             return self._content_of_chunk(data)
         head, end, body = data.partition(b"\r\n\r\n")
-        if _CHUNKED not in head:
+        if not head.startswith(b"HTTP/1.1 ") or _CHUNKED not in head:
             return data
         self._drops_chunks = True
         self._reset_at_end(is_on=True)

@@ -45,7 +45,7 @@ class AnswerCycle(RequestResponseCycle):
         if self.scope["method"] == "HEAD":
             return b""
         status = head["status"]
-        fields = [*self.default_headers, *head["headers"]]
+        fields = [*self.default_headers, *head.get("headers", ())]
         parts = [STATUS_LINE[status]]
         length = None
         for name, value in fields:

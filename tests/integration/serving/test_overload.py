@@ -5,7 +5,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 
 import asyncpg
 import pytest
@@ -249,11 +249,14 @@ async def test_expensive_requests_do_not_keep_cheap_ones_waiting(room: Room, que
         assert (await expensive.answer()).status == 200
 
 
-async def test_only_some_requests_begin_in_one_turn_of_the_loop(server: Server) -> None:
+@asynccontextmanager
+async def many_connections(server: Server, number: int) -> AsyncIterator[list[Connection]]:
     async with AsyncExitStack() as stack:
-        connections = [
-            await stack.enter_async_context(server.connection()) for _ in range(3 * MAX_STARTS)
-        ]
+        yield [await stack.enter_async_context(server.connection()) for _ in range(number)]
+
+
+async def test_only_some_requests_begin_in_one_turn_of_the_loop(server: Server) -> None:
+    async with many_connections(server, 3 * MAX_STARTS) as connections:
         for connection in connections:
             connection.read(LISTING)
         assert len(server.tasks) == MAX_STARTS
@@ -263,10 +266,7 @@ async def test_only_some_requests_begin_in_one_turn_of_the_loop(server: Server) 
 
 async def test_only_some_parts_are_parsed_in_one_turn_of_the_loop(server: Server) -> None:
     """Checks of health begin as soon as they are parsed."""
-    async with AsyncExitStack() as stack:
-        connections = [
-            await stack.enter_async_context(server.connection()) for _ in range(3 * MAX_PARTS)
-        ]
+    async with many_connections(server, 3 * MAX_PARTS) as connections:
         for connection in connections:
             connection.read(LIVE)
         assert len(server.tasks) == MAX_PARTS
@@ -276,10 +276,7 @@ async def test_only_some_parts_are_parsed_in_one_turn_of_the_loop(server: Server
 
 async def test_health_passes_those_that_wait_to_be_parsed(room: Room, server: Server) -> None:
     room.is_free = False
-    async with AsyncExitStack() as stack:
-        connections = [
-            await stack.enter_async_context(server.connection()) for _ in range(3 * MAX_PARTS)
-        ]
+    async with many_connections(server, 3 * MAX_PARTS) as connections:
         probe, *others = connections
         for other in others:
             other.read(LISTING)
@@ -293,10 +290,7 @@ async def test_health_passes_those_that_wait_to_be_parsed(room: Room, server: Se
 
 
 async def test_checks_of_health_do_not_keep_others_from_being_parsed(server: Server) -> None:
-    async with AsyncExitStack() as stack:
-        connections = [
-            await stack.enter_async_context(server.connection()) for _ in range(3 * MAX_PARTS)
-        ]
+    async with many_connections(server, 3 * MAX_PARTS) as connections:
         last, *probes = connections
         for probe in probes:
             probe.read(LIVE)
@@ -312,8 +306,7 @@ async def test_connections_are_parsed_by_turns(server: Server) -> None:
     chunks = b"64\r\n" + b" " * 100 + b"\r\n"
     chunks *= parts_of_each * MAX_PART_BYTES // len(chunks) + 1
     head = b"DELETE /pets/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HOST + b"\r\n"
-    async with AsyncExitStack() as stack:
-        connections = [await stack.enter_async_context(server.connection()) for _ in range(21)]
+    async with many_connections(server, 21) as connections:
         probe, *others = connections
         for other in others:
             other.read(head + chunks)

@@ -121,3 +121,16 @@ def test_another_head_replaces_one_that_is_not_yet_written() -> None:
     answer = answer_to(GET, start(200), start(503, LENGTH_2), body(b"no"))
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_a_body_for_an_old_client_is_not_taken_for_a_head() -> None:
+    content = b"a\r\ntransfer-encoding: chunked\r\n\r\nb"
+    length = (b"content-length", b"%d" % len(content))
+    request = b"GET / HTTP/1.0\r\n\r\n"
+    answer = answer_to(request, start(200, length), body(content, more=True), body(b""))
+    assert answer.endswith(b"\r\n\r\n" + content)
+
+
+def test_an_answer_needs_no_headers() -> None:
+    message = {"type": "http.response.start", "status": 204}
+    assert answer_to(GET, message, body(b"")).startswith(b"HTTP/1.1 204 ")
