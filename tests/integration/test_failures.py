@@ -11,6 +11,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 from asyncpg.exceptions import InternalClientError, PostgresError
+from sqlalchemy import PoolProxiedConnection
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pets.adapters.sqlalchemy.engine import create_config, parse_url
 from pets.adapters.sqlalchemy.failures import (
@@ -277,6 +279,24 @@ async def test_a_read_is_repeated_after_a_lost_connection(store: Store) -> None:
         await store.other.execute(f"SELECT pg_terminate_backend({first})")
         await store.wait_for_lock(ended=first)
     assert await reading == {pet.id: pet}
+
+
+@pytest.mark.anyio
+async def test_only_a_new_connection_needs_a_greenlet(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To make a greenlet takes as long as to lend an idle connection without one."""
+    opened: list[AsyncEngine] = []
+    raw_connection = AsyncEngine.raw_connection
+
+    async def open_one(engine: AsyncEngine) -> PoolProxiedConnection:
+        opened.append(engine)
+        return await raw_connection(engine)
+
+    monkeypatch.setattr(AsyncEngine, "raw_connection", open_one)
+    for _ in range(3):
+        assert await store.repository.find([1]) == {}
+    assert len(opened) == 1
 
 
 @pytest.mark.anyio
